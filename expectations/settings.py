@@ -1,0 +1,24 @@
+"""How every floor declares its settings: one frozen, keyword-only, checked dataclass beside its owner.
+
+Lives on the lowest floor because all others use it. Imports pydantic and nothing heavier.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, dataclass_transform
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field,))
+def settings(cls: type[T]) -> type[T]:
+    """Make `cls` a settings class: frozen, keyword-only, unknown keys and impossible values refused.
+
+    Bounds are written as `Annotated[int, Field(ge=1)]`, descriptions as a docstring under each field; both reach
+    error messages, the config reference and the forms of the Prefect UI.
+    """
+    config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    decorate: Callable[[type[T]], Any] = dataclass(frozen=True, kw_only=True, config=config)
+    return decorate(cls)  # type: ignore[no-any-return]

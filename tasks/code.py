@@ -1,0 +1,137 @@
+"""What code an artifact came from: a digest of exactly the definitions that a stage's function can reach.
+
+Syntax trees are hashed, without docstrings and comments, so rewording reruns nothing; and only what is reachable
+counts, so editing a loss reruns the stages that use that loss and nothing else. Everything is read statically.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+HOUSE = ("tasks", "models", "spark_jobs", "expectations")
+
+# How artifacts are kept, declared and refused does not decide what is in them.
+MACHINERY = {
+    "tasks.stage", "tasks.running", "tasks.lake", "tasks.digest", "tasks.config", "tasks.code",
+    "expectations.settings", "expectations.errors",
+}  # fmt: skip
+
+Definition = tuple[str, str]  # (module, top-level name); name "*" is the whole module
+
+
+@dataclass
+class _Module:
+    """Top-level definitions of one of our files, and where its imported names come from."""
+
+    path: Path
+    definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
+    imports: dict[str, Definition] = field(default_factory=dict)
+    effects: list[ast.stmt] = field(default_factory=list)
+
+
+def code_digests(module: str, function: str, root: Path) -> dict[str, str]:
+    """Digest of what `function` reaches, by source file relative to `root`.
+
+    Returns:
+        `{"models/losses.py": "<16 hex digits>", ...}`, sorted by file.
+    """
+    reached: dict[str, list[str]] = {}
+    for name, statements in _reach((module, function), root):
+        reached.setdefault(name, []).extend(ast.dump(_bare(s)) for s in statements)
+    digests = {}
+    for name, dumps in reached.items():
+        path = _load(name, root).path.relative_to(root).as_posix()
+        digests[path] = hashlib.sha256("\n".join(sorted(dumps)).encode()).hexdigest()[:16]
+    return dict(sorted(digests.items()))
+
+
+def _reach(start: Definition, root: Path) -> Iterator[tuple[str, list[ast.stmt]]]:
+    """Walk definitions breadth-first, yielding each reached definition's statements once."""
+    queue, seen, entered = [start], {start}, set()
+    while queue:
+        module_name, name = queue.pop()
+        module = _load(module_name, root)
+        statements = list(module.definitions.get(name, []))
+        if name == "*":
+            statements = [s for group in module.definitions.values() for s in group]
+        if module_name not in entered:
+            entered.add(module_name)
+            statements += module.effects
+        yield module_name, statements
+        for found in _referred(statements, module_name, module, root):
+            if found not in seen and found[0] not in MACHINERY:
+                seen.add(found)
+                queue.append(found)
+
+
+def _referred(statements: list[ast.stmt], module_name: str, module: _Module, root: Path) -> Iterator[Definition]:
+    for statement in statements:
+        local = dict(module.imports)
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                local.update(_imported(node, root))
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Name):
+                if node.id in local:
+                    yield local[node.id]
+                elif node.id in module.definitions:
+                    yield module_name, node.id
+
+
+def _imported(node: ast.Import | ast.ImportFrom, root: Path) -> Iterator[tuple[str, Definition]]:
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            if alias.name.split(".")[0] in HOUSE:
+                yield alias.asname or alias.name.split(".")[0], (alias.name, "*")
+        return
+    if node.level or not node.module or node.module.split(".")[0] not in HOUSE:
+        return
+    for alias in node.names:
+        submodule = f"{node.module}.{alias.name}"
+        is_module = _file(submodule, root) is not None
+        yield alias.asname or alias.name, (submodule, "*") if is_module else (node.module, alias.name)
+
+
+@cache
+def _load(name: str, root: Path) -> _Module:
+    path = _file(name, root)
+    assert path is not None, f"{name} is imported, but has no file below {root}"
+    module = _Module(path)
+    for statement in ast.parse(path.read_text()).body:
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            module.imports.update(_imported(statement, root))
+        elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            module.definitions.setdefault(statement.name, []).append(statement)
+        elif isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
+            for target in ast.walk(statement):
+                if isinstance(target, ast.Name) and isinstance(target.ctx, ast.Store):
+                    module.definitions.setdefault(target.id, []).append(statement)
+        elif not _is_docstring(statement):
+            module.effects.append(statement)
+    return module
+
+
+def _file(name: str, root: Path) -> Path | None:
+    base = root / name.replace(".", "/")
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+class _Strip(ast.NodeTransformer):
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        return None if _is_docstring(node) else self.generic_visit(node)
+
+
+def _bare(statement: ast.stmt) -> ast.AST:
+    """The statement without docstrings; the tree that was loaded stays as it is."""
+    copy = ast.parse(ast.unparse(statement)).body[0]
+    return _Strip().visit(copy)  # type: ignore[no-any-return]

@@ -1,0 +1,24 @@
+"""Settings of the tasks that decide where and how work runs, never what comes out."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from expectations.settings import settings
+
+
+@settings
+class ResourcesConfig:
+    """What a night may use. Placement only: no value here changes any artifact."""
+
+    memory_gib: Annotated[float, Field(ge=2, le=4096)] = 8
+    """Upper bound for the whole process tree, in GiB; steps wait for each other rather than pass it."""
+
+    threads: Annotated[int, Field(ge=1, le=1024)] = 2
+    """CPU threads that steps running side by side share."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where training and embedding run; `auto` takes a GPU when there is one."""
+
+    spark_master: Annotated[str, Field(pattern=r"^(local(\[.+\])?|spark://.+|yarn|k8s://.+)$")] = "local[2]"
+    """Spark master URL: `local[2]`, `spark://host:7077`, `yarn`, `k8s://...`."""

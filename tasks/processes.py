@@ -1,0 +1,66 @@
+"""Who owns what a run leaves on the machine, so that the next run can clear up after one that was killed.
+
+A run tags itself and everything that it starts (environment variable `NIGHTJAR_OWNER`) with its process id and the
+moment that process began, which together name a process for good. What carries the tag of a dead owner is a leftover.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+
+import psutil
+
+OWNER = "NIGHTJAR_OWNER"
+
+
+def owner_tag() -> str:
+    """Tag of the run this process belongs to: `<pid>.<started, seconds since 1970>`."""
+    return os.environ.get(OWNER) or _tag(psutil.Process())
+
+
+def claim_ownership() -> str:
+    """Tag this process and, through the environment, all its children; leftovers are found by it."""
+    os.environ[OWNER] = _tag(psutil.Process())
+    return os.environ[OWNER]
+
+
+def _tag(process: psutil.Process) -> str:
+    return f"{process.pid}.{int(process.create_time())}"
+
+
+def owner_is_alive(tag: str) -> bool:
+    """Whether the process that a tag names still runs."""
+    pid, _, started = tag.partition(".")
+    if not (pid.isdigit() and started.isdigit()):
+        return False
+    try:
+        # The clock that process start times are reckoned from may be corrected by a second.
+        return abs(psutil.Process(int(pid)).create_time() - int(started)) < 2.5
+    except psutil.Error:
+        return False
+
+
+def leftovers(home: str) -> Iterator[psutil.Process]:
+    """Processes of this home whose owner is dead: servers, JVMs and workers of killed runs."""
+    for process in psutil.process_iter():
+        try:
+            environment = process.environ()
+        except (psutil.Error, OSError):
+            continue
+        tag = environment.get(OWNER)
+        if tag and environment.get("NIGHTJAR_HOME") == home and not owner_is_alive(tag):
+            yield process
+
+
+def end_leftovers(home: str) -> int:
+    """End them, politely and then not; returns how many there were."""
+    processes = list(leftovers(home))
+    for process in processes:
+        with suppress(psutil.Error):
+            process.terminate()
+    _, stubborn = psutil.wait_procs(processes, timeout=3)
+    for process in stubborn:
+        with suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(stubborn, timeout=3)
+    return len(processes)

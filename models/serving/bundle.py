@@ -19,10 +19,12 @@ def encode(table: pa.Table, fields: Sequence[Mapping[str, Any]]) -> dict[str, np
         table: N rows of users or items.
         fields: one mapping a field, as in `encoders.json`: `name` (of the input), `column`, `kind`, and for
             `category` and `bag` the `vocabulary` (index = place + 1; 0 is unknown or missing), for `bag` the `length`
-            it is cut or padded to, for `number` its `mean`, `std` and `transform` (`none` or `log1p`).
+            it is cut or padded to, for `number` its `mean`, `std` and `transform` (`none` or `log1p`), for `vector`
+            the `length` that all its rows have.
 
     Returns:
-        name -> int64 `[N]` (category), int64 `[N, length]` (bag) or float32 `[N]` (number, 0 where missing).
+        name -> int64 `[N]` (category), int64 `[N, length]` (bag), float32 `[N]` (number, 0 where missing) or
+        float32 `[N, length]` (vector, zeros where missing).
     """
     return {field["name"]: _ENCODE[field["kind"]](table[field["column"]].combine_chunks(), field) for field in fields}
 
@@ -50,4 +52,12 @@ def _encode_number(values: pa.Array, field: Mapping[str, Any]) -> np.ndarray:
     return np.nan_to_num((numbers - field["mean"]) / field["std"], nan=0.0).astype(np.float32)
 
 
-_ENCODE = {"category": _encode_category, "bag": _encode_bag, "number": _encode_number}
+def _encode_vector(values: pa.ListArray, field: Mapping[str, Any]) -> np.ndarray:
+    encoded = np.zeros((len(values), field["length"]), dtype=np.float32)
+    present = values.is_valid().to_numpy(zero_copy_only=False)
+    flat = pc.list_flatten(values).to_numpy(zero_copy_only=False)
+    encoded[present] = np.nan_to_num(flat.reshape(-1, field["length"]), nan=0.0)
+    return encoded
+
+
+_ENCODE = {"category": _encode_category, "bag": _encode_bag, "number": _encode_number, "vector": _encode_vector}

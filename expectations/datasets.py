@@ -342,6 +342,8 @@ EVALUATION = Dataset(
         Column("metric", pa.string(), "ndcg, recall, ..."),
         Column("k", pa.int16(), "cut-off; 0 where the metric has none"),
         Column("value", pa.float64(), "value"),
+        _maybe("low", pa.float64(), "lower end of the confidence interval (bootstrap over users); null without one"),
+        _maybe("high", pa.float64(), "upper end of the confidence interval"),
         Column("num_users", pa.int32(), "users judged"),
     ),
     key=("system", "segment", "metric", "k"),

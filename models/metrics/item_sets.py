@@ -45,6 +45,13 @@ class ItemSets:
         places = np.arange(offsets[-1]) + np.repeat(self.offsets[users] - offsets[:-1], sizes)
         return ItemSets(offsets, self.item_ids[places])
 
+    def minus(self, other: "ItemSets") -> "ItemSets":
+        """What is not in the same users' sets of `other`, whose items must ascend within each user."""
+        width = 1 + max(self.item_ids.max(initial=0), other.item_ids.max(initial=0))
+        theirs = np.append(other.rows * width + other.item_ids, -1)  # -1 answers for places past the end
+        ours = self.rows * width + self.item_ids
+        return self.where(theirs[np.searchsorted(theirs[:-1], ours)] != ours)
+
     def contains(self, lists: np.ndarray) -> np.ndarray:
         """Whether each entry of `lists` (int `[U, K]`, -1 for none) is in its user's set: bool `[U, K]`.
 

@@ -1,0 +1,72 @@
+"""What the metrics need to know of items: genres, popularity, and how well known each item is."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models.metrics.beyond_accuracy import self_information
+
+TIERS = ("head", "torso", "tail", "cold")
+HEAD_SHARE, TORSO_SHARE = 0.5, 0.8
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Facts about items, as arrays by item id (`[N]`, N = largest id + 1).
+
+    Attributes:
+        item_ids: the items of the catalogue, ascending.
+        genre_vectors: float32 `[N, genres]`, unit length, or zero where an item has none.
+        watched_share: share of all the window's watchers that each item had; sums to 1.
+        self_information: bits; see `models.metrics.beyond_accuracy.self_information`.
+        tier: index into TIERS. Items by falling number of watchers: `head` makes the first half of all watching,
+            `torso` the next 30 %, `tail` the rest; `cold` had none.
+        ranked: ids of the items that the popularity table ranks, best first.
+    """
+
+    item_ids: np.ndarray
+    genre_vectors: np.ndarray
+    watched_share: np.ndarray
+    self_information: np.ndarray
+    tier: np.ndarray
+    ranked: np.ndarray
+
+    @classmethod
+    def of(cls, items: pa.Table, popularity: pa.Table) -> "Catalogue":
+        """From the datasets `items` (at the cut) and `popularity`; popularity of items that it lacks is dropped."""
+        item_ids = np.sort(items["item_id"].to_numpy())
+        num_ids = int(item_ids.max()) + 1
+        popularity = popularity.filter(pc.is_in(popularity["item_id"], value_set=pa.array(item_ids)))
+        watchers = np.zeros(num_ids)
+        watchers[popularity["item_id"].to_numpy()] = popularity["num_users"].to_numpy()
+        is_item = np.isin(np.arange(num_ids), item_ids)
+        return cls(
+            item_ids=item_ids,
+            genre_vectors=_genre_vectors(items, num_ids),
+            watched_share=watchers / max(watchers.sum(), 1),
+            self_information=self_information(watchers, is_item),
+            tier=_tiers(watchers),
+            ranked=popularity.sort_by("rank")["item_id"].to_numpy().astype(np.int64),
+        )
+
+
+def _genre_vectors(items: pa.Table, num_ids: int) -> np.ndarray:
+    genres = items["genres"].combine_chunks()
+    names = pc.unique(pc.list_flatten(genres)).sort()
+    vectors = np.zeros((num_ids, max(len(names), 1)), dtype=np.float32)
+    rows = items["item_id"].to_numpy()[pc.list_parent_indices(genres).to_numpy()]
+    vectors[rows, pc.index_in(pc.list_flatten(genres), value_set=names).to_numpy()] = 1
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(lengths > 0, lengths, 1)
+
+
+def _tiers(watchers: np.ndarray) -> np.ndarray:
+    """Ties go by id, so that a tier does not depend on the order of a sort."""
+    order = np.argsort(-watchers, kind="stable")
+    before = (np.cumsum(watchers[order]) - watchers[order]) / max(watchers.sum(), 1)
+    tier = np.empty(len(watchers), dtype=np.int64)
+    tier[order] = np.select([before < HEAD_SHARE, before < TORSO_SHARE], [0, 1], 2)
+    tier[watchers == 0] = TIERS.index("cold")
+    return tier

@@ -1,0 +1,135 @@
+"""The verdict: every system's figures on the same users, by segment, with confidence intervals.
+
+Shapes: U users judged, K places, S systems, M figures.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from expectations.datasets import EVALUATION
+from models.evaluation.catalogue import TIERS, Catalogue
+from models.evaluation.config import EvaluationConfig
+from models.evaluation.truth import Judged
+from models.metrics.beyond_accuracy import coverage, gini, intra_list_diversity, mean_over_list, recommendation_counts
+from models.metrics.bootstrap import bootstrap_means, paired_bootstrap
+from models.metrics.ranking import PerUser, ranking_metrics
+
+Systems = Mapping[str, np.ndarray]
+"""System -> its lists, int64 `[U, K]`, -1 where a list is shorter."""
+
+COMPARED = ("ndcg", "recall")
+"""Metrics that also stand in the table as `<metric>_vs_final`: the system minus `final`, user by user."""
+
+
+@dataclass
+class _Rows:
+    """Rows of the dataset `evaluation` in the making."""
+
+    columns: dict[str, list[object]]
+
+    @classmethod
+    def none(cls) -> "_Rows":
+        return cls({name: [] for name in EVALUATION.schema.names})
+
+    def add(self, system: str, segment: str, metric: str, k: int, value: float, users: int, *ends: float) -> None:
+        low, high = ends or (None, None)
+        row = (system, segment, metric, k, value, low, high, users)
+        for name, cell in zip(EVALUATION.schema.names, row, strict=True):
+            self.columns[name].append(cell)
+
+    def table(self) -> pa.Table:
+        return pa.table(self.columns, schema=EVALUATION.schema)
+
+
+def judge(
+    systems: Systems, judged: Judged, segments: Mapping[str, np.ndarray], items: Catalogue, config: EvaluationConfig
+) -> pa.Table:
+    """Judge systems on the same users: a table of the dataset `evaluation`.
+
+    The segment `all` has every cut-off of `config.ks`; the others have `config.primary_k`, as do diversity, novelty,
+    average popularity (means over users), coverage and Gini (of all lists of a segment together). Segments of items
+    (`items=head`, ...) count only the relevant items of that kind, on users who have some.
+
+    Args:
+        systems: one of them may be `final`, which the others are then compared with.
+        segments: name -> bool `[U]`, as from `user_segments`.
+    """
+    rows = _Rows.none()
+    values = {name: _values_per_user(lists, judged, items, config) for name, lists in systems.items()}
+    for segment, members in segments.items():
+        chosen = {
+            name: {key: v[members] for key, v in of.items() if segment == "all" or key[1] == config.primary_k}
+            for name, of in values.items()
+        }
+        _add_means(rows, segment, chosen, config)
+        for name, lists in systems.items():
+            _add_spread(rows, name, segment, lists[members], items, config)
+    for tier, tier_name in enumerate(TIERS):
+        _add_means(rows, f"items={tier_name}", _values_in_tier(systems, judged, items, tier, config), config)
+    _add_comparisons(rows, values, config)
+    return rows.table()
+
+
+def _values_per_user(lists: np.ndarray, judged: Judged, items: Catalogue, config: EvaluationConfig) -> PerUser:
+    k = config.primary_k
+    hits = judged.truth.contains(lists)
+    values = ranking_metrics(hits, judged.truth.sizes, sorted({*config.ks, k}))
+    values["diversity", k] = intra_list_diversity(lists[:, :k], items.genre_vectors)
+    values["novelty", k] = mean_over_list(lists[:, :k], items.self_information)
+    values["average_popularity", k] = mean_over_list(lists[:, :k], items.watched_share)
+    return values
+
+
+def _values_in_tier(
+    systems: Systems, judged: Judged, items: Catalogue, tier: int, config: EvaluationConfig
+) -> dict[str, PerUser]:
+    truth = judged.truth.where(items.tier[judged.truth.item_ids] == tier)
+    members = np.flatnonzero(truth.sizes > 0)
+    truth = truth.take(members)
+    if not len(members):
+        return {}
+    found = {
+        name: ranking_metrics(truth.contains(lists[members]), truth.sizes, [config.primary_k])
+        for name, lists in systems.items()
+    }
+    return {name: {key: v for key, v in of.items() if key[0] in ("recall", "hit_rate")} for name, of in found.items()}
+
+
+def _add_means(rows: _Rows, segment: str, values: Mapping[str, PerUser], config: EvaluationConfig) -> None:
+    """Means over users; one bootstrap serves all systems, so that they see the same resamples."""
+    labels = [(system, *key) for system, of in values.items() for key in of]
+    if not labels:
+        return
+    matrix = np.stack([v for of in values.values() for v in of.values()], axis=1)
+    interval = bootstrap_means(matrix, config.seed, config.num_resamples, config.confidence_level)
+    num_users = (~np.isnan(matrix)).sum(axis=0)
+    for (system, metric, k), *figures, users in zip(
+        labels, interval.mean, interval.low, interval.high, num_users, strict=True
+    ):
+        if users:
+            mean, low, high = (float(f) for f in figures)
+            rows.add(system, segment, metric, k, mean, int(users), low, high)
+
+
+def _add_spread(
+    rows: _Rows, system: str, segment: str, lists: np.ndarray, items: Catalogue, config: EvaluationConfig
+) -> None:
+    counts = recommendation_counts(lists[:, : config.primary_k], len(items.tier))[items.item_ids]
+    rows.add(system, segment, "coverage", config.primary_k, coverage(counts), len(lists))
+    rows.add(system, segment, "gini", config.primary_k, gini(counts), len(lists))
+
+
+def _add_comparisons(rows: _Rows, values: Mapping[str, PerUser], config: EvaluationConfig) -> None:
+    k = config.primary_k
+    others = [name for name in values if name != "final"] if "final" in values else []
+    for system in others:
+        for metric in COMPARED:
+            c = paired_bootstrap(
+                values[system][metric, k], values["final"][metric, k],
+                config.seed, config.num_resamples, config.confidence_level,
+            )  # fmt: skip
+            users = len(values[system][metric, k])
+            rows.add(system, "all", f"{metric}_vs_final", k, c.difference, users, c.low, c.high)

@@ -1,0 +1,123 @@
+"""What people did on the judged days that a recommender of the day before could have known to recommend."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from expectations.errors import UserError
+from models.metrics.item_sets import ItemSets
+
+HISTORY_BUCKETS = {"0": (0, 0), "1-4": (1, 4), "5-19": (5, 19), "20+": (20, 1 << 30)}
+"""Segments by the number of positives in the window: name -> least and most."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The users judged, in ascending order of id.
+
+    Attributes:
+        user_ids: int32 `[U]`.
+        truth: what each of them liked on the judged days, and had not seen before; never empty.
+        seen: what each had watched or rated in the window.
+        history_sizes: positives in the window as far as the histories reach back, int64 `[U]`.
+        left_out: how many positives and users do not count, by reason.
+    """
+
+    user_ids: np.ndarray
+    truth: ItemSets
+    seen: ItemSets
+    history_sizes: np.ndarray
+    left_out: dict[str, int]
+
+    def take(self, users: np.ndarray) -> "Judged":
+        """Some of the users (rows)."""
+        return replace(
+            self,
+            user_ids=self.user_ids[users],
+            truth=self.truth.take(users),
+            seen=self.seen.take(users),
+            history_sizes=self.history_sizes[users],
+        )
+
+    def sample(self, max_users: int, seed: int) -> "Judged":
+        """A random sample of at most `max_users`, in order of id."""
+        num_users = len(self.user_ids)
+        if num_users <= max_users:
+            return self
+        return self.take(np.sort(np.random.default_rng([seed, 2]).permutation(num_users)[:max_users]))
+
+
+def judged_users(
+    watches: Iterable[pa.Table], known_users: np.ndarray, known_items: np.ndarray, histories: pa.Table
+) -> Judged:
+    """Collect the truth: positives of the judged days by users and of items known at the cut, not seen in the window.
+
+    Watching the same item twice counts once. A seen item cannot be recommended, so it cannot be asked for.
+
+    Args:
+        watches: tables with `user_id`, `item_id`, `positive` (datasets `watches`).
+        known_users: int `[...]`, ids at the cut.
+        known_items: likewise.
+        histories: dataset `histories` at the cut; `seen` ascending.
+
+    Raises:
+        UserError: nothing is left to judge by.
+    """
+    positives = pa.concat_tables([w.filter(w["positive"]).select(["user_id", "item_id"]) for w in watches])
+    user_ids, item_ids = positives["user_id"].to_numpy(), positives["item_id"].to_numpy()
+    of_user, of_item = np.isin(user_ids, known_users), np.isin(item_ids, known_items)
+    known = of_user & of_item
+    users, rows = np.unique(user_ids[known], return_inverse=True)
+    asked = ItemSets.from_pairs(rows, item_ids[known], len(users))
+    seen, history_sizes = _histories_of(users, histories)
+    truth = asked.minus(seen)
+    everyone = Judged(users.astype(np.int32), truth, seen, history_sizes, {})
+    judged = everyone.take(np.flatnonzero(truth.sizes > 0))
+    left_out = {
+        "positives": len(user_ids),
+        "by_users_unknown_at_the_cut": int((~of_user).sum()),
+        "of_items_unknown_at_the_cut": int((of_user & ~of_item).sum()),
+        "repeated": int(known.sum()) - len(asked.item_ids),
+        "of_items_seen_in_the_window": len(asked.item_ids) - len(truth.item_ids),
+        "counted": len(truth.item_ids),
+        "users_with_positives": len(np.unique(user_ids)),
+        "users_judged": len(judged.user_ids),
+    }
+    if not len(judged.user_ids):
+        why = ", ".join(f"{reason} {count:,}" for reason, count in left_out.items() if count)
+        raise UserError(
+            f"evaluation: none of the {len(user_ids):,} positives of the judged days can be judged ({why}); "
+            "judge days on which known users like known items that are new to them, or take a longer window"
+        )
+    return replace(judged, left_out=left_out)
+
+
+def _histories_of(users: np.ndarray, histories: pa.Table) -> tuple[ItemSets, np.ndarray]:
+    """Seen items and number of positives of each user; none for a user without a history."""
+    histories = histories.combine_chunks().sort_by("user_id")
+    ids = histories["user_id"].to_numpy()
+    sizes = pc.list_value_length(histories["seen"]).to_numpy()
+    # One more user without anything stands at the end, for those who have no history.
+    offsets = np.concatenate([[0], np.cumsum(sizes), [sizes.sum()]]).astype(np.int64)
+    everyone = ItemSets(offsets, pc.list_flatten(histories["seen"]).to_numpy().astype(np.int64))
+    lengths = np.append(pc.list_value_length(histories["item_ids"]).to_numpy(), 0)
+    places = np.searchsorted(ids, users)
+    found = np.isin(users, ids)
+    places = np.where(found, places, len(ids))
+    return everyone.take(places), lengths[places]
+
+
+def user_segments(judged: Judged, users: pa.Table) -> dict[str, np.ndarray]:
+    """Segments by what is known of users and by the length of their history: name -> bool `[U]`; `all` comes first."""
+    segments = {"all": np.ones(len(judged.user_ids), dtype=bool)}
+    users = users.take(pc.index_in(pa.array(judged.user_ids), value_set=users["user_id"].combine_chunks()))
+    for column in ("lifecycle", "engagement_tier"):
+        values = users[column].combine_chunks()
+        for value in sorted(pc.unique(values.drop_null()).to_pylist()):
+            segments[f"{column}={value}"] = pc.fill_null(pc.equal(values, value), False).to_numpy(zero_copy_only=False)
+    for name, (least, most) in HISTORY_BUCKETS.items():
+        segments[f"history={name}"] = (judged.history_sizes >= least) & (judged.history_sizes <= most)
+    return {name: members for name, members in segments.items() if members.any()}

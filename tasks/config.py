@@ -22,3 +22,6 @@ class ResourcesConfig:
 
     spark_master: Annotated[str, Field(pattern=r"^(local(\[.+\])?|spark://.+|yarn|k8s://.+)$")] = "local[2]"
     """Spark master URL: `local[2]`, `spark://host:7077`, `yarn`, `k8s://...`."""
+
+    registry: str = ""
+    """MLflow tracking URL (`http://host:5000`, `postgresql://...`); empty for SQLite and a folder below the home."""

@@ -17,7 +17,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
 import pyarrow as pa
 
 from expectations.datasets import DATASETS
@@ -26,6 +25,7 @@ from tasks import faults
 from tasks.config import ResourcesConfig
 from tasks.digest import files_sha256, table_digest
 from tasks.lake import MANIFEST, RUN, Artifact, Lake, Ref, read_json, read_parts, write_json
+from tasks.memory import Meter
 from tasks.outputs import Outputs, Progress
 from tasks.quarantine import quarantine
 from tasks.stage import Cell, Inputs, Stage, Step
@@ -97,6 +97,7 @@ class Night:
     watcher: Watcher = field(default_factory=Watcher)
     force: frozenset[str] = frozenset()
     docs: Path | None = None
+    meter: Meter = field(default_factory=Meter)
 
     def __post_init__(self) -> None:
         self.admission = Admission(self.resources)
@@ -117,23 +118,23 @@ class Night:
         Raises:
             Failure: an audit failed (the data is in quarantine) or the stage refused to publish.
         """
-        began = time.monotonic()
+        began, mark = time.monotonic(), self.meter.mark()
         missing = self.missing(step)
         if not missing:
-            return self._conclude(step, "cached", began, 0)
+            return self._conclude(step, "cached", began, mark)
         with self.admission.admit(step.stage), self.lake.claim(r for c in missing for r in c.refs):
             missing = self.missing(step)
+            began, mark = time.monotonic(), self.meter.mark()
             self.watcher.started(step, len(missing))
             warnings = _run_cells(self, step, missing) if missing else ()
-        return self._conclude(step, "ran" if missing else "cached", began, len(missing), warnings)
+        return self._conclude(step, "ran" if missing else "cached", began, mark, len(missing), warnings)
 
     def _conclude(
-        self, step: Step, state: State, began: float, ran: int, warnings: tuple[str, ...] = ()
+        self, step: Step, state: State, began: float, mark: int, ran: int = 0, warnings: tuple[str, ...] = ()
     ) -> Outcome:
         rows = sum(self.manifest(ref)["rows"] for c in step.cells for ref in c.refs)
-        outcome = Outcome(
-            step.name, state, time.monotonic() - began, rows, len(step.cells), ran, _tree_bytes(), warnings
-        )
+        seconds, peak = time.monotonic() - began, self.meter.peak_since(mark)
+        outcome = Outcome(step.name, state, seconds, rows, len(step.cells), ran, peak, warnings)
         self.watcher.finished(outcome)
         return outcome
 
@@ -292,6 +293,8 @@ def _references(night: Night, step: Step) -> Mapping[str, pa.Array]:
 
 def _publish(night: Night, written: Written) -> None:
     for ref in written.cell.refs:
+        if written.cell.stage.name in night.force:
+            night.lake.remove(ref)
         night.lake.publish(ref, written.outputs[ref.dataset].path)
         night.remade.add(ref)
         faults.point(f"{written.cell.stage.name}:published")
@@ -349,15 +352,3 @@ def describe(
         "audit": audit,
         "notes": notes,
     }
-
-
-def _tree_bytes() -> int:
-    """Resident memory of this process and all below it."""
-    process = psutil.Process()
-    total = 0
-    for one in [process, *process.children(recursive=True)]:
-        try:
-            total += one.memory_info().rss
-        except psutil.Error:
-            continue
-    return total

@@ -1,0 +1,36 @@
+# Two commands do everything on a fresh machine: `make run` and `make test`. Both set up what they need first.
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint types check
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 10
+
+setup: $(STAMP) ## Make .venv from exact pins, and find or install Java
+	@sh deployments/find-java.sh
+
+# Again only when the pins or the declared dependencies change.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null \
+	  || { echo "error: Python 3.11 or 3.12 is needed; install one, or: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@echo "Setting up $(VENV): about 1.5 GB and two minutes, once"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
+	  || { echo "error: no venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+run: setup ## One whole night on made data
+	@$(BIN)/nightjar run deployments/demo.yaml
+
+lint: setup ## ruff
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: setup ## mypy
+	@$(BIN)/mypy
+
+test: lint types ## Lint, types and every test
+	@$(BIN)/python -m pytest

@@ -1,0 +1,93 @@
+"""`nightjar quarantine` and `nightjar gc`: look after the lake."""
+
+import click
+
+from expectations.errors import UserError
+
+
+@click.group()
+def quarantine() -> None:
+    """What failed its audit waits here, whole, until somebody decides."""
+
+
+@quarantine.command("list")
+def list_() -> None:
+    """List what is in quarantine."""
+    from tasks.quarantine import quarantined
+
+    entries = quarantined(_lake())
+    for entry in entries:
+        findings = entry.report["findings"]
+        click.echo(f"{entry.id}  {len(findings)} findings  {findings[0]['message'] if findings else ''}")
+    if not entries:
+        click.echo("quarantine is empty")
+
+
+@quarantine.command("show")
+@click.argument("id_", metavar="ID")
+def show(id_: str) -> None:
+    """Show one entry: dataset, expectation, count and example rows of every finding."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from tasks.quarantine import find
+
+    entry = find(_lake(), id_)
+    console = Console()
+    console.print(f"[bold]{entry.id}[/]  [dim]{entry.path}[/]")
+    for finding in entry.report["findings"]:
+        console.print(f"\n[red]{finding['message']}[/]")
+        examples = finding.get("examples", [])
+        if examples:
+            table = Table(*map(str, examples[0]), box=None, header_style="bold")
+            for row in examples:
+                table.add_row(*(str(v) for v in row.values()))
+            console.print(table)
+    console.print(
+        f"\nfix the source and run the night again, or accept it as it is:\n"
+        f"  nightjar quarantine release {entry.id} --why \"...\""
+    )
+
+
+@quarantine.command("release")
+@click.argument("id_", metavar="ID")
+@click.option("--why", required=True, help="Reason, kept in the manifests.")
+def release(id_: str, why: str) -> None:
+    """Accept an entry as it is: publish it, with its findings and the reason in its manifests."""
+    from tasks.quarantine import find
+    from tasks.quarantine import release as publish
+
+    if not why.strip():
+        raise UserError("--why is empty; say why this data is acceptable")
+    lake = _lake()
+    for ref in publish(lake, find(lake, id_), why):
+        click.echo(f"published {ref.folder}")
+
+
+@click.command()
+@click.option("--keep-days", default=14, show_default=True, type=click.IntRange(0), help="Keep runs younger than this.")
+@click.option("--delete", is_flag=True, help="Delete; without it, only say what would go.")
+def gc(keep_days: int, delete: bool) -> None:
+    """Find artifacts that no recent run, no release and no `current` pointer refers to."""
+    from flows.environment import home_folder
+    from flows.housekeeping import garbage
+
+    home = home_folder()
+    found = garbage(home, _lake(), keep_days)
+    for item in found:
+        click.echo(f"{item.bytes / 2**20:9.1f} MiB  {item.name}")
+        if delete:
+            item.remove()
+    total = sum(item.bytes for item in found) / 2**20
+    verb = "deleted" if delete else "would be deleted with --delete"
+    click.echo(f"{len(found)} artifacts, {total:.1f} MiB {verb}")
+
+
+def _lake():  # type: ignore[no-untyped-def]  # Lake: imported late
+    from flows.environment import home_folder
+    from flows.runs import all_runs
+    from tasks.lake import Lake
+
+    home = home_folder()
+    runs = all_runs(home)
+    return Lake(runs[-1].lake if runs else str(home / "lake"), home / "scratch" / "lake")

@@ -1,0 +1,158 @@
+"""`nightjar show` and `nightjar export`: look into the lake."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from expectations.errors import UserError
+
+
+@click.command()
+@click.argument("dataset")
+@click.option("--date", help="Logical day. Default: the newest.")
+@click.option("--lake", default="", help="Lake URL. Default: the last run's.")
+@click.option("--rows", default=5, show_default=True, type=click.IntRange(0, 1000), help="Rows to show.")
+def show(dataset: str, date: str | None, lake: str, rows: int) -> None:
+    """Show a DATASET: schema, row count, a few rows, lineage up to the raw inputs, audit result."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.tree import Tree
+
+    from expectations.datasets import DATASETS
+
+    opened, artifact = _open(dataset, date, lake)
+    manifest, declared = artifact.manifest, DATASETS[artifact.dataset]
+    console = Console()
+    console.print(f"[bold]{artifact.dataset}[/] {artifact.date}  {manifest['rows']:,} rows  {declared.meaning}")
+    console.print(f"[dim]{artifact.path}[/]\ncontent {manifest['content_digest'][:16]}  key {artifact.key}")
+    if declared.is_table:
+        schema = Table("column", "type", "unit", "meaning", box=None, header_style="bold")
+        for column in declared.columns:
+            name = f"[bold]{column.name}[/]" if column.name in declared.key else column.name
+            schema.add_row(name, str(column.type), column.unit, column.meaning)
+        console.print(schema)
+        if rows:
+            console.print(_rows(artifact, rows))
+    else:
+        for name, entry in manifest["files"].items():
+            console.print(f"  {entry['bytes']:>12,} bytes  {name}")
+    tree = Tree(f"lineage of {artifact.dataset} {artifact.date}")
+    _lineage(opened, artifact, tree, set())
+    console.print(tree)
+    console.print("audit: " + _audit_line(manifest["audit"]))
+
+
+def _rows(artifact: Any, rows: int) -> Any:
+    from rich.table import Table
+
+    head = artifact.table().slice(0, rows)
+    table = Table(*head.column_names, box=None, header_style="bold")
+    for row in head.to_pylist():
+        table.add_row(*(_short(v) for v in row.values()))
+    return table
+
+
+def _short(value: Any) -> str:
+    text = "" if value is None else str(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _lineage(lake: Any, artifact: Any, tree: Any, seen: set[str]) -> None:
+    """Inputs of an artifact, of those, and so on; days of one dataset as one line, a repeated branch once."""
+    from tasks.lake import Ref
+
+    for name, folders in artifact.manifest["inputs"].items():
+        refs = [Ref(f.split("/")[0], f.split("/")[1].removeprefix("date="), f.split("/")[2]) for f in folders]
+        if not refs:
+            continue
+        first, last = refs[0], refs[-1]
+        days = first.date if len(refs) == 1 else f"{first.date} .. {last.date}, {len(refs)} days"
+        again = first.folder in seen
+        branch = tree.add(f"{name}: {first.dataset} {days}" + (" (above)" if again else ""))
+        seen.add(first.folder)
+        found = None if again else lake.find(first)
+        if found:
+            _lineage(lake, found, branch, seen)
+    if not any(artifact.manifest["inputs"].values()):
+        tree.add(f"[dim]made by {artifact.manifest['stage']} from its settings[/]")
+
+
+def _audit_line(audit: dict[str, Any]) -> str:
+    if not audit:
+        return "none (files are checked by their own stage)"
+    state = "[green]passed[/]" if audit.get("passed") else "[red]failed[/]"
+    if "released_because" in audit:
+        state += f", released because: {audit['released_because']}"
+    return f"{state}  " + ", ".join(f"{k} {v}" for k, v in audit.items() if isinstance(v, int) and k != "passed")
+
+
+@click.command()
+@click.argument("dataset")
+@click.option("--date", help="Logical day. Default: the newest.")
+@click.option("--lake", default="", help="Lake URL. Default: the last run's.")
+@click.option("--to", "target", required=True, type=click.Path(path_type=Path), help="FILE.csv or FILE.parquet")
+def export(dataset: str, date: str | None, lake: str, target: Path) -> None:
+    """Write a DATASET to a CSV (lists as JSON) or Parquet file; the file appears whole or not at all."""
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    if target.suffix not in (".csv", ".parquet"):
+        raise UserError(f"--to {target}: must end in .csv or .parquet")
+    if not target.parent.is_dir():
+        raise UserError(f"--to {target}: no such folder {target.parent}")
+    _, artifact = _open(dataset, date, lake)
+    if not artifact.files:
+        raise UserError(f"{dataset} is a folder of files, not a table: copy {artifact.path}")
+    table, aside = artifact.table(), target.with_name(f".{target.name}.part")
+    if target.suffix == ".csv":
+        pyarrow.csv.write_csv(_flat(table), aside)
+    else:
+        pyarrow.parquet.write_table(table, aside)
+    aside.replace(target)
+    click.echo(f"{table.num_rows:,} rows of {dataset} {artifact.date} in {target}")
+
+
+def _flat(table: Any) -> Any:
+    """Lists as JSON text: CSV has no lists."""
+    import json
+
+    import pyarrow as pa
+
+    for number, field in enumerate(table.schema):
+        if pa.types.is_list(field.type):
+            texts = [None if v is None else json.dumps(v) for v in table[field.name].to_pylist()]
+            table = table.set_column(number, field.name, pa.array(texts, pa.string()))
+    return table
+
+
+def _open(dataset: str, date: str | None, lake_url: str) -> tuple[Any, Any]:
+    """The lake, and the artifact of the dataset and date that the last run made, or else the newest."""
+    import difflib
+
+    from expectations.datasets import DATASETS
+    from flows.cli.run import parse_date
+    from flows.environment import home_folder
+    from flows.runs import all_runs
+    from tasks.lake import Lake, Ref
+
+    if dataset not in DATASETS:
+        near = difflib.get_close_matches(dataset, DATASETS, 1)
+        raise UserError(f"no dataset {dataset!r}" + (f", did you mean {near[0]}?" if near else "") + f"; there are: {', '.join(DATASETS)}")
+    parse_date(date)
+    home = home_folder()
+    runs = all_runs(home)
+    lake = Lake(lake_url or (runs[-1].lake if runs else str(home / "lake")), home / "scratch" / "lake")
+    used = [Ref(dataset, f.split("/")[1][5:], f.split("/")[2]) for r in reversed(runs) for f in r.refs.get(dataset, [])]
+    wanted = [r for r in used if date in (None, r.date)] or sorted(lake.refs(dataset, date), reverse=True)[:1]
+    if date is None:
+        wanted.sort(key=lambda r: r.date, reverse=True)
+    for ref in wanted:
+        found = lake.find(ref)
+        if found:
+            return lake, found
+    there = lake.dates(dataset)
+    raise UserError(
+        f"{dataset}{f' of {date}' if date else ''} is not in the lake {lake.url}; "
+        + (f"dates there: {there[0]} .. {there[-1]}" if there else "run a night first")
+    )

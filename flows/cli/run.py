@@ -1,0 +1,91 @@
+"""`nightjar run`: one night, with live progress, and what came out of it."""
+
+import logging
+from datetime import date as Date
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from expectations.errors import UserError
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--date", help="Logical day, YYYY-MM-DD. Default: the config's, or the log's last full day.")
+@click.option("--lake", default="", help="Lake URL: a folder, s3://bucket/prefix, gs://..., abfs://...")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting; may be repeated.")
+@click.option("--from", "from_stage", metavar="STAGE", help="Run this stage and everything after it again.")
+@click.option("--force", "force", multiple=True, metavar="STAGE", help="Run this stage again; may be repeated.")
+@click.option("--dry-run", is_flag=True, help="Show what would run, and why; write nothing.")
+@click.option("--sequential", is_flag=True, help="One stage at a time, for exact seconds and memory per stage.")
+def run(
+    config: Path,
+    date: str | None,
+    lake: str,
+    overrides: tuple[str, ...],
+    from_stage: str | None,
+    force: tuple[str, ...],
+    dry_run: bool,
+    sequential: bool,
+) -> None:
+    """Run one whole night: log to release. Exits with 0 only if the release was made.
+
+    What stands in the lake already is cached; a night that was interrupted continues where it stopped.
+    """
+    from flows.config import load_config
+    from flows.environment import home_folder, prepare
+
+    settings = load_config(config, overrides)
+    home = home_folder()
+    prepare(home)
+    from flows.night import NightRequest, plan_request
+
+    request = NightRequest(
+        config=settings,
+        date=parse_date(date),
+        lake=lake or str(home / "lake"),
+        from_stage=from_stage or "",
+        force=tuple(force),
+        sequential=sequential,
+        config_name=str(config),
+        overrides=tuple(overrides),
+    )
+    if dry_run:
+        from flows.cli.explain import print_plan
+
+        print_plan(request.open_lake(home), plan_request(request, home), force=request.forced(plan_request(request, home)))
+        return
+    _run(request, home)
+
+
+def parse_date(text: str | None) -> Date | None:
+    """An ISO date, or None for none.
+
+    Raises:
+        UserError: no such day.
+    """
+    if text is None:
+        return None
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").date()
+    except ValueError:
+        raise UserError(f"--date {text}: no such day; write YYYY-MM-DD, such as 2026-03-01") from None
+
+
+def _run(request: Any, home: Path) -> None:
+    from flows.cli.display import Display
+    from flows.cli.summary import print_summary
+    from flows.night import begin, execute
+    from flows.runs import folder
+
+    started = begin(request, home)
+    log = folder(home, started.record.id) / "log.txt"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(
+        filename=log, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
+    )
+    with Display(started.plan.steps) as display:
+        execute(started, display)
+    print_summary(started, display.console)

@@ -1,0 +1,205 @@
+"""The config of a night: one section an owner, read from YAML, checked before anything runs."""
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Mapping
+from datetime import date as Date
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import yaml
+from pydantic import Field, TypeAdapter, ValidationError
+
+from expectations.errors import UserError
+from expectations.settings import settings
+from models.content_config import ContentConfig
+from models.evaluation.config import EvaluationConfig
+from models.index.config import IndexConfig
+from models.ranking.config import RankerConfig
+from models.retrieval.config import EmbeddingsConfig, TowersConfig
+from models.serving.config import PipelineConfig
+from models.world.config import WorldConfig
+from spark_jobs.config import AlsConfig, FeaturesConfig, InteractionsConfig, ItemSimilarityConfig, PopularityConfig
+from tasks.config import ResourcesConfig
+from tasks.releasing import ReleaseConfig
+from tasks.source_config import SourceConfig
+
+
+@settings
+class WindowConfig:
+    """Which days a night reads: it trains on the days up to `D - judge_days` and is judged on the last ones."""
+
+    train_days: Annotated[int, Field(ge=1, le=3650)] | Literal["all"] = 28
+    """Days before the judged ones that are trained on, or `all` of a log."""
+
+    judge_days: Annotated[int, Field(ge=1, le=365)] = 2
+    """Last days of the window, only judged on."""
+
+    rank_days: Annotated[int, Field(ge=1, le=365)] = 7
+    """Last training days, on which the ranker learns from features of the days before them."""
+
+
+@settings
+class NightlyConfig:
+    """Everything that decides a night. Each section stands beside its owner."""
+
+    date: Date | None = None
+    """Logical day; by default the last day of made data, or the last full day of a log."""
+
+    window: WindowConfig = WindowConfig()
+    """Days trained and judged on."""
+    source: SourceConfig = SourceConfig()
+    """Made data, or a log."""
+    world: WorldConfig = WorldConfig()
+    """The made audience and catalogue, when the source is made data."""
+    interactions: InteractionsConfig = InteractionsConfig()
+    """Positives of the window."""
+    features: FeaturesConfig = FeaturesConfig()
+    """User and item features, histories, exposures."""
+    popularity: PopularityConfig = PopularityConfig()
+    """Popularity with decay."""
+    als: AlsConfig = AlsConfig()
+    """Matrix factorisation."""
+    item_similarity: ItemSimilarityConfig = ItemSimilarityConfig()
+    """Item-item similarity."""
+    content: ContentConfig = ContentConfig()
+    """Similarity by TF-IDF."""
+    towers: TowersConfig = TowersConfig()
+    """Two-tower retrieval."""
+    embeddings: EmbeddingsConfig = EmbeddingsConfig()
+    """Item vectors."""
+    index: IndexConfig = IndexConfig()
+    """FAISS shards."""
+    ranker: RankerConfig = RankerConfig()
+    """Multi-task ranker."""
+    pipeline: PipelineConfig = PipelineConfig()
+    """Sources, filters, ranking and order of the recommendations."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """Metrics, segments, ablations."""
+    release: ReleaseConfig = ReleaseConfig()
+    """The registry."""
+    resources: ResourcesConfig = ResourcesConfig()
+    """Memory, threads, devices; decides where work runs, never what comes out."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Calendar:
+    """The days of one night, as ISO strings."""
+
+    day: str
+    train: tuple[str, ...]
+    judge: tuple[str, ...]
+    rank: tuple[str, ...]
+
+    @property
+    def cut(self) -> str:
+        """Last day that anything may be learnt from."""
+        return self.train[-1]
+
+    @property
+    def split(self) -> str:
+        """Last day that the features of the ranker's training examples may come from."""
+        return self.train[-1 - len(self.rank)]
+
+    @property
+    def days(self) -> tuple[str, ...]:
+        return self.train + self.judge
+
+
+def calendar(window: WindowConfig, day: Date, first: Date | None = None) -> Calendar:
+    """The days that a night of `day` reads.
+
+    Args:
+        first: first day of the log; a window cannot begin before it.
+
+    Raises:
+        UserError: fewer days than the window needs.
+    """
+    cut = day - timedelta(days=window.judge_days)
+    start = first if window.train_days == "all" else cut - timedelta(days=int(window.train_days) - 1)
+    if start is None or (first and start < first):
+        start = first or cut
+    train = _days(start, cut)
+    if len(train) <= window.rank_days:
+        raise UserError(
+            f"window: {len(train)} training days up to {cut} leave nothing before the {window.rank_days} of "
+            f"window.rank_days; choose a later date, or smaller window.judge_days or window.rank_days"
+        )
+    judge = _days(cut + timedelta(days=1), day)
+    return Calendar(day.isoformat(), train, judge, train[-window.rank_days :])
+
+
+def _days(first: Date, last: Date) -> tuple[str, ...]:
+    return tuple((first + timedelta(days=n)).isoformat() for n in range((last - first).days + 1))
+
+
+def load_config(path: Path | None, overrides: Iterable[str] = ()) -> NightlyConfig:
+    """Read a YAML file, apply `key=value` overrides, check everything.
+
+    Raises:
+        UserError: no such file, no YAML, an unknown key, an impossible value; each with its full name.
+    """
+    values = _read_yaml(path) if path else {}
+    for override in overrides:
+        _override(values, override)
+    return check_config(values, str(path or "defaults"))
+
+
+def check_config(values: Mapping[str, Any], name: str) -> NightlyConfig:
+    """Settings from nested values; `name` says where they come from."""
+    try:
+        return TypeAdapter(NightlyConfig).validate_python(values)
+    except ValidationError as error:
+        lines = [_explain(e) for e in error.errors()]
+        raise UserError(f"{name}: " + "; ".join(lines)) from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        near = ", ".join(sorted(str(p) for p in Path("deployments").glob("*.yaml"))) or "none here"
+        raise UserError(f"config {path}: no such file; configs in deployments/: {near}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"config {path}: cannot be read ({error})") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise UserError(f"config {path}{where}: no valid YAML ({getattr(error, 'problem', error)})") from None
+    if not isinstance(values, dict | None):
+        raise UserError(f"config {path}: must hold sections such as `window:`, found {type(values).__name__}")
+    return values or {}
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise UserError(f"--set {override}: must be section.key=value, such as --set towers.dim=128")
+    *parents, last = key.split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise UserError(f"--set {override}: {parent} is no section")
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        values[last] = text
+
+
+def _explain(error: Any) -> str:
+    """One of pydantic's errors as a sentence with the key's full name and what is allowed."""
+    place = [str(part) for part in error["loc"]]
+    name = ".".join(place)
+    if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        allowed = _keys(NightlyConfig, place[:-1])
+        near = difflib.get_close_matches(place[-1], allowed, 1)
+        return f"unknown key {name}" + (f", did you mean {near[0]}?" if near else "") + f" (allowed: {', '.join(allowed)})"
+    return f"{name} is {error['input']!r}: {error['msg'][:1].lower()}{error['msg'][1:]}"
+
+
+def _keys(cls: Any, place: list[str]) -> list[str]:
+    """Fields of the section at `place`."""
+    for part in place:
+        cls = get_type_hints(cls).get(part, cls) if dataclasses.is_dataclass(cls) else cls
+    return [f.name for f in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else []

@@ -1,0 +1,69 @@
+"""Runs a plan as Prefect tasks: one a step, side by side where the plan allows, Cached where nothing changed."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
+from prefect.states import Completed, State
+
+from expectations.errors import Failure, UserError
+from tasks.running import Night, Outcome
+from tasks.stage import Step
+
+
+def run_steps(night: Night, steps: Iterable[Step]) -> list[Outcome]:
+    """Submit every step behind those it reads from; returns how each ended.
+
+    Raises:
+        UserError, Failure: of the first step that failed; what does not depend on it has run all the same.
+    """
+    futures: dict[str, PrefectFuture[Any]] = {}
+    made_by: dict[Any, str] = {}
+    errors: list[BaseException] = []
+    for step in steps:
+        before = {made_by[ref] for ref in step.needs if ref in made_by}
+        made_by.update({ref: step.name for cell in step.cells for ref in cell.refs})
+        run = task(_body(night, step, errors), name=step.name, task_run_name=step.name, cache_policy=NO_CACHE)
+        futures[step.name] = run.submit(wait_for=[futures[name] for name in before])
+    outcomes = []
+    for future in futures.values():
+        future.wait()
+        if future.state.is_completed():
+            outcomes.append(future.result())
+    if errors:
+        raise errors[0]
+    return outcomes
+
+
+def _body(night: Night, step: Step, errors: list[BaseException]) -> Callable[[], Outcome | State[Any]]:
+    def body() -> Outcome | State[Any]:
+        try:
+            outcome = night.execute(step)
+        except (UserError, Failure) as error:
+            errors.append(error)
+            night.watcher.failed(step, error)
+            raise
+        except Exception as error:
+            night.watcher.failed(step, error)
+            errors.append(unexpected(step, error))
+            raise
+        if outcome.state == "cached":
+            return Completed(name="Cached", message="nothing that decides it has changed", data=outcome)
+        return outcome
+
+    return body
+
+
+def unexpected(step: Step, error: Exception) -> Exception:
+    """An error nobody foresaw, as one message; a full disk, which may strike anywhere, in its own words."""
+    if isinstance(error, OSError) and error.errno == 28:
+        failure = Failure(
+            f"{step.name}: the disk is full ({error.filename or 'no space left'}); free some space, for instance with "
+            f"`nightjar gc --delete`, and run the same command again: what was published stands"
+        )
+    else:
+        failure = Failure(f"{step.name}: {type(error).__name__}: {error} (--debug shows where)")
+    failure.__cause__ = error
+    return failure

@@ -1,0 +1,85 @@
+"""What may be deleted: artifacts that nothing which matters refers to."""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from expectations.datasets import DATASETS
+from flows.runs import all_runs
+from tasks.lake import MANIFEST, Lake, Ref, read_json
+from tasks.registry import Registry
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """Something that may go: its name, size and how to remove it."""
+
+    name: str
+    bytes: int
+    remove: Callable[[], None]
+
+
+def garbage(home: Path, lake: Lake, keep_days: int, registry_url: str = "") -> list[Garbage]:
+    """Artifacts that no run of the last `keep_days` days, no registered release and no pointer refers to.
+
+    What a kept artifact was made from is kept with it, so that its lineage can still be shown and its days need not
+    be made again.
+    """
+    kept = _closure(lake, _roots(home, lake, keep_days, registry_url))
+    found = []
+    for dataset in DATASETS:
+        for ref in lake.refs(dataset):
+            if ref not in kept:
+                size = sum(f["bytes"] for f in _manifest(lake, ref).get("files", {}).values())
+                found.append(Garbage(ref.folder, size, lambda ref=ref: lake.remove(ref)))  # type: ignore[misc]
+    return found + [Garbage(f"run {p.name}", 0, lambda p=p: shutil.rmtree(p)) for p in _old_runs(home, keep_days)]  # type: ignore[misc]
+
+
+def _roots(home: Path, lake: Lake, keep_days: int, registry_url: str) -> set[Ref]:
+    horizon = time.time() - keep_days * 86_400
+    roots: set[Ref] = set()
+    for run in all_runs(home):
+        if _began(run.id) >= horizon:
+            roots |= {_ref(f) for folders in run.refs.values() for f in folders}
+    for dataset in DATASETS:
+        current = lake.current(dataset)
+        roots |= {current} if current else set()
+    if registry_url or (home / "mlflow" / "mlflow.db").exists():
+        for version in Registry(home, registry_url).versions():
+            roots |= {_ref(version.tags[t]) for t in ("nightjar.bundle", "nightjar.recommendations") if t in version.tags}
+    return roots
+
+
+def _closure(lake: Lake, roots: set[Ref]) -> set[Ref]:
+    kept: set[Ref] = set()
+    queue = list(roots)
+    while queue:
+        ref = queue.pop()
+        if ref in kept:
+            continue
+        kept.add(ref)
+        queue += [_ref(f) for folders in _manifest(lake, ref).get("inputs", {}).values() for f in folders]
+    return kept
+
+
+def _manifest(lake: Lake, ref: Ref) -> dict:  # type: ignore[type-arg]
+    if not lake.is_local:
+        lake.find(ref)
+    path = lake.local(ref) / MANIFEST
+    return dict(read_json(path)) if path.exists() else {}
+
+
+def _old_runs(home: Path, keep_days: int) -> list[Path]:
+    horizon = time.time() - keep_days * 86_400
+    return [home / "runs" / r.id for r in all_runs(home)[:-1] if _began(r.id) < horizon]
+
+
+def _began(run_id: str) -> float:
+    return time.mktime(time.strptime(run_id.split("-")[0], "%Y%m%dT%H%M%S"))
+
+
+def _ref(folder: str) -> Ref:
+    dataset, date, key = folder.split("/")[:3]
+    return Ref(dataset, date.removeprefix("date="), key)

@@ -1,0 +1,178 @@
+"""The night, from the log to the release: read this first.
+
+`plan_night` says what a night is made of: every line is a stage, what it reads and which settings decide it; nothing
+runs while it is planned. `nightly` is the Prefect flow that brings the plan's artifacts into the lake.
+"""
+
+from datetime import date as Date
+from typing import Any
+
+from prefect import flow
+
+from flows.config import Calendar, NightlyConfig, WindowConfig
+from flows.plan import Log, Plan
+from flows.sources import Source
+from tasks.embedding import embeddings
+from tasks.evaluation import evaluation
+from tasks.indexing import index
+from tasks.ranking import ranker
+from tasks.recommending import bundle, content_similarity, recommendations
+from tasks.releasing import release
+from tasks.reporting import report
+from tasks.spark import als, features, interactions, item_similarity, popularity
+from tasks.training import towers
+
+FACTS = ("user_features", "item_features", "histories", "exposures")
+
+
+def plan_night(config: NightlyConfig, days: Calendar, source: Source) -> Plan:
+    """All steps of the night of `days.day`; keys follow from the config, the code and the source alone."""
+    T, S = days.cut, days.split
+    plan = Plan(days)
+
+    # What happened, and who and what there is.
+    catalogue = plan.add(source.catalogue((T, days.day)))
+    users, items, id_map = (catalogue.at(T)[name] for name in ("users", "items", "id_map"))
+    log = Log(plan.add(source.events(days.days, known=catalogue.at(days.day))))
+
+    # What the window says: Spark.
+    window = log.watches(days.train)
+    positives = plan.add(interactions(date=T, watches=window, config=config.interactions))["interactions"]
+    facts = plan.add(
+        features.over(
+            (T, S),
+            watches=lambda date: log.watches(d for d in days.train if d <= date),
+            impressions=lambda date: log.impressions(d for d in days.train if d <= date),
+            items=items,
+            config=config.features,
+        )
+    )
+    now, then = facts.at(T), facts.at(S)
+    popular = plan.add(popularity(date=T, interactions=positives, config=config.popularity))["popularity"]
+    factors = plan.add(als(date=T, interactions=positives, config=config.als))
+    neighbours = plan.add(item_similarity(date=T, interactions=positives, config=config.item_similarity))
+    alike = plan.add(content_similarity(date=T, items=items, config=config.content))
+
+    # Retrieval: vectors of users and items, and an index of them.
+    tower = plan.add(towers(date=T, watches=window, users=users, items=items, config=config.towers))["towers"]
+    vectors = plan.add(embeddings(date=T, towers=tower, items=items, config=config.embeddings))["embeddings"]
+    shards = plan.add(
+        index(
+            date=T, embeddings=vectors, towers=tower, users=users, histories=now["histories"], config=config.index
+        )
+    )["index"]
+
+    # Ranking: learnt on the last training days, from what was known before them.
+    ranks = plan.add(
+        ranker(
+            date=T,
+            impressions=log.impressions(days.rank),
+            watches=log.watches(days.rank),
+            users=users,
+            items=items,
+            **{name: then[name] for name in FACTS},
+            towers=tower,
+            embeddings=vectors,
+            config=config.ranker,
+        )
+    )["ranker"]
+
+    # Everything a consumer needs, and what it recommends.
+    package = plan.add(
+        bundle(
+            date=T,
+            towers=tower,
+            embeddings=vectors,
+            index=shards,
+            ranker=ranks,
+            als_user_factors=factors["als_user_factors"],
+            als_item_factors=factors["als_item_factors"],
+            item_similarity=neighbours["item_similarity"],
+            content_similarity=alike["content_similarity"],
+            popularity=popular,
+            users=users,
+            items=items,
+            id_map=id_map,
+            **{name: now[name] for name in FACTS},
+            config=config.pipeline,
+        )
+    )["bundle"]
+    lists = plan.add(recommendations(date=days.day, bundle=package))["recommendations"]
+
+    # Judged on days that nothing was learnt from, released, reported.
+    oracle = [plan.add(s)["oracle"] for s in source.oracle(days, window, users, items)]
+    judged = plan.add(
+        evaluation(
+            date=days.day,
+            bundle=package,
+            recommendations=lists,
+            watches=log.watches(days.judge),
+            users=users,
+            items=items,
+            histories=now["histories"],
+            oracle=tuple(oracle),
+            config=config.evaluation,
+        )
+    )["evaluation"]
+    released = plan.add(
+        release(
+            date=days.day,
+            bundle=package,
+            recommendations=lists,
+            evaluation=judged,
+            index=shards,
+            config=config.release,
+        )
+    )["release"]
+    plan.add(
+        report(
+            date=days.day,
+            evaluation=judged,
+            recommendations=lists,
+            bundle=package,
+            towers=tower,
+            ranker=ranks,
+            index=shards,
+            watches=log.watches(days.days),
+            impressions=log.impressions(days.days),
+            users=users,
+            items=items,
+            popularity=popular,
+            release=released,
+        )
+    )
+    return plan
+
+
+@flow(name="nightly", flow_run_name="nightly {date}")
+def nightly(
+    date: Date | None = None,
+    lake: str = "",
+    window: WindowConfig = WindowConfig(),
+    source: SourceConfig = SourceConfig(),
+    world: WorldConfig = WorldConfig(),
+    interactions: InteractionsConfig = InteractionsConfig(),
+    features: FeaturesConfig = FeaturesConfig(),
+    popularity: PopularityConfig = PopularityConfig(),
+    als: AlsConfig = AlsConfig(),
+    item_similarity: ItemSimilarityConfig = ItemSimilarityConfig(),
+    content: ContentConfig = ContentConfig(),
+    towers: TowersConfig = TowersConfig(),
+    embeddings: EmbeddingsConfig = EmbeddingsConfig(),
+    index: IndexConfig = IndexConfig(),
+    ranker: RankerConfig = RankerConfig(),
+    pipeline: PipelineConfig = PipelineConfig(),
+    evaluation: EvaluationConfig = EvaluationConfig(),
+    release: ReleaseConfig = ReleaseConfig(),
+    resources: ResourcesConfig = ResourcesConfig(),
+) -> dict[str, Any]:
+    """One night: bring every artifact of the plan into the lake and release the bundle.
+
+    Args:
+        date: Logical day; by default the last day of made data, or the last full day of a log.
+        lake: Lake URL; by default the folder `lake` of the home.
+    """
+    from flows.run import NightRequest, carry_out  # that module runs this flow
+
+    sections = {name: value for name, value in locals().items() if name in SECTIONS}
+    return carry_out(NightRequest(config=NightlyConfig(**sections), date=date, lake=lake))

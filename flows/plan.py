@@ -1,0 +1,51 @@
+"""What a plan is: the steps of one night in order, and the days they are about."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from flows.config import Calendar
+from tasks.lake import Ref
+from tasks.stage import Step
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps of one night, in an order in which they can run, and the days they are about."""
+
+    days: Calendar
+    steps: list[Step] = field(default_factory=list)
+
+    def add(self, step: Step) -> Step:
+        self.steps.append(step)
+        return step
+
+    def step(self, name: str) -> Step:
+        """The step of a stage."""
+        return next(s for s in self.steps if s.name == name)
+
+    def after(self, name: str) -> frozenset[str]:
+        """A stage and every stage that reads, at any distance, what it makes."""
+        found, made = {name}, {r for c in self.step(name).cells for r in c.refs}
+        for step in self.steps:
+            if step.name in found or step.needs & made:
+                found.add(step.name)
+                made |= {r for c in step.cells for r in c.refs}
+        return frozenset(found)
+
+
+@dataclass(frozen=True)
+class Log:
+    """The daily artifacts of the events step."""
+
+    events: Step
+
+    def watches(self, days: Iterable[str]) -> tuple[Ref, ...]:
+        return self._of("watches", days)
+
+    def impressions(self, days: Iterable[str]) -> tuple[Ref, ...]:
+        """Empty for a log that has none."""
+        return self._of("impressions", days) if "impressions" in self.events.stage.produces else ()
+
+    def _of(self, dataset: str, days: Iterable[str]) -> tuple[Ref, ...]:
+        wanted = set(days)
+        return tuple(ref for ref in self.events.refs(dataset) if ref.date in wanted)

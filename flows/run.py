@@ -1,0 +1,154 @@
+"""One run of a night, around its plan: the request, the warm-up beside the server's start, the record, the end."""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date as Date
+from pathlib import Path
+from typing import Any
+
+from expectations.errors import UserError
+from flows.config import NightlyConfig, calendar
+from flows.nightly import nightly, plan_night
+from flows.plan import Plan
+from flows.runs import RunRecord, new_id
+from flows.sources import open_source
+from tasks.explain import explain
+from tasks.lake import Lake
+from tasks.processes import claim_ownership, end_leftovers
+from tasks.running import Night, Watcher
+
+SPARK_STAGES = {"interactions", "features", "popularity", "als", "item_similarity"}
+
+
+@dataclass(frozen=True)
+class NightRequest:
+    """What somebody asked for."""
+
+    config: NightlyConfig
+    date: Date | None
+    lake: str
+    from_stage: str = ""
+    force: tuple[str, ...] = ()
+    sequential: bool = False
+    config_name: str = ""
+    overrides: tuple[str, ...] = ()
+
+    def open_lake(self, home: Path) -> Lake:
+        return Lake(self.lake, home / "scratch" / "lake")
+
+    def forced(self, plan: Plan) -> frozenset[str]:
+        """Stages to run again whatever stands: those named, and all that descend from `from_stage`.
+
+        Raises:
+            UserError: there is no such stage.
+        """
+        names = [s.name for s in plan.steps]
+        for name in filter(None, (*self.force, self.from_stage)):
+            if name not in names:
+                raise UserError(f"no stage {name!r}; stages: {', '.join(names)}")
+        return frozenset(self.force) | (plan.after(self.from_stage) if self.from_stage else frozenset())
+
+
+def plan_request(request: NightRequest, home: Path) -> Plan:
+    """The plan of a request; reads the source's days, runs nothing."""
+    source = open_source(request.config, home)
+    day = request.date or request.config.date or source.last_day(request.config.window)
+    if day > source.latest:
+        raise UserError(f"date {day}: the data ends on {source.latest}; choose that day or an earlier one")
+    return plan_night(request.config, calendar(request.config.window, day, source.first), source)
+
+
+@dataclass
+class Started:
+    """A run under way."""
+
+    request: NightRequest
+    home: Path
+    plan: Plan
+    night: Night
+    record: RunRecord
+    threads: list[threading.Thread] = field(default_factory=list)
+
+
+def begin(request: NightRequest, home: Path) -> Started:
+    """Plan, clear up after killed runs, and warm up what the missing stages will need."""
+    plan = plan_request(request, home)
+    claim_ownership()
+    end_leftovers(str(home))
+    lake = request.open_lake(home)
+    lake.sweep()
+    resources = request.config.resources
+    night = Night(lake, home, resources, force=request.forced(plan), docs=home / "data-docs")
+    if request.sequential:
+        night.one_at_a_time()
+    record = RunRecord(new_id(), request.config_name, list(request.overrides), request.lake, plan.days.day)
+    record.save(home)
+    started = Started(request, home, plan, night, record)
+    _warm_up(started)
+    return started
+
+
+def _warm_up(started: Started) -> None:
+    """Start Spark and import what is slow to import while Prefect's server starts."""
+    night = started.night
+    missing = {s.name for s in started.plan.steps if night.misses(s)}
+    jobs: list[Callable[[], Any]] = []
+    if missing & SPARK_STAGES:
+        from tasks.spark import start_in_background
+
+        start_in_background(night.resources, night.home)
+    if missing:
+        from tasks.audit import warm_up
+
+        jobs.append(warm_up)
+    if "release" in missing:
+        from tasks.registry import Registry
+
+        jobs.append(lambda: Registry(night.home, night.resources.registry).experiment_id())
+    for job in jobs:
+        thread = threading.Thread(target=_quietly(job), daemon=True)
+        thread.start()
+        started.threads.append(thread)
+
+
+def _quietly(job: Callable[[], Any]) -> Callable[[], None]:
+    """A warm-up that fails says nothing: the stage that needs it meets the same error and explains it."""
+
+    def run() -> None:
+        with suppress(Exception):
+            job()
+
+    return run
+
+
+def execute(started: Started, watcher: Watcher) -> None:
+    """Run the plan under Prefect and keep its record, however it ends."""
+    started.night.watcher = watcher
+    why = {s.name: _why(started, s) for s in started.plan.steps}
+    current = UNDER_WAY.set(started)
+    try:
+        with started.night.meter:
+            nightly(**sections(started.request))
+        started.record.state = "succeeded"
+    except BaseException as error:
+        started.record.state, started.record.error = "failed", str(error)
+        raise
+    finally:
+        UNDER_WAY.reset(current)
+        for row in started.record.steps:
+            row["why"] = why[row["step"]]
+        with suppress(OSError):
+            started.record.save(started.home)
+
+
+def carry_out(request: NightRequest) -> dict[str, Any]:
+    """The body of the flow: the run that the command line has begun, or, in a worker, one of its own."""
+    started = UNDER_WAY.get()
+    if started is None:
+        home = home_folder()
+        prepare(home)
+        started = begin(request, home)
+    outcomes = run_steps(started.night, started.plan.steps)
+    return conclude(started, outcomes)

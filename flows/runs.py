@@ -1,0 +1,55 @@
+"""Records of runs: what was asked for, what every stage did and why; `explain` and `show` start from the last one."""
+
+import secrets
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from expectations.errors import UserError
+from tasks.lake import read_json, write_json
+
+
+@dataclass
+class RunRecord:
+    """One run of `nightjar run`, kept in `<home>/runs/<id>/run.json`."""
+
+    id: str
+    config: str
+    overrides: list[str]
+    lake: str
+    date: str
+    state: str = "running"
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    release: dict[str, Any] = field(default_factory=dict)
+    refs: dict[str, list[str]] = field(default_factory=dict)
+    error: str = ""
+
+    def save(self, home: Path) -> None:
+        write_json(folder(home, self.id) / "run.json", asdict(self))
+
+
+def new_id() -> str:
+    """Sortable by time, unique beside other runs."""
+    return time.strftime("%Y%m%dT%H%M%S") + "-" + secrets.token_hex(2)
+
+
+def folder(home: Path, run_id: str) -> Path:
+    return home / "runs" / run_id
+
+
+def all_runs(home: Path) -> list[RunRecord]:
+    """Every recorded run, oldest first."""
+    return [RunRecord(**read_json(p)) for p in sorted((home / "runs").glob("*/run.json"))]
+
+
+def last_run(home: Path) -> RunRecord:
+    """The newest run.
+
+    Raises:
+        UserError: nothing has run yet.
+    """
+    runs = all_runs(home)
+    if not runs:
+        raise UserError(f"no run yet in {home}; start with: nightjar run deployments/demo.yaml")
+    return runs[-1]

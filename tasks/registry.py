@@ -1,0 +1,167 @@
+"""The MLflow registry: the one module that talks to it.
+
+A release is one version of `nightjar-recommender`. Its files are logged first and the version, with all its tags, is
+made last in one transaction, so a night that is killed leaves no half version, and the next one finds its own again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from expectations.errors import Failure
+
+MODEL = "nightjar-recommender"
+EXPERIMENT = "nightjar"
+KEY_TAG = "nightjar.key"
+CODE = Path(__file__).with_name("pyfunc_model.py")
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered version."""
+
+    number: int
+    run_id: str
+    tags: dict[str, str]
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A registry by URL: empty for SQLite and a folder below `home`, else an MLflow server or database URL."""
+
+    home: Path
+    url: str = ""
+
+    @property
+    def uri(self) -> str:
+        return self.url or f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}"
+
+    @cached_property
+    def client(self) -> Any:
+        """MLflow's client; the first use of a new database makes its tables."""
+        from mlflow import MlflowClient
+
+        if not self.url:
+            (self.home / "mlflow").mkdir(parents=True, exist_ok=True)
+        return MlflowClient(self.uri, self.uri)
+
+    def experiment_id(self) -> str:
+        """Id of the experiment that nights are logged to, made when it is not there."""
+        found = self.client.get_experiment_by_name(EXPERIMENT)
+        if found:
+            return str(found.experiment_id)
+        location = None if self.url else (self.home / "mlflow" / "artifacts").as_uri()
+        return str(self.client.create_experiment(EXPERIMENT, artifact_location=location))
+
+    def versions(self) -> list[Version]:
+        """All versions, newest first."""
+        found = self.client.search_model_versions(f"name = '{MODEL}'")
+        aliases = self.aliases()
+        rows = [
+            Version(
+                int(v.version), v.run_id, dict(v.tags), tuple(a for a, n in aliases.items() if n == int(v.version))
+            )
+            for v in found
+        ]
+        return sorted(rows, key=lambda v: -v.number)
+
+    def aliases(self) -> dict[str, int]:
+        """Version that each alias names."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            model = self.client.get_registered_model(MODEL)
+        except MlflowException:
+            return {}
+        return {alias: int(number) for alias, number in model.aliases.items()}
+
+    def version_of(self, key: str) -> Version | None:
+        """The version that was made from the release with this key."""
+        return next((v for v in self.versions() if v.tags.get(KEY_TAG) == key), None)
+
+    def publish(
+        self,
+        key: str,
+        bundle: Path,
+        name: str,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+    ) -> Version:
+        """Log a bundle and register it as one version; the same key twice gives the same version."""
+        found = self.version_of(key)
+        if found:
+            return found
+        self._forget_unfinished(key)
+        run_id, model = self._log(key, bundle, name, params, metrics)
+        self._ensure_model()
+        made = self.client.create_model_version(
+            MODEL,
+            source=model.model_uri,
+            run_id=run_id,
+            tags={KEY_TAG: key, **tags},
+            model_id=model.model_id,
+            description=name,
+        )
+        return Version(int(made.version), run_id, {KEY_TAG: key, **tags})
+
+    def _log(
+        self, key: str, bundle: Path, name: str, params: Mapping[str, Any], metrics: Mapping[str, float]
+    ) -> tuple[str, Any]:
+        import mlflow
+        from mlflow.entities import Metric, Param
+
+        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_registry_uri(self.uri)
+        run_id = str(self.client.create_run(self.experiment_id(), run_name=name, tags={KEY_TAG: key}).info.run_id)
+        with mlflow.start_run(run_id=run_id):
+            model = mlflow.pyfunc.log_model(
+                name="recommender",
+                python_model=str(CODE),
+                artifacts={"bundle": str(bundle)},
+                pip_requirements=_requirements(),
+            )
+        now = int(self.client.get_run(run_id).info.start_time)
+        values = [Metric(k, float(v), now, 0) for k, v in metrics.items()]
+        texts = [Param(k, str(v)[:500]) for k, v in params.items()]
+        for start in range(0, len(values), 500):
+            self.client.log_batch(run_id, metrics=values[start : start + 500])
+        for start in range(0, len(texts), 100):
+            self.client.log_batch(run_id, params=texts[start : start + 100])
+        return run_id, model
+
+    def _forget_unfinished(self, key: str) -> None:
+        """Delete MLflow runs that an earlier, killed attempt at this release left behind."""
+        query = f"tags.`{KEY_TAG}` = '{key}'"
+        for run in self.client.search_runs([self.experiment_id()], query):
+            self.client.delete_run(run.info.run_id)
+
+    def _ensure_model(self) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.create_registered_model(MODEL, description="Nightjar's nightly recommender")
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise Failure(f"registry at {self.uri}: {error}") from error
+
+    def newest_date(self, alias: str) -> str:
+        """Logical day of the version that an alias names; empty when it names none. A backfill never moves it back."""
+        return next((v.tags.get("nightjar.date", "") for v in self.versions() if alias in v.aliases), "")
+
+    def point(self, alias: str, number: int) -> None:
+        """Move an alias to a version."""
+        self.client.set_registered_model_alias(MODEL, alias, str(number))
+
+    def attach(self, run_id: str, path: Path, folder: str | None = None) -> None:
+        """Add a file, such as the report, to the MLflow run of a release."""
+        self.client.log_artifact(run_id, str(path), folder)
+
+
+def _requirements() -> list[str]:
+    from importlib.metadata import version
+
+    return [f"{name}=={version(name)}" for name in ("faiss-cpu", "onnxruntime", "pyarrow", "numpy", "pandas")]

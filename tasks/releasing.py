@@ -1,0 +1,78 @@
+"""Stage `release`: the bundle becomes one version of the registered model `nightjar-recommender`."""
+
+import json
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from expectations.settings import settings
+from tasks.lake import Artifact
+from tasks.outputs import Outputs
+from tasks.registry import Registry
+from tasks.stage import stage
+
+
+@settings
+class ReleaseConfig:
+    """How a night is registered."""
+
+    alias: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")] = "candidate"
+    """Alias that follows the newest night."""
+
+
+@stage(produces=("release",), libraries=("mlflow",))
+def release(
+    out: Outputs,
+    bundle: Artifact,
+    recommendations: Artifact,
+    evaluation: Artifact,
+    index: Artifact,
+    config: ReleaseConfig,
+) -> None:
+    """Register the bundle with its figures and lineage, and move the alias to it.
+
+    The version number depends on what the registry already holds, so it is a measure of the run and no content.
+    """
+    metrics = release_metrics(evaluation, index)
+    facts = {
+        "model": "nightjar-recommender",
+        "date": out.date,
+        "bundle": bundle.ref.folder,
+        "bundle_digest": bundle.content_digest,
+        "recommendations": recommendations.ref.folder,
+        "recommendations_digest": recommendations.content_digest,
+        "metrics": metrics,
+    }
+    (out["release"].path / "release.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
+    registry = Registry(out.home, out.resources.registry)
+    tags = {k: str(v) for k, v in facts.items() if k not in ("metrics", "model")}
+    params = flat_params(bundle.manifest["config"])
+    version = registry.publish(
+        bundle.key, bundle.path, f"night {out.date}", params, metrics, {f"nightjar.{k}": v for k, v in tags.items()}
+    )
+    if registry.newest_date(config.alias) <= out.date:
+        registry.point(config.alias, version.number)
+    out.measure(version=version.number, run_id=version.run_id, registry=registry.uri)
+
+
+def release_metrics(evaluation: Artifact, index: Artifact) -> dict[str, float]:
+    """Figures over all users, by MLflow metric name: `final.ndcg_at_10`, `popularity.recall_at_20`, ..."""
+    rows = evaluation.table().to_pylist()
+    figures = {
+        f"{r['system'].replace(' ', '_')}.{r['metric']}" + (f"_at_{r['k']}" if r["k"] else ""): float(r["value"])
+        for r in rows
+        if r["segment"] == "all" and not r["system"].startswith("without")
+    }
+    recall = index.notes.get("recall")
+    return {**figures, **({"index.recall": float(recall)} if recall is not None else {})}
+
+
+def flat_params(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as `section.key` parameters."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            flat.update(flat_params(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,174 @@
+"""Settings of the source: where events come from, and which of its columns mean what."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from expectations.settings import settings
+
+TimeUnit = Literal["auto", "s", "ms", "us", "ns", "iso"]
+
+
+@settings
+class EventColumns:
+    """Names of the columns of an event log; an empty name means that the log has no such column."""
+
+    user: str = "user"
+    """User id: whole numbers, text or UUIDs."""
+
+    item: str = "item"
+    """Item id: whole numbers, text or UUIDs."""
+
+    time: str = "time"
+    """When it happened; UTC where no offset is written."""
+
+    rating: str = ""
+    """Explicit rating."""
+
+    weight: str = ""
+    """Strength of the interaction for implicit models, above 0."""
+
+    watch_s: str = ""
+    """Seconds watched."""
+
+    completion: str = ""
+    """Share of the item watched, 0 to 1."""
+
+    duration_s: str = ""
+    """Length of the item in seconds; with `watch_s` it gives the completion where that is not there."""
+
+
+@settings
+class UsersFile:
+    """A CSV or Parquet file (or folder) with one row a user; an empty name means that it has no such column."""
+
+    path: str = ""
+    """File or folder, absolute or beside the log; empty: there is none."""
+
+    id: str = "user"
+    """User id, as in the log."""
+
+    age: str = ""
+    """Age in years."""
+
+    gender: str = ""
+    """female, male, other; F and M are understood."""
+
+    region: str = ""
+    """Where the account lives."""
+
+    lifecycle: str = ""
+    """new, active, at_risk, churned."""
+
+    engagement_tier: str = ""
+    """low, medium, high."""
+
+    subscription_type: str = ""
+    """free, basic, premium."""
+
+    primary_device: str = ""
+    """tv, mobile, tablet, web."""
+
+    signup_date: str = ""
+    """First day of the account. Without it everyone listed counts as known from the first day."""
+
+
+@settings
+class ItemsFile:
+    """A CSV or Parquet file (or folder) with one row an item; an empty name means that it has no such column."""
+
+    path: str = ""
+    """File or folder, absolute or beside the log; empty: there is none."""
+
+    id: str = "item"
+    """Item id, as in the log."""
+
+    separator: Annotated[str, Field(min_length=1)] = "|"
+    """Stands between the values of `genres` and `available_regions` in text columns."""
+
+    title: str = ""
+    """Title."""
+
+    genres: str = ""
+    """Genres: a list column, or text with separators; the primary one first."""
+
+    content_type: str = ""
+    """movie, episode, clip, live."""
+
+    series_id: str = ""
+    """Series that the episode belongs to; ids of any kind."""
+
+    season: str = ""
+    """Season, from 1."""
+
+    episode: str = ""
+    """Episode, from 1."""
+
+    duration_s: str = ""
+    """Length in seconds."""
+
+    language: str = ""
+    """ISO 639-1 code."""
+
+    maturity_rating: str = ""
+    """all, 7, 13, 16, 18: youngest age allowed."""
+
+    content_tier: str = ""
+    """free, basic, premium: lowest subscription that may watch."""
+
+    available_regions: str = ""
+    """Regions with rights: a list column, or text with separators; missing means everywhere."""
+
+    creator_id: str = ""
+    """Studio or channel; ids of any kind."""
+
+    uploaded_at: str = ""
+    """First moment it could be watched. Without it everything listed counts as there from the first day."""
+
+    available_until: str = ""
+    """End of the rights; missing means never."""
+
+    description: str = ""
+    """Free text for TF-IDF."""
+
+    embedding: str = ""
+    """Pretrained text or image vector: a list column, or numbers as text; one length for all."""
+
+
+@settings
+class SourceConfig:
+    """Where events, users and items come from."""
+
+    kind: Literal["world", "movielens", "table"] = "world"
+    """`world`: made data; `movielens`: a MovieLens folder of any size; `table`: CSV or Parquet by the mappings below."""
+
+    path: str = ""
+    """Folder of a MovieLens set; file, folder or hive-partitioned folder of a table. Placement: not part of any key."""
+
+    columns: EventColumns = EventColumns()
+    """Columns of the events of a table."""
+
+    users: UsersFile = UsersFile()
+    """Users of a table."""
+
+    items: ItemsFile = ItemsFile()
+    """Items of a table."""
+
+    time_unit: TimeUnit = "auto"
+    """Unit of times that are numbers, or `iso` for ISO 8601 text; `auto` tells them apart by their size."""
+
+    delimiter: Annotated[str, Field(max_length=1)] = ""
+    """Delimiter of CSV files; empty: a tab for .tsv, else a comma."""
+
+    encoding: str = "utf-8"
+    """Encoding of CSV files."""
+
+    positive_min_rating: float | None = None
+    """Ratings from here on are positives; events without a rating are then none. Empty: ratings do not matter."""
+
+    positive_min_completion: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Completions from here on are positives; events without one are then none. Empty: completion does not matter."""
+
+    strict: bool = True
+    """Stop at rows that cannot be used and at days of nothing but new ids; if false, such rows are left out and
+    counted, such days are kept and named."""

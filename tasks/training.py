@@ -1,0 +1,43 @@
+"""Stage `towers`: train the two-tower model on the window's positives."""
+
+from models.retrieval.config import TowersConfig
+from tasks.lake import Artifact
+from tasks.outputs import Outputs
+from tasks.stage import stage
+
+
+@stage(produces=("towers",), libraries=("torch", "onnx", "safetensors"), memory_gib=1.5, threads=2)
+def towers(out: Outputs, watches: tuple[Artifact, ...], users: Artifact, items: Artifact, config: TowersConfig) -> None:
+    """Towers trained on the daily `watches` of a window that ends on the day of the `users` and `items` snapshots."""
+    import datetime
+    import shutil
+
+    from models.fit import choose_device
+    from models.retrieval.artifact import save_towers, tower_digest
+    from models.retrieval.training import train_towers
+
+    user_table, item_table = users.table(), items.table()
+    scratch = out.folder / "examples"
+    scratch.mkdir()
+    trained = train_towers(
+        [path for day in watches for path in day.files],
+        user_table,
+        item_table,
+        config,
+        last_day=datetime.date.fromisoformat(items.date),
+        scratch=scratch,
+        device=choose_device(out.resources.device),
+        on_progress=out.progress,
+    )
+    shutil.rmtree(scratch)
+    folder = out["towers"].path
+    save_towers(trained, user_table, item_table, config.history_length, folder)
+    out.note(
+        tower_digest=tower_digest(folder),
+        dim=config.dim,
+        num_examples=trained.num_examples,
+        num_validation=trained.num_validation,
+        best_epoch=trained.log.best_epoch,
+        validation_recall=trained.log.best_metric,
+        validation_k=config.validation_k,
+    )

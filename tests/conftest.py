@@ -1,0 +1,23 @@
+"""What all tests share: a home of their own, no telemetry, patience on a busy machine."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+
+from flows.environment import prepare
+
+# Before anything heavy is imported: libraries read these variables at import.
+_HOME = Path(tempfile.mkdtemp(prefix="nightjar-tests-"))
+prepare(_HOME)
+
+# Slow draws on a loaded machine are no defect of the code under test.
+settings.register_profile("nightjar", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=50)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "nightjar"))
+
+
+def pytest_sessionfinish() -> None:
+    import shutil
+
+    shutil.rmtree(_HOME, ignore_errors=True)

@@ -1,0 +1,81 @@
+"""Code digests: editing what a stage reaches changes its digest, editing anything else does not."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks.code import _load, code_digests
+
+FILES = {
+    "tasks/stages.py": '''
+from models.losses import softmax
+from models import unused
+LIMIT = 3
+def train(out):
+    """Train."""
+    from models.towers import Tower
+    return softmax(Tower(), LIMIT)
+def other(out):
+    return 2
+''',
+    "models/losses.py": "import math\ndef softmax(x, n):\n    return helper(x)\ndef helper(x):\n    return x\ndef hinge(x):\n    return 0\n",
+    "models/towers.py": "class Tower:\n    width: int = 3\n    \"\"\"Units.\"\"\"\n",
+    "models/unused.py": "A = 1\n",
+    "models/__init__.py": "",
+}
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def _digests(root: Path) -> dict[str, str]:
+    _load.cache_clear()
+    return code_digests("tasks.stages", "train", root)
+
+
+def _edit(root: Path, name: str, old: str, new: str) -> None:
+    text = (root / name).read_text()
+    assert old in text
+    (root / name).write_text(text.replace(old, new))
+
+
+def test_reaches_its_own_file_and_what_it_imports_inside_functions_too(house):
+    assert set(_digests(house)) == {"tasks/stages.py", "models/losses.py", "models/towers.py"}
+
+
+@pytest.mark.parametrize(
+    "name, old, new",
+    [
+        ("models/losses.py", "return helper(x)", "return helper(x) + 1"),
+        ("models/losses.py", "    return x\n", "    return -x\n"),
+        ("models/towers.py", "int = 3", "int = 4"),
+        ("tasks/stages.py", "LIMIT = 3", "LIMIT = 4"),
+    ],
+)
+def test_an_edit_it_reaches_changes_that_files_digest_and_no_other(house, name, old, new):
+    before = _digests(house)
+    _edit(house, name, old, new)
+    after = _digests(house)
+    assert {f for f in before if before[f] != after[f]} == {name}
+
+
+@pytest.mark.parametrize(
+    "name, old, new",
+    [
+        ("tasks/stages.py", '"""Train."""', '"""Train, in other words."""'),
+        ("models/towers.py", '"""Units."""', '"""Neurons."""'),
+        ("models/losses.py", "def hinge(x):\n    return 0", "def hinge(x):\n    return 1"),
+        ("models/losses.py", "    return helper(x)", "    # why\n\n    return helper( x )"),
+        ("tasks/stages.py", "return 2", "return 3"),
+        ("models/unused.py", "A = 1", "A = 2"),
+    ],
+)
+def test_docstrings_comments_layout_and_strangers_do_not_matter(house, name, old, new):
+    before = _digests(house)
+    _edit(house, name, old, new)
+    assert _digests(house) == before

@@ -1,0 +1,65 @@
+"""Settings of the two towers and of their item vectors. Imports nothing heavy."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from expectations.settings import settings
+from models.config import FitConfig
+
+
+@settings
+class TowersConfig:
+    """The two-tower model: its shape, its negatives, its examples, its validation."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Decides the initial weights, the order of examples and the negatives."""
+
+    dim: Annotated[int, Field(ge=4, le=1024)] = 64
+    """Dimensions of the embeddings and of the vectors that come out."""
+    hidden: Annotated[int, Field(ge=4, le=4096)] = 128
+    """Units of the hidden layer of each tower."""
+    history_length: Annotated[int, Field(ge=1, le=1000)] = 50
+    """Last positives that the user tower averages."""
+    min_item_positives: Annotated[int, Field(ge=1)] = 3
+    """Training positives from which on an item has an id embedding; others live on their content alone."""
+    max_vocabulary: Annotated[int, Field(ge=1)] = 1_000_000
+    """Most values of one category (item id, series, creator, ...), the most frequent ones."""
+    id_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the items of a batch whose id is hidden, so that content learns to stand for cold items."""
+
+    batch_size: Annotated[int, Field(ge=2, le=65536)] = 256
+    """Examples of a step; each is a negative of all others."""
+    mixed_negatives: Annotated[int, Field(ge=0, le=65536)] = 256
+    """Negatives of a step drawn uniformly from the catalogue; 0 leaves only in-batch negatives."""
+    logq_correction: bool = True
+    """Subtract the log of the sampling probability from the logits."""
+    mask_accidental_hits: bool = True
+    """A negative that is the example's own positive does not count."""
+    temperature: Annotated[float, Field(gt=0, le=10)] = 0.07
+    """Divides the cosines before the softmax."""
+
+    max_examples_per_user: Annotated[int, Field(ge=1)] = 50
+    """Latest positives of a user that are trained on, so that heavy users do not drown the others."""
+    max_examples_per_epoch: Annotated[int, Field(ge=1)] = 500_000
+    """Examples of one epoch; of a longer log every epoch sees another sample."""
+    validation_days: Annotated[int, Field(ge=0, le=365)] = 2
+    """Last days of the window that are validated on instead of trained on; 0 trains all epochs on all days."""
+    validation_k: Annotated[int, Field(ge=1)] = 50
+    """The metric is recall of the validation positives among this many items, out of all items."""
+    max_validation_examples: Annotated[int, Field(ge=1)] = 5000
+    """Validation positives, a sample of them where there are more."""
+    fit: FitConfig = FitConfig()
+    """The epoch loop."""
+
+
+@settings
+class EmbeddingsConfig:
+    """Batch inference of the item tower."""
+
+    items_per_shard: Annotated[int, Field(ge=1)] = 100_000
+    """Items of one shard of vectors, and so of one shard of the index."""
+    batch_size: Annotated[int, Field(ge=1)] = 4096
+    """Items of one step of inference."""
+    threads: Annotated[int, Field(ge=1, le=256)] = 2
+    """CPU threads of the sums; like the batch size it may change the last bit of a vector."""

@@ -1,0 +1,129 @@
+"""The towers as ONNX graphs, for a runtime that knows neither torch nor this project.
+
+The user tower carries the item inputs of the whole catalogue, since histories arrive as item ids.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import nn
+
+from expectations.errors import Failure
+from models.onnx_graph import Graph
+from models.retrieval.catalogue import Encoded
+from models.retrieval.towers import FieldSum, TwoTowers
+
+_TOLERANCE = 1e-5
+
+
+def export_item_tower(model: TwoTowers, items: Encoded, path: Path) -> None:
+    """Write `item_tower.onnx`: all item fields -> `item_vector` float32 `[N, D]`, unit length."""
+    graph = Graph()
+    inputs = _field_sum(graph, model.item_fields)
+    vectors = graph.unit_length(graph.add("Add", inputs, _network(graph, model.item_network, inputs)))
+    graph.output(vectors, "item_vector", model.dim)
+    graph.save(path)
+    rows = np.arange(min(len(items.ids), 64)) + 1
+    with torch.no_grad():
+        expected = model.item_vectors(model.item_inputs(items.take(rows)))
+    _check(path, {name: values[rows] for name, values in items.inputs.items()}, expected.numpy())
+
+
+def export_user_tower(model: TwoTowers, users: Encoded, items: Encoded, history_length: int, path: Path) -> None:
+    """Write `user_tower.onnx`: all user fields and `history` int64 `[N, H]` (item_id + 1, 0 for none) ->
+    `user_vector` float32 `[N, D]`, unit length. Ids that the catalogue does not have count as none.
+
+    Args:
+        items: the catalogue that the model was trained on.
+    """
+    with torch.no_grad():
+        inputs_UD = model.item_inputs(items.take(np.arange(1, len(items.ids) + 1)))
+    graph = Graph()
+    history = graph.input("history", "int64", history_length)
+    fields = _field_sum(graph, model.user_fields)
+    pooled = _mean_history(graph, history, items.ids, inputs_UD.numpy())
+    if not model.user_fields.fields:
+        fields = graph.add("Expand", fields, graph.add("Shape", pooled))
+    hidden = _network(graph, model.user_network, graph.add("Concat", pooled, fields, axis=1))
+    total = graph.add("Add", graph.add("Add", pooled, fields), hidden)
+    graph.output(graph.unit_length(total), "user_vector", model.dim)
+    graph.save(path)
+    _check_user_tower(model, users, items.ids, inputs_UD, history_length, path)
+
+
+def _field_sum(graph: Graph, fields: FieldSum) -> str:
+    """`FieldSum.forward`, node by node; the result is `[D]` where there are no fields."""
+    total = graph.constant(fields.bias)
+    for field in fields.fields:
+        total = graph.add("Add", total, _field(graph, fields, field["name"], field["kind"], field.get("length", 0)))
+    return total
+
+
+def _field(graph: Graph, fields: FieldSum, name: str, kind: str, length: int) -> str:
+    if kind == "category":
+        return graph.add("Gather", graph.constant(_table(fields, name)), graph.input(name, "int64"))
+    if kind == "bag":
+        return _mean_of_rows(graph, graph.input(name, "int64", length), _table(fields, name))
+    layer = fields.numbers[name]
+    assert isinstance(layer, nn.Linear)
+    if kind == "vector":
+        return graph.linear(graph.unit_length(graph.input(name, "float32", length)), layer)
+    return graph.linear(graph.add("Unsqueeze", graph.input(name, "float32"), graph.constant(np.array([1]))), layer)
+
+
+def _table(fields: FieldSum, name: str) -> np.ndarray:
+    table = fields.tables[name]
+    assert isinstance(table, nn.Embedding | nn.EmbeddingBag)
+    return table.weight.detach().numpy()
+
+
+def _mean_of_rows(graph: Graph, rows: str, table: np.ndarray) -> str:
+    """Mean of the table rows `[N, F]` other than row 0, which is zeros; zeros where there are none."""
+    places = graph.constant(np.array([1]))
+    total = graph.add("ReduceSum", graph.add("Gather", graph.constant(table), rows), places, keepdims=0)
+    present = graph.add("Cast", graph.add("Greater", rows, graph.constant(np.array(0))), to=1)
+    count = graph.add("ReduceSum", present, places, keepdims=1)
+    return graph.add("Div", total, graph.add("Max", count, graph.constant(np.ones(1, np.float32))))
+
+
+def _mean_history(graph: Graph, history: str, ids: np.ndarray, inputs_UD: np.ndarray) -> str:
+    """Map item_id + 1 to the row of the catalogue, then the mean of its inputs."""
+    row_of_id = np.zeros(int(ids.max(initial=-1)) + 2, dtype=np.int64)
+    row_of_id[ids.astype(np.int64) + 1] = np.arange(len(ids)) + 1
+    inside = graph.add("Less", history, graph.constant(np.array(len(row_of_id))))
+    bounded = graph.add("Where", inside, history, graph.constant(np.array(0)))
+    return _mean_of_rows(
+        graph, graph.add("Gather", graph.constant(row_of_id), bounded), np.pad(inputs_UD, ((1, 0), (0, 0)))
+    )
+
+
+def _network(graph: Graph, network: nn.Sequential, value: str) -> str:
+    for layer in network:
+        value = graph.linear(value, layer) if isinstance(layer, nn.Linear) else graph.add("Relu", value)
+    return value
+
+
+def _check_user_tower(
+    model: TwoTowers, users: Encoded, item_ids: np.ndarray, inputs_UD: torch.Tensor, history_length: int, path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    rows = np.arange(min(len(users.ids), 64)) + 1
+    history = rng.integers(0, len(item_ids) + 1, size=(len(rows), history_length))
+    with torch.no_grad():
+        expected = model.user_vectors(users.take(rows), torch.from_numpy(history), inputs_UD)
+    ids_plus_one = np.where(history > 0, np.append(item_ids, -1)[history - 1].astype(np.int64) + 1, 0)
+    fields = {name: values[rows] for name, values in users.inputs.items()}
+    _check(path, {**fields, "history": ids_plus_one}, expected.numpy())
+
+
+def _check(path: Path, inputs: dict[str, np.ndarray], expected: np.ndarray) -> None:
+    """The graphs are written by hand: no model leaves without proof that its graph says the same."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (got,) = session.run(None, inputs)
+    difference = np.abs(got - expected).max(initial=0.0)
+    if not difference <= _TOLERANCE:
+        raise Failure(
+            f"{path.name} differs from the trained model by {difference:.1e}; models/retrieval/export.py lags"
+        )

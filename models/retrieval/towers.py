@@ -1,0 +1,92 @@
+"""The two towers (Yi et al. 2019; the user side after Covington et al. 2016): a vector a user, a vector an item.
+
+An item's input is the sum of the embeddings of all its fields: its id, and its content, which stands for it alone as
+long as it is cold. The same input, averaged over the last positives, is the user's history, so every watch also
+teaches the history side. Both towers add a small network to their input and end on the unit sphere.
+
+Shapes: U distinct items of a batch, B users, H places of a history, D dimensions, F entries of a bag or vector.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.encoding import EncoderField
+
+
+class FieldSum(nn.Module):
+    """Sum of one embedding a field: rows of a table, their mean for a bag, a linear map for numbers and vectors."""
+
+    def __init__(self, fields: Sequence[EncoderField], dim: int) -> None:
+        super().__init__()
+        self.fields = list(fields)
+        self.tables = nn.ModuleDict()
+        self.numbers = nn.ModuleDict()
+        for field in fields:
+            match field["kind"]:
+                case "category":
+                    self.tables[field["name"]] = nn.Embedding(len(field["vocabulary"]) + 1, dim)
+                case "bag":
+                    table = nn.EmbeddingBag(len(field["vocabulary"]) + 1, dim, mode="mean", padding_idx=0)
+                    self.tables[field["name"]] = table
+                case "number":
+                    self.numbers[field["name"]] = nn.Linear(1, dim)
+                case "vector":
+                    self.numbers[field["name"]] = nn.Linear(field["length"], dim)
+        self.bias = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Encoded fields, `[U]` or `[U, F]` each -> `[U, D]`; a vector counts by its direction."""
+        total_UD = self.bias
+        for field in self.fields:
+            name, values = field["name"], inputs[field["name"]]
+            match field["kind"]:
+                case "number":
+                    values = values[:, None]
+                case "vector":
+                    values = functional.normalize(values, dim=1)
+            total_UD = total_UD + (self.tables[name] if name in self.tables else self.numbers[name])(values)
+        return total_UD
+
+
+class TwoTowers(nn.Module):
+    """Item tower and user tower over one table of item inputs.
+
+    Args:
+        user_fields: fitted encoder fields of the users; may be empty.
+        item_fields: fitted encoder fields of the items, `item_item_id` among them.
+    """
+
+    def __init__(
+        self, user_fields: Sequence[EncoderField], item_fields: Sequence[EncoderField], dim: int, hidden: int
+    ) -> None:
+        super().__init__()
+        self.dim, self.hidden = dim, hidden
+        self.item_fields = FieldSum(item_fields, dim)
+        self.user_fields = FieldSum(user_fields, dim)
+        self.item_network = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, dim))
+        self.user_network = nn.Sequential(nn.Linear(2 * dim, hidden), nn.ReLU(), nn.Linear(hidden, dim))
+
+    def item_inputs(self, fields: Mapping[str, Tensor]) -> Tensor:
+        """Encoded item fields -> `[U, D]`, what both towers know of an item."""
+        inputs_UD: Tensor = self.item_fields(fields)
+        return inputs_UD
+
+    def item_vectors(self, inputs_UD: Tensor) -> Tensor:
+        """Item inputs -> unit vectors `[U, D]`."""
+        return functional.normalize(inputs_UD + self.item_network(inputs_UD), dim=1)
+
+    def user_vectors(self, fields: Mapping[str, Tensor], history_BH: Tensor, inputs_UD: Tensor) -> Tensor:
+        """Encoded user fields and histories -> unit vectors `[B, D]`.
+
+        Args:
+            history_BH: 1 + row of `inputs_UD` for every place of the history; 0 where there is none. At least one
+                column, in any order: the history is averaged.
+        """
+        padded = functional.pad(inputs_UD, (0, 0, 1, 0))
+        history_BD = functional.embedding_bag(history_BH, padded, mode="mean", padding_idx=0)
+        fields_BD = self.user_fields(fields).expand_as(history_BD)
+        hidden_BD = self.user_network(torch.cat([history_BD, fields_BD], dim=1))
+        return functional.normalize(history_BD + fields_BD + hidden_BD, dim=1)

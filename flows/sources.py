@@ -1,14 +1,119 @@
-"""Where a night's events come from: made data or a log. Both offer the same three steps."""
+"""Where a night's events come from: made data, or a log. Both offer the same steps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from datetime import date as Date
-from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
-from flows.config import Calendar, NightlyConfig
-from tasks.generation import catalogue, events, oracle
-from tasks.ingestion import Scan, ingest_catalogue, ingest_events, scan
+from flows.config import Calendar, NightlyConfig, WindowConfig
+from models.world.config import WorldConfig
+from tasks import generation, ingestion
 from tasks.lake import Ref
+from tasks.sources.state import Scan
 from tasks.stage import Step
+
+
+class Source(Protocol):
+    """What a plan asks of a source."""
+
+    @property
+    def first(self) -> Date | None:
+        """First day there is; None when there is no beginning."""
+
+    @property
+    def latest(self) -> Date:
+        """Last day there is."""
+
+    def last_day(self, window: WindowConfig) -> Date:
+        """Day of the night when none is asked for."""
+
+    def catalogue(self, dates: Sequence[str]) -> Step:
+        """Users, items and the id map as known on each date."""
+
+    def events(self, days: Sequence[str], known: Step) -> Step:
+        """What happened on each day, audited against the ids of `known`."""
+
+    def oracle(self, days: Calendar, window: tuple[Ref, ...], users: Ref, items: Ref) -> list[Step]:
+        """The planted best lists, where tastes were planted."""
+
+
+def open_source(config: NightlyConfig, home: Path) -> Source:
+    """The source that a config names; a log is looked through, and remembered while it does not change."""
+    if config.source.kind == "world":
+        return MadeData(config.world, config.pipeline.k)
+    today = datetime.now(UTC).date().isoformat()
+    return LogData(ingestion.scan(config.source, home, today), config)
+
+
+@dataclass(frozen=True)
+class MadeData:
+    """The seeded world: any day can be made at any time."""
+
+    world: WorldConfig
+    k: int
+
+    @property
+    def first(self) -> Date | None:
+        return self.world.first_day
+
+    @property
+    def latest(self) -> Date:
+        return Date.max
+
+    def last_day(self, window: WindowConfig) -> Date:
+        days = window.judge_days + (28 if window.train_days == "all" else window.train_days)
+        return self.world.first_day + timedelta(days=days - 1)
+
+    def catalogue(self, dates: Sequence[str]) -> Step:
+        return generation.catalogue.over(dates, config=self.world)
+
+    def events(self, days: Sequence[str], known: Step) -> Step:
+        return generation.events.over(days, config=self.world, audited_against=_ids(known))
+
+    def oracle(self, days: Calendar, window: tuple[Ref, ...], users: Ref, items: Ref) -> list[Step]:
+        return [
+            generation.oracle(
+                date=days.day,
+                first_day=days.judge[0],
+                last_day=days.judge[-1],
+                k=self.k,
+                watches=window,
+                users=users,
+                items=items,
+                config=self.world,
+            )
+        ]
+
+
+@dataclass(frozen=True)
+class LogData:
+    """A log of somebody's own. The digest of each day's content decides its key, not the file's name or time."""
+
+    log: Scan
+    config: NightlyConfig
+
+    @property
+    def first(self) -> Date | None:
+        return Date.fromisoformat(self.log.first_day)
+
+    @property
+    def latest(self) -> Date:
+        return Date.fromisoformat(self.log.last_day)
+
+    def last_day(self, window: WindowConfig) -> Date:
+        return Date.fromisoformat(self.log.last_full_day)
+
+    def catalogue(self, dates: Sequence[str]) -> Step:
+        return ingestion.catalogue_step(self.log, dates)
+
+    def events(self, days: Sequence[str], known: Step) -> Step:
+        return ingestion.events_step(self.log, days, _ids(known))
+
+    def oracle(self, days: Calendar, window: tuple[Ref, ...], users: Ref, items: Ref) -> list[Step]:
+        return []
+
+
+def _ids(known: Step) -> dict[str, Ref]:
+    return {"user_id": known["users"], "item_id": known["items"]}

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from expectations.datasets import DATASETS
 from expectations.errors import Failure
+from expectations.verdict import Verdict
 from tasks import faults
 from tasks.config import ResourcesConfig
 from tasks.digest import files_sha256, table_digest
@@ -189,13 +190,12 @@ def _run_cells(night: Night, step: Step, cells: list[Cell]) -> tuple[str, ...]:
 
 
 def _compute(night: Night, step: Step, cells: list[Cell], folder: Path) -> list[Written]:
-    def task(cell: Cell, report: Progress) -> tuple[Any, ...]:
+    def task(cell: Cell, report: Progress) -> tuple[Outputs, dict[str, Any]]:
         inputs = {name: night.resolve(value) for name, value in cell.inputs.items()}
         outputs = Outputs(
             cell.date, folder / cell.date, step.stage.produces, night.resources, night.home, step.name, report
         )
-        function = step.stage.function
-        return function.__module__, function.__name__, outputs, {**inputs, **cell.parameters}
+        return outputs, {**inputs, **cell.parameters}
 
     faults.point(f"{step.name}:begin")
     if step.stage.parallel and len(cells) >= POOL_FROM_CELLS and night.resources.threads > 1:
@@ -207,7 +207,7 @@ def _compute(night: Night, step: Step, cells: list[Cell], folder: Path) -> list[
             whole = len(cells) > 1
             night.watcher.progressed(step, number if whole else done, len(cells) if whole else total, what)
 
-        outputs, run = _call(*task(cell, report))
+        outputs, run = _call(step.stage.function, *task(cell, report))
         written.append(Written(cell, outputs, run))
         if len(cells) > 1:
             faults.point(f"{step.name}:progress")
@@ -216,12 +216,16 @@ def _compute(night: Night, step: Step, cells: list[Cell], folder: Path) -> list[
 
 
 def _compute_in_workers(
-    night: Night, step: Step, cells: list[Cell], task: Callable[[Cell], tuple[Any, ...]]
+    night: Night, step: Step, cells: list[Cell], task: Callable[[Cell], tuple[Outputs, dict[str, Any]]]
 ) -> list[Written]:
     workers = min(night.resources.threads, len(cells))
     # Spawned, never forked: a child forked after FAISS or OpenMP was used here would hang.
     with ProcessPoolExecutor(workers, get_context("spawn"), _follow_parent, (os.getpid(),)) as pool:
-        futures: dict[Future[tuple[Outputs, dict[str, Any]]], Cell] = {pool.submit(_call, *task(c)): c for c in cells}
+        function = step.stage.function
+        names = function.__module__, function.__name__
+        futures: dict[Future[tuple[Outputs, dict[str, Any]]], Cell] = {
+            pool.submit(_call_by_name, *names, *task(c)): c for c in cells
+        }
         done: dict[str, Written] = {}
         for future in as_completed(futures):
             outputs, run = future.result()
@@ -246,11 +250,12 @@ def _follow_parent(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _call(module: str, name: str, outputs: Outputs, arguments: dict[str, Any]) -> tuple[Outputs, dict[str, Any]]:
-    """Call a stage's function by name (a `Stage` does not pickle) and time it."""
+def _call(
+    function: Callable[..., None], outputs: Outputs, arguments: dict[str, Any]
+) -> tuple[Outputs, dict[str, Any]]:
+    """Call a stage's function and time it."""
     began = time.monotonic()
-    stage: Stage = getattr(import_module(module), name)
-    stage.function(outputs, **arguments)
+    function(outputs, **arguments)
     outputs.report = _silent
     run = {
         "seconds": round(time.monotonic() - began, 3),
@@ -262,12 +267,20 @@ def _call(module: str, name: str, outputs: Outputs, arguments: dict[str, Any]) -
     return outputs, run
 
 
-def _audit(night: Night, step: Step, written: list[Written]) -> dict[str, dict[str, Any]]:
+def _call_by_name(
+    module: str, name: str, outputs: Outputs, arguments: dict[str, Any]
+) -> tuple[Outputs, dict[str, Any]]:
+    """In a worker: a `Stage` does not pickle, its name does."""
+    stage: Stage = getattr(import_module(module), name)
+    return _call(stage.function, outputs, arguments)
+
+
+def _audit(night: Night, step: Step, written: list[Written]) -> dict[str, dict[str, Verdict]]:
     """Verdict by date and dataset."""
     from tasks.audit import audit
 
     references = _references(night, step)
-    verdicts: dict[str, dict[str, Any]] = {one.cell.date: {} for one in written}
+    verdicts: dict[str, dict[str, Verdict]] = {one.cell.date: {} for one in written}
     for dataset in (DATASETS[name] for name in step.stage.produces):
         if not dataset.is_table:
             continue

@@ -140,7 +140,7 @@ class SourceConfig:
     """Where events, users and items come from."""
 
     kind: Literal["world", "movielens", "table"] = "world"
-    """`world`: made data; `movielens`: a MovieLens folder of any size; `table`: CSV or Parquet by the mappings below."""
+    """`world`: made data; `movielens`: a MovieLens folder; `table`: CSV or Parquet by the mappings below."""
 
     path: str = ""
     """Folder of a MovieLens set; file, folder or hive-partitioned folder of a table. Placement: not part of any key."""

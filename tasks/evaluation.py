@@ -1,0 +1,115 @@
+"""Stage `evaluation`: the night's lists, each source alone, chance, popularity and the oracle on the judged days."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.evaluation.config import EvaluationConfig
+from tasks.lake import Artifact
+from tasks.outputs import Outputs
+from tasks.stage import stage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from models.evaluation.catalogue import Catalogue
+    from models.evaluation.truth import Judged
+    from models.serving.bundle import Bundle
+
+
+@stage(produces=("evaluation",), libraries=("faiss-cpu", "onnxruntime"), memory_gib=1.5, threads=2)
+def evaluation(
+    out: Outputs,
+    bundle: Artifact,
+    recommendations: Artifact,
+    watches: tuple[Artifact, ...],
+    users: Artifact,
+    items: Artifact,
+    histories: Artifact,
+    popularity: Artifact,
+    oracle: tuple[Artifact, ...],
+    config: EvaluationConfig,
+) -> None:
+    """Judge what the bundle serves.
+
+    Args:
+        watches: the judged days, all later than the bundle's data.
+        users, items, histories, popularity: as of the last day before them.
+        oracle: the best lists under the planted tastes, where data is made; else empty.
+    """
+    import pyarrow as pa
+
+    from models.evaluation.catalogue import Catalogue
+    from models.evaluation.judging import headline, hits_by_source, judge
+    from models.evaluation.truth import judged_users, user_segments
+    from models.serving.bundle import Bundle
+
+    assert all(day.date > items.date for day in watches), f"judged days must be later than {items.date}"
+    columns = ["user_id", "item_id", "positive"]
+    catalogue = Catalogue.of(items.table(["item_id", "genres"]), popularity.table())
+    user_table = users.table(["user_id", "lifecycle", "engagement_tier"])
+    everyone = judged_users(
+        (day.table(columns) for day in watches), user_table["user_id"].to_numpy(), catalogue.item_ids,
+        histories.table(["user_id", "item_ids", "seen"]),
+    )  # fmt: skip
+    judged = everyone.sample(config.max_users, config.seed)
+    served = Bundle(bundle.path, threads=out.resources.threads, verify=False)
+    final = recommendations.table(["user_id", "rank", "item_id", "source"])
+    systems = _systems(served, final, judged, catalogue.item_ids, [o.table() for o in oracle], config)
+    out.progress(1, 3, f"{len(systems)} systems on {len(judged.user_ids):,} users")
+    table = judge(systems, judged, user_segments(judged, user_table), catalogue, config)
+    out.progress(2, 3, "each part left out in turn")
+    without = _ablations(served, judged.sample(config.max_ablation_users, config.seed), catalogue, config)
+    out["evaluation"].write(pa.concat_tables([table, *without]))
+    out.note(
+        judged_days=[day.date for day in watches],
+        users_judged=len(judged.user_ids),
+        left_out=everyone.left_out,
+        hits_by_source=hits_by_source(final, judged, config.primary_k),
+        **headline(table, systems, judged, config),
+    )
+
+
+def _systems(
+    served: "Bundle",
+    final: "pa.Table",
+    judged: "Judged",
+    item_ids: np.ndarray,
+    oracle: "list[pa.Table]",
+    config: EvaluationConfig,
+) -> dict[str, np.ndarray]:
+    """Lists of every system, on the same users. Sources and popularity pass the same filters as `final`."""
+    from models.evaluation.systems import lists_from_table, oracle_lists, random_lists
+
+    users, k = judged.user_ids, max((*config.ks, config.primary_k))
+    systems = {"final": lists_from_table(final, users, k)}
+    for source in dict.fromkeys([*served.active, "popularity"]):
+        systems[source] = served.retrieve(source, users, k)[0]
+    systems["random"] = random_lists(item_ids, judged.seen, k, config.seed)
+    for table in oracle:
+        systems["oracle"] = oracle_lists(table, users, judged.seen, item_ids, k)
+    return systems
+
+
+def _ablations(
+    served: "Bundle", judged: "Judged", catalogue: "Catalogue", config: EvaluationConfig
+) -> "Iterator[pa.Table]":
+    """The bundle with one part of its pipeline left out at a time, compared with the whole one on the same users."""
+    from models.evaluation.ablations import CONTROL, ablations
+    from models.evaluation.judging import judge
+    from models.evaluation.systems import lists_from_table
+
+    if not len(judged.user_ids):
+        return
+    systems = {
+        name: lists_from_table(
+            served.with_pipeline(pipeline).recommend(judged.user_ids, config.primary_k).table,
+            judged.user_ids,
+            config.primary_k,
+        )
+        for name, pipeline in ablations(served.pipeline).items()
+    }
+    everyone = {"all": np.ones(len(judged.user_ids), dtype=bool)}
+    yield judge(systems, judged, everyone, catalogue, dataclasses.replace(config, ks=(config.primary_k,)), CONTROL)

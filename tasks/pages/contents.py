@@ -1,0 +1,90 @@
+"""Chapters about the data: volumes by day, audits, and what was made from what."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from tasks.lake import Artifact
+from tasks.pages.data import Cell, Figure, Section, Table
+from tasks.pages.plots import columns_by_day
+
+MAX_WARNINGS = 20
+
+
+def data_section(daily: Mapping[str, Sequence[Artifact]], judged: Sequence[str]) -> Section:
+    """How much there was, day by day; `daily` has the artifacts of every dataset that comes by the day."""
+    present = {name: days for name, days in daily.items() if days}
+    days = sorted({a.date for artifacts in present.values() for a in artifacts})
+    volumes = {}
+    for name, artifacts in present.items():
+        rows = {a.date: a.rows for a in artifacts}
+        volumes[name] = [rows.get(day, 0) for day in days]
+    figure = Figure(
+        "Rows by day",
+        "Blue days were trained on, orange days judged on. Look for gaps, steps and days unlike the same weekday "
+        "before. Each panel has its own scale, from zero.",
+        columns_by_day("volumes", days, volumes, judged),
+    )
+    table = Table(
+        "volumes", "Rows by dataset", "Days without an artifact do not count.",
+        ("dataset", "days", "rows", "fewest a day", "most a day"),
+        tuple((n, len(a), sum(x.rows for x in a), min(x.rows for x in a), max(x.rows for x in a))
+              for n, a in present.items()),
+    )  # fmt: skip
+    return Section("data", "Data", f"{days[0]} to {days[-1]}.", (figure,), (table,))
+
+
+def audits_section(artifacts: Iterable[Artifact]) -> tuple[Section, list[str]]:
+    """What was checked, and what was only warned of (a failed audit stops the night before there is a report)."""
+    checked: dict[str, list[int]] = {}
+    warnings: dict[str, None] = {}
+    for artifact in artifacts:
+        audit = artifact.manifest.get("audit") or {}
+        if not audit:
+            continue
+        totals = checked.setdefault(artifact.dataset, [0, 0, 0])
+        found = [str(w) for w in audit.get("warnings", [])]
+        totals[0] += 1
+        totals[1] += int(audit.get("expectations", 0))
+        totals[2] += len(found)
+        warnings |= dict.fromkeys(found)
+    rows: list[tuple[Cell, ...]] = [(dataset, *totals) for dataset, totals in checked.items()]
+    table = Table(
+        "audits", "Audits by dataset", "Every artifact passed all its `error` expectations, or it would be in "
+        "quarantine; warnings are listed at the top of the page.",
+        ("dataset", "artifacts", "expectations", "warnings"), tuple(rows),
+    )  # fmt: skip
+    more = len(warnings) - MAX_WARNINGS
+    shown = [*list(warnings)[:MAX_WARNINGS], *([f"{more} more"] if more > 0 else [])]
+    lead = "No warnings." if not warnings else f"{len(warnings)} warnings."
+    return Section("audits", "Audits", lead, (), (table,) if rows else ()), shown
+
+
+def lineage_section(artifacts: Iterable[Artifact]) -> Section:
+    """Every artifact behind the night, by dataset and date; many days of one dataset share a line."""
+    grouped: dict[str, list[Artifact]] = {}
+    for artifact in artifacts:
+        grouped.setdefault(artifact.dataset, []).append(artifact)
+    rows: list[tuple[Cell, ...]] = []
+    for dataset, group in grouped.items():
+        dates = sorted({a.date for a in group})
+        one = len(group) == 1
+        rows.append(
+            (
+                dataset,
+                dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}",
+                group[0].key[:12] if one else f"{len(group)} artifacts",
+                sum(a.rows for a in group) or None,
+                group[0].content_digest[:12] if one else None,
+            )
+        )
+    table = Table(
+        "lineage", "Artifacts",
+        "The key says what decided the content (config, inputs, code, libraries); the digest is the content itself. "
+        "`nightjar show DATASET --date DATE` prints each with its lineage up to the raw inputs.",
+        ("dataset", "date", "key", "rows", "content digest"), tuple(rows),
+    )  # fmt: skip
+    return Section("lineage", "Lineage", "What this night was made from, and what it made.", (), (table,))
+
+
+def substitutes_of(artifacts: Iterable[Artifact]) -> list[str]:
+    """One sentence for each thing that stood in for data that was not there, as noted by the stages."""
+    return list(dict.fromkeys(str(s) for a in artifacts for s in a.notes.get("substitutes", [])))

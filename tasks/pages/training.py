@@ -1,0 +1,101 @@
+"""Chapters about what was trained and indexed: loss curves, and what the index finds for how much work."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.pages.data import Cell, Figure, Section, Table
+from tasks.pages.plots import lines
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model's name, its `training_log.json` and the words for its validation metric."""
+
+    name: str
+    log: Mapping[str, Any]
+    metric: str
+
+
+def training_section(models: Sequence[TrainedModel]) -> Section:
+    """Loss and validation metric by epoch, for every model of the night."""
+    figures = [figure for model in models for figure in _curves(model)]
+    rows: list[tuple[Cell, ...]] = []
+    for model in models:
+        epochs = model.log["epochs"]
+        best = epochs[model.log["best_epoch"] - 1]
+        rows.append((model.name, len(epochs), best["epoch"], best["steps"], best["loss"], model.metric, best["metric"]))
+    table = Table(
+        "training", "Trained models",
+        "The weights of the kept epoch are the ones served; training stops when the validation metric no longer "
+        "improves.",
+        ("model", "epochs", "kept", "steps an epoch", "loss", "validation metric", "value"), tuple(rows), digits=4,
+    )  # fmt: skip
+    return Section(
+        "training", "Training", "Curves that still fall at the end ask for more epochs; a validation metric that turns "
+        "down while the loss falls on is overfitting, and training stops there.", tuple(figures), (table,),
+    )  # fmt: skip
+
+
+def _curves(model: TrainedModel) -> list[Figure]:
+    epochs = model.log["epochs"]
+    numbers = [e["epoch"] for e in epochs]
+    marks = {"kept": float(model.log["best_epoch"])}
+    slug = model.name.replace(" ", "-")
+    ticks = [n for n in numbers if len(numbers) <= 12 or n % -(-len(numbers) // 8) == 0]
+    figures = [
+        Figure(
+            f"{model.name}: training loss",
+            "Mean loss over the examples of each pass. The axis does not start at zero: only the shape matters.",
+            lines(f"loss-{slug}", {"loss": (numbers, [e["loss"] for e in epochs])}, "epoch", "training loss",
+                  marks=marks, xticks=ticks, height_in=2.3),
+        )
+    ]  # fmt: skip
+    measured = [(e["epoch"], e["metric"]) for e in epochs if e["metric"] is not None]
+    if measured:
+        xs, ys = zip(*measured, strict=True)
+        figures.append(
+            Figure(
+                f"{model.name}: {model.metric}",
+                "On days after those trained on; higher is better. The dashed line marks the epoch that was kept.",
+                lines(f"metric-{slug}", {"validation": (xs, ys)}, "epoch", model.metric, marks=marks, xticks=ticks,
+                      height_in=2.3),
+            )
+        )  # fmt: skip
+    return figures
+
+
+@dataclass(frozen=True)
+class IndexFacts:
+    """The vector index: its type, and the recall at each search parameter tried (None where the type has none)."""
+
+    type: str
+    rungs: Sequence[tuple[int | None, float]]
+    min_recall: float
+    k: int
+
+
+def index_section(facts: IndexFacts) -> Section:
+    """What the index finds of the exact answer."""
+    figures = []
+    if len(facts.rungs) > 1:
+        xs, ys = zip(*facts.rungs, strict=True)
+        name = "efSearch" if facts.type == "hnsw" else "nprobe"
+        figures.append(
+            Figure(
+                f"Recall@{facts.k} by search effort",
+                f"Share of the exact nearest {facts.k} items that a search with this {name} finds. The least effort "
+                "above the dashed bar is served.",
+                lines("index", {facts.type: (xs, ys)}, f"{name} (more is slower)", f"recall@{facts.k}", xticks=xs,
+                      bar=(facts.min_recall, f"least recall to be published, {facts.min_recall:g}")),
+            )
+        )  # fmt: skip
+    rows = tuple((facts.type, p if p is not None else "exact", r, facts.min_recall) for p, r in facts.rungs)
+    table = Table(
+        "index", "Search parameters tried", "Measured on the vectors of real users against exhaustive search.",
+        ("type", "search parameter", f"recall@{facts.k}", "bar"), rows, digits=4,
+    )  # fmt: skip
+    return Section(
+        "index", "Index", f"A {facts.type} index, held to {facts.min_recall:g} of the exact answer; below that "
+        "nothing is published.", tuple(figures), (table,),
+    )  # fmt: skip

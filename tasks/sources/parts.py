@@ -1,0 +1,192 @@
+"""One log file, parsed once and kept in scratch: runs of fixed-width rows sorted by time, and their outside ids.
+
+A run is `run-00000.npy`, a structured array that is memory-mapped when read, so that the rows of one day are found by
+bisection and nothing else is touched. Its `user` and `item` are places in `run-00000-user.parquet` and `-item.parquet`.
+Memory is bounded by one batch of the file, whatever its size.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.source_config import EventColumns, TimeUnit
+from tasks.sources.reading import Batch, DataFile, read_batches
+from tasks.sources.refusals import NUM_EXAMPLES, Refusals
+from tasks.sources.values import MICROS_PER_DAY, as_micros, as_number, as_text, time_unit
+
+EARLIEST = date(1980, 1, 1)
+"""No event was logged before; such times are missing values (0) or come from a wrong unit."""
+
+EPOCH = date(1970, 1, 1)
+VALUES = ("rating", "weight", "watch_s", "completion")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the columns of a log are to be understood.
+
+    Attributes:
+        today: ISO date; events after its end are in the future.
+    """
+
+    columns: EventColumns
+    time_unit: TimeUnit
+    today: str
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Numbers that a run carries besides ids and time."""
+        mapped = [v for v in VALUES if getattr(self.columns, v)]
+        derived = self.columns.watch_s and self.columns.duration_s and "completion" not in mapped
+        return (*mapped, "completion") if derived else tuple(mapped)
+
+    @property
+    def run_type(self) -> np.dtype:
+        """Rows of a run; `time` in microseconds since 1970, missing numbers as NaN."""
+        fixed = [("time", "<i8"), ("user", "<i4"), ("item", "<i4")]
+        return np.dtype([*fixed, *[(v, "<f4") for v in self.values]])
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What parsing a file came to."""
+
+    num_runs: int
+    num_rows: int
+    num_future: int
+    refusals: Refusals
+
+
+def parse(file: DataFile, reading: Reading, folder: Path, progress: Callable[[int], None]) -> Parsed:
+    """Parse a file into runs below `folder`.
+
+    Args:
+        progress: called with the number of rows read so far.
+
+    Raises:
+        UserError: the file cannot be read, lacks a column, or a column has an impossible type.
+    """
+    wanted = list(dict.fromkeys(name for name in _names(reading.columns).values() if name))
+    refusals, unit, runs, rows, read, future = Refusals(), reading.time_unit, 0, 0, 0, 0
+    for batch in read_batches(file, wanted):
+        refusals.add(file.name, "too few or too many fields", *_told(batch.malformed))
+        if unit == "auto":
+            unit = time_unit(batch.columns[reading.columns.time])
+        checked = _Checked(file, batch, reading, unit)
+        refusals.extend(checked.refusals)
+        future += checked.num_future
+        kept = checked.rows()
+        if len(kept):
+            _save(folder / f"run-{runs:05d}", kept, checked.ids)
+            runs, rows = runs + 1, rows + len(kept)
+        read += batch.rows
+        progress(read)
+    return Parsed(runs, rows, future, refusals)
+
+
+def _names(columns: EventColumns) -> dict[str, str]:
+    return {f: getattr(columns, f) for f in ("user", "item", "time", *VALUES, "duration_s")}
+
+
+def _told(malformed: list[tuple[int, str]]) -> tuple[int, list[str]]:
+    return len(malformed), [f"line {line}: {text!r}" for line, text in malformed[:NUM_EXAMPLES]]
+
+
+@dataclass
+class _Checked:
+    """A batch with a mask of its usable rows; a row is refused for the first reason found."""
+
+    file: DataFile
+    batch: Batch
+    reading: Reading
+    unit: TimeUnit
+    refusals: Refusals = field(default_factory=Refusals)
+    num_future: int = 0
+
+    def __post_init__(self) -> None:
+        self.ok = np.ones(self.batch.rows, dtype=bool)
+        names = _names(self.reading.columns)
+        self.ids = {kind: self._id(kind, names[kind]) for kind in ("user", "item")}
+        self.time = self._time(names["time"])
+        self.values = {v: self._value(v, names[v]) for v in (*VALUES, "duration_s") if names[v]}
+        if "completion" in self.reading.values and "completion" not in self.values:
+            share = self.values["watch_s"] / self.values["duration_s"]
+            # A replayed scene makes a watch longer than the item.
+            self.values["completion"] = np.minimum(share, 1.0)
+
+    def rows(self) -> np.ndarray:
+        """The usable rows, by time; `user` and `item` are places in `ids`, which is cut to what occurs."""
+        kept = np.empty(int(self.ok.sum()), dtype=self.reading.run_type)
+        order = np.argsort(self.time[self.ok], kind="stable")
+        kept["time"] = self.time[self.ok][order]
+        for kind, texts in self.ids.items():
+            codes = texts.filter(pa.array(self.ok)).dictionary_encode()
+            self.ids[kind] = codes.dictionary
+            kept[kind] = codes.indices.to_numpy()[order]
+        for name in self.reading.values:
+            kept[name] = self.values[name][self.ok][order]
+        return kept
+
+    def _refuse(self, bad: np.ndarray, reason: str, column: str) -> None:
+        bad = bad & self.ok
+        if not bad.any():
+            return
+        raw, offset, word = self.batch.columns[column], self.batch.first, self.file.row_word
+        places = np.flatnonzero(bad)[:NUM_EXAMPLES]
+        shown = [f"{word} {int(p) + offset}: {column} {str(raw[int(p)].as_py())!r}" for p in places]
+        self.refusals.add(self.file.name, reason, int(bad.sum()), shown)
+        self.ok &= ~bad
+
+    def _id(self, kind: str, column: str) -> pa.Array:
+        texts = as_text(self.batch.columns[column], self._where(column))
+        self._refuse(texts.is_null().to_numpy(zero_copy_only=False), f"no {kind}", column)
+        return texts
+
+    def _time(self, column: str) -> np.ndarray:
+        micros, bad = as_micros(self.batch.columns[column], self.unit, self._where(column))
+        self._refuse(bad, "an impossible time", column)
+        earliest = (EARLIEST - EPOCH).days * MICROS_PER_DAY
+        self._refuse(micros < earliest, f"a time before {EARLIEST}: is source.time_unit right?", column)
+        tomorrow = ((date.fromisoformat(self.reading.today) - EPOCH).days + 1) * MICROS_PER_DAY
+        self.num_future = int((self.ok & (micros >= tomorrow)).sum())
+        self._refuse(micros >= tomorrow, f"a time in the future, after {self.reading.today}", column)
+        return micros
+
+    def _value(self, name: str, column: str) -> np.ndarray:
+        numbers, bad = as_number(self.batch.columns[column], self._where(column))
+        self._refuse(bad, f"a {name} that is no number", column)
+        with np.errstate(invalid="ignore"):
+            bounds = {
+                "weight": (numbers <= 0, "above 0"),
+                "watch_s": (numbers < 0, "0 or more"),
+                "completion": ((numbers < 0) | (numbers > 1), "0 to 1"),
+                "duration_s": (numbers <= 0, "above 0"),
+            }
+            if name in bounds:
+                self._refuse(bounds[name][0], f"a {name} that is not {bounds[name][1]}", column)
+        return numbers
+
+    def _where(self, column: str) -> str:
+        return f"{self.file.path}: column {column!r}"
+
+
+def _save(path: Path, rows: np.ndarray, ids: dict[str, pa.Array]) -> None:
+    np.save(path.with_suffix(".npy"), rows)
+    for kind, texts in ids.items():
+        pq.write_table(pa.table({"external_id": texts}), f"{path}-{kind}.parquet", compression="zstd")
+
+
+def load_run(folder: Path, number: int) -> np.ndarray:
+    """A run's rows, memory-mapped."""
+    rows: np.ndarray = np.load(folder / f"run-{number:05d}.npy", mmap_mode="r")
+    return rows
+
+
+def load_ids(folder: Path, number: int, kind: str) -> pa.Array:
+    """A run's outside ids of one kind."""
+    return pq.read_table(folder / f"run-{number:05d}-{kind}.parquet")["external_id"].combine_chunks()

@@ -1,0 +1,158 @@
+"""Looks through a source once: which days it has, a digest of each, every id; and keeps it parsed in scratch.
+
+    <home>/scratch/sources/<source>/parts/<file version>/run-00000.npy ...   one log file, parsed
+    <home>/scratch/sources/<source>/states/<state>/scan.json ...             the source as it stood at a scan
+
+A file is recognised by its path, size and time of change, so one that did not change is not read again; whether a
+*day* changed is told by the digest of its content. Scratch may be deleted at any time and is made again.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from expectations.errors import Failure, UserError
+from tasks.source_config import SourceConfig
+from tasks.sources.discovery import Source, find_source
+from tasks.sources.parts import Reading, parse
+from tasks.sources.reading import DataFile
+from tasks.sources.refusals import Refusals, num_rows
+from tasks.sources.scratch import aside, move, sweep
+from tasks.sources.state import LogReader, Scan, load_scan, save_state
+from tasks.sources.survey import Progress, Survey, give_ids, open_log, positive_bars, refuse_strange_days
+
+
+def scan(config: SourceConfig, home: Path, today: str, progress: Progress = lambda done, total, what: None) -> Scan:
+    """Look through a source; what did not change since the last scan is not read again.
+
+    Args:
+        today: ISO date, UTC; events after it are refused, and it is never a full day.
+
+    Raises:
+        UserError: the source is missing, unreadable, empty, or has rows that cannot be used.
+        Failure: a file changed while it was read.
+    """
+    source = find_source(config)
+    scratch = home / "scratch" / "sources" / _digest(str(source.root), _content(config))[:16]
+    reading = Reading(source.columns, config.time_unit, today)
+    bars = positive_bars(config, reading)
+    parts = _parts(source, reading, scratch / "parts", progress)
+    beside = [_stamp(path) for path in source.beside]
+    state = scratch / "states" / _digest(_code(), _content(config), list(parts), beside)[:16]
+    if not state.exists():
+        log = open_log(scratch / "parts", _runs(config, source, parts), bars)
+        with aside(state.parent) as folder:
+            _survey(config, source, log, _left_out(parts), folder, progress)
+            move(folder, state)
+    sweep(scratch / "parts", parts)
+    sweep(scratch / "states", {state.name})
+    return load_scan(state, today)
+
+
+def _survey(
+    config: SourceConfig, source: Source, log: LogReader, left_out: list[str], folder: Path, progress: Progress
+) -> None:
+    """Look at every day, and write the state."""
+    listings = {"user": source.users(), "item": source.items()}
+    ids = {kind: give_ids(log, kind, listing) for kind, listing in listings.items()}
+    survey = Survey(log, ids)
+    survey.look(progress)
+    if config.strict:
+        refuse_strange_days(survey)
+    facts = {**survey.facts(), "notes": [*left_out, *survey.notes()], "substitutes": source.substitutes}
+    save_state(folder, facts, log, ids, listings)
+
+
+def _content(config: SourceConfig) -> dict[str, Any]:
+    """All that decides content: everything but where the source lies."""
+    return asdict(replace(config, path=""))
+
+
+def _digest(*values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _stamp(path: Path) -> list[Any]:
+    found = path.stat()
+    return [str(path), found.st_size, found.st_mtime_ns]
+
+
+def _code() -> str:
+    """What was parsed by other code is parsed again."""
+    return _digest([path.read_text() for path in sorted(Path(__file__).parent.glob("*.py"))])
+
+
+# --- files: parsed once --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Part:
+    """A log file in scratch."""
+
+    name: str
+    num_runs: int
+    refusals: Refusals
+
+
+def _parts(source: Source, reading: Reading, folder: Path, progress: Progress) -> dict[str, Part]:
+    """Bring every log file into scratch."""
+    folder.mkdir(parents=True, exist_ok=True)
+    how = _digest(_code(), asdict(reading.columns), reading.time_unit)
+    sizes = [file.path.stat().st_size for file in source.logs]
+    parts = {}
+    for number, file in enumerate(source.logs):
+        done, total = sum(sizes[:number]), sum(sizes)
+
+        def tell(rows: int, file: DataFile = file, done: int = done, total: int = total) -> None:
+            progress(done, total, f"{file.name}: {rows:,} rows")
+
+        part = _part(file, reading, folder, _digest(how, asdict(file), _stamp(file.path))[:16], tell)
+        parts[part.name] = part
+    return parts
+
+
+def _part(file: DataFile, reading: Reading, folder: Path, name: str, progress: Callable[[int], None]) -> Part:
+    # What is in the future today is not tomorrow: a file with such rows is parsed again on another day.
+    dated = f"{name}-{reading.today}"
+    for known in (name, dated):
+        if (folder / known).exists():
+            return _load_part(folder / known)
+    before = _stamp(file.path)
+    with aside(folder) as parsing:
+        parsed = parse(file, reading, parsing, progress)
+        if _stamp(file.path) != before:
+            raise Failure(f"{file.path} changed while it was read; run again when it is complete")
+        facts = {"num_runs": parsed.num_runs, "refusals": parsed.refusals.to_list()}
+        (parsing / "part.json").write_text(json.dumps(facts))
+        target = folder / (dated if parsed.num_future else name)
+        move(parsing, target)
+    return _load_part(target)
+
+
+def _load_part(folder: Path) -> Part:
+    facts = json.loads((folder / "part.json").read_text())
+    return Part(folder.name, facts["num_runs"], Refusals.from_list(facts["refusals"]))
+
+
+def _left_out(parts: Mapping[str, Part]) -> list[str]:
+    return [f"Left out: {sentence}." for part in parts.values() for sentence in part.refusals.sentences()]
+
+
+def _runs(config: SourceConfig, source: Source, parts: Mapping[str, Part]) -> list[tuple[str, int]]:
+    """Part and number of every run, if the source can be used."""
+    sentences = [s for part in parts.values() for s in part.refusals.sentences()]
+    if config.strict and sentences:
+        shown = "\n".join(f"  {s}" for s in sentences[:10])
+        more = f"\n  and {len(sentences) - 10} more of the kind" if len(sentences) > 10 else ""
+        total = sum(part.refusals.num_rows for part in parts.values())
+        raise UserError(
+            f"source.path: {num_rows(total)} of {source.root} cannot be used:\n{shown}{more}\n"
+            "Correct them, or set source.strict=false to leave such rows out and count them."
+        )
+    runs = [(name, number) for name, part in parts.items() for number in range(part.num_runs)]
+    if not runs:
+        raise UserError(f"source.path: {source.root} has no usable event; give a log with at least one")
+    return runs

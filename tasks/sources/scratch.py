@@ -1,0 +1,41 @@
+"""Folders in scratch that are there whole or not at all, shared by runs at the same time, and deleted when old."""
+
+import shutil
+import time
+import uuid
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+KEPT_S = 2 * 86_400
+"""What no scan has asked for during this time is deleted; no night that still reads it runs longer."""
+
+
+@contextmanager
+def aside(parent: Path) -> Iterator[Path]:
+    """A new hidden folder to write in; gone afterwards, unless moved."""
+    folder = parent / f".{uuid.uuid4().hex}"
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def move(folder: Path, target: Path) -> None:
+    """Put a finished folder in its place, unless another run has placed the same in the meantime."""
+    try:
+        folder.rename(target)
+    except OSError:
+        if not target.exists():
+            raise
+
+
+def sweep(folder: Path, used: Collection[str]) -> None:
+    """Delete what is in a folder and has not been used for long, killed runs' leftovers too."""
+    now = time.time()
+    for path in folder.iterdir():
+        if path.name in used:
+            path.touch()
+        elif now - path.stat().st_mtime > KEPT_S:
+            shutil.rmtree(path, ignore_errors=True)

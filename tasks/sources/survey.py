@@ -1,0 +1,154 @@
+"""From parsed log files to a state: which rows belong to which day, every id, a digest of each day."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from expectations.datasets import ITEMS, USERS
+from expectations.errors import UserError
+from tasks.source_config import SourceConfig
+from tasks.sources.days import iso_day, last_whole_day
+from tasks.sources.ids import ALWAYS, Ids, assign_ids, first_times
+from tasks.sources.parts import Reading, load_ids
+from tasks.sources.state import SLICE_TYPE, LogReader
+from tasks.sources.values import MICROS_PER_DAY
+
+Progress = Callable[[int, int, str], None]
+"""Called with work done, work in all, and what is being done."""
+
+NUM_SUSPICIOUS = 10
+"""From this many events on, a day of nothing but new users and new items is suspicious."""
+
+_DATED = {"user": (USERS, "signup_date"), "item": (ITEMS, "uploaded_at")}
+
+
+def positive_bars(config: SourceConfig, reading: Reading) -> dict[str, float]:
+    """Column -> value from which on an event is a positive.
+
+    Raises:
+        UserError: there is a bar for a column that the log does not have.
+    """
+    bars = {"rating": config.positive_min_rating, "completion": config.positive_min_completion}
+    for name, bar in bars.items():
+        if bar is not None and name not in reading.values:
+            raise UserError(
+                f"source.positive_min_{name} is set, but the log has no {name}; "
+                f"set source.columns.{name} to its column, or leave the bar out"
+            )
+    return {name: bar for name, bar in bars.items() if bar is not None}
+
+
+def open_log(parts: Path, runs: list[tuple[str, int]], bars: Mapping[str, float]) -> LogReader:
+    """A reader that knows where the rows of each day are, but no dense ids yet."""
+    reader = LogReader(parts, runs, np.empty(0, SLICE_TYPE), {}, bars)
+    pieces = []
+    for run in range(len(runs)):
+        days, starts = np.unique(reader.run(run)["time"] // MICROS_PER_DAY, return_index=True)
+        piece = np.empty(len(days), SLICE_TYPE)
+        piece["day"], piece["run"], piece["start"] = days, run, starts
+        piece["stop"] = np.append(starts[1:], len(reader.run(run)))
+        pieces.append(piece)
+    slices = np.concatenate(pieces)
+    reader.slices = slices[np.lexsort((slices["run"], slices["day"]))]
+    return reader
+
+
+def give_ids(reader: LogReader, kind: str, listing: pa.Table) -> Ids:
+    """Give users or items their dense ids, and the reader the way to them."""
+    in_runs = [load_ids(reader.parts / part, number, kind) for part, number in reader.runs]
+    times = [first_times(reader.run(r), kind, len(in_run)) for r, in_run in enumerate(in_runs)]
+    dated = listing[_DATED[kind][1]].combine_chunks()
+    days = dated.cast(pa.timestamp("us")) if pa.types.is_date(dated.type) else dated
+    micros = pc.fill_null(days.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
+    listed_day = np.where(dated.is_null().to_numpy(zero_copy_only=False), ALWAYS, micros // MICROS_PER_DAY)
+    ids, dense = assign_ids(in_runs, times, listing["external_id"].combine_chunks(), listed_day.astype(np.int32))
+    reader.dense[kind] = dense
+    return ids
+
+
+@dataclass
+class Survey:
+    """What looking at every day of a log adds up to."""
+
+    reader: LogReader
+    ids: Mapping[str, Ids]
+    days: dict[str, str] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+    last_times: dict[int, int] = field(default_factory=dict)
+    num_repeated: int = 0
+    strange: list[str] = field(default_factory=list)
+    _share_new: float = 1.0
+
+    def look(self, progress: Progress) -> None:
+        """Look at every calendar day from the first event to the last."""
+        first, last = int(self.reader.slices["day"][0]), int(self.reader.slices["day"][-1])
+        for day in range(first, last + 1):
+            self._look_at(day)
+            progress(day - first + 1, last - first + 1, iso_day(day))
+
+    def _look_at(self, day: int) -> None:
+        found = self.reader.day(day)
+        date = iso_day(day)
+        self.days[date], self.rows[date] = found.digest, found.table.num_rows
+        self.num_repeated += found.num_repeated
+        if found.table.num_rows:
+            self.last_times[day] = pc.max(found.table["time"]).cast(pa.int64()).as_py()
+            self._compare(day, found.table)
+
+    def _compare(self, day: int, table: pa.Table) -> None:
+        """A day on which suddenly everything is new most likely has ids of another system."""
+        new = np.ones(table.num_rows, dtype=bool)
+        for kind, ids in self.ids.items():
+            dense = table[f"{kind}_id"].to_numpy()
+            new &= (ids.first_time[dense] // MICROS_PER_DAY == day) & (ids.listed_row[dense] < 0)
+        share = float(new.mean())
+        if share == 1 and self._share_new < 0.5 and table.num_rows >= NUM_SUSPICIOUS:
+            example = {k: ids.external[int(table[f"{k}_id"][0].as_py())].as_py() for k, ids in self.ids.items()}
+            usual = {k: ids.external[0].as_py() for k, ids in self.ids.items()}
+            self.strange.append(
+                f"{iso_day(day)}: all users and items of its {table.num_rows:,} events are new "
+                f"(such as user {example['user']!r}, item {example['item']!r}; before: {usual['user']!r}, "
+                f"{usual['item']!r})"
+            )
+        self._share_new = share
+
+    def notes(self) -> list[str]:
+        """What was left out or looks odd."""
+        told = [f"{s}." for s in self.strange]
+        if self.num_repeated:
+            told.append(
+                f"{self.num_repeated:,} rows repeat a user, item and time of another row; one of each was kept."
+            )
+        empty = [date for date, rows in self.rows.items() if not rows]
+        if empty:
+            word = "day has" if len(empty) == 1 else "days have"
+            told.append(f"{len(empty)} {word} no events: {', '.join(empty[:5])}{' ...' if len(empty) > 5 else ''}.")
+        return told
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON types."""
+        return {
+            "days": self.days,
+            "rows": self.rows,
+            "last_whole_day": last_whole_day(self.last_times),
+            "num_users": len(self.ids["user"].external),
+            "num_items": len(self.ids["item"].external),
+        }
+
+
+def refuse_strange_days(survey: Survey) -> None:
+    """Stop at days of nothing but new ids.
+
+    Raises:
+        UserError: there is such a day.
+    """
+    if survey.strange:
+        raise UserError(
+            "\n".join(survey.strange[:5])
+            + "\nWith ids of another system everybody is new. Correct them, or set source.strict=false if they are right."
+        )

@@ -1,39 +1,59 @@
-"""The stages that bring real data into the lake; `tasks.sources.scan` looks through the source before they are planned.
+"""Real data into the lake: `scan` looks through a source, then a plan has its catalogue and its days as steps.
 
-Both are told a digest of content, by which they find the parsed source in scratch: where it lies decides no key.
+Both stages are told a digest of content, by which they find the parsed source in scratch: where it lies decides no key.
 """
+
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
 from expectations.datasets import WATCHES
+from tasks.lake import Ref
 from tasks.outputs import Outputs
-from tasks.sources.catalogue import catalogue
-from tasks.sources.state import find_scan
-from tasks.stage import stage
+from tasks.sources.catalogue import catalogue_digest, known_by
+from tasks.sources.scan import scan
+from tasks.sources.state import Scan, find_scan
+from tasks.stage import Step, stage
+
+__all__ = ["catalogue", "catalogue_step", "events", "events_step", "scan"]
 
 
 @stage(produces=("users", "items", "id_map"))
-def ingest_catalogue(out: Outputs, digest: str) -> None:
+def catalogue(out: Outputs, digest: str) -> None:
     """Users, items and ids as known on the day.
 
     Args:
-        digest: `tasks.sources.catalogue.catalogue_digest` of the day.
+        digest: `catalogue_digest` of the day.
     """
-    made = catalogue(find_scan(out.home, "catalogue", out.date, digest), out.date)
-    for name, table in made.tables.items():
+    known = known_by(find_scan(out.home, "catalogue", out.date, digest), out.date)
+    for name, table in known.tables.items():
         out[name].write(table)
-    out.note(substitutes=list(made.substitutes))
+    out.note(substitutes=list(known.substitutes))
 
 
 @stage(produces=("watches",))
-def ingest_events(out: Outputs, digest: str) -> None:
+def events(out: Outputs, digest: str) -> None:
     """Watches of one day.
 
     Args:
-        digest: `Scan.days` of the day.
+        digest: digest of the day, `Scan.days`.
     """
     table = find_scan(out.home, "watches", out.date, digest).day(out.date).table
     for field in WATCHES.schema:
         if field.name not in table.column_names:
             table = table.append_column(field, pa.nulls(table.num_rows, field.type))
     out["watches"].write(table)
+
+
+def catalogue_step(log: Scan, dates: Sequence[str]) -> Step:
+    """Users, items and the id map as known on each date."""
+    return catalogue.over(dates, digest=lambda date: catalogue_digest(log, date))
+
+
+def events_step(log: Scan, days: Sequence[str], audited_against: Mapping[str, Ref]) -> Step:
+    """Watches of each day.
+
+    Raises:
+        UserError: the log does not have one of the days.
+    """
+    return events.over(days, digest=lambda date: log.digest(date), audited_against=audited_against)

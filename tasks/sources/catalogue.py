@@ -36,14 +36,17 @@ def catalogue_digest(scan: Scan, date: str) -> str:
 
     The scan remembers it, so that the stage finds the scan by it.
     """
-    made = catalogue(scan, date)
+    marks = list(scan.folder.glob(scan.catalogue_mark(date, "*").name))
+    if marks:
+        return marks[0].name.rpartition("-")[2]
+    made = known_by(scan, date)
     text = json.dumps([sorted(made.digests.items()), made.substitutes])
     digest = hashlib.sha256(text.encode()).hexdigest()
     scan.catalogue_mark(date, digest).touch()
     return digest
 
 
-def catalogue(scan: Scan, date_: str) -> Catalogue:
+def known_by(scan: Scan, date_: str) -> Catalogue:
     """Users, items and ids known by the end of a day: listed by then (or without a date), or in an event by then.
 
     An item watched before its upload date was there: its first watch, if it has been by then, replaces the date.

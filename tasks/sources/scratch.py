@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tasks.processes import owner_is_alive, owner_tag
+
 KEPT_S = 2 * 86_400
 """What no scan has asked for during this time is deleted; no night that still reads it runs longer."""
 
@@ -14,7 +16,7 @@ KEPT_S = 2 * 86_400
 @contextmanager
 def aside(parent: Path) -> Iterator[Path]:
     """A new hidden folder to write in; gone afterwards, unless moved."""
-    folder = parent / f".{uuid.uuid4().hex}"
+    folder = parent / f".{owner_tag()}-{uuid.uuid4().hex}"
     folder.mkdir(parents=True)
     try:
         yield folder
@@ -32,10 +34,13 @@ def move(folder: Path, target: Path) -> None:
 
 
 def sweep(folder: Path, used: Collection[str]) -> None:
-    """Delete what is in a folder and has not been used for long, killed runs' leftovers too."""
+    """Delete what is in a folder and has not been used for long, and what killed runs have left half done."""
     now = time.time()
     for path in folder.iterdir():
         if path.name in used:
             path.touch()
+        elif path.name.startswith("."):
+            if not owner_is_alive(path.name[1:].rsplit("-", 1)[0]):
+                shutil.rmtree(path, ignore_errors=True)
         elif now - path.stat().st_mtime > KEPT_S:
             shutil.rmtree(path, ignore_errors=True)

@@ -90,19 +90,18 @@ class Scan:
     def last_day(self) -> str:
         return next(reversed(self.days))
 
-    def window(self, date: str, num_days: int | None = None) -> tuple[str, ...]:
-        """The days of the log up to a date, the last `num_days` of them or all.
+    def digest(self, date: str) -> str:
+        """Digest of the watches of a day.
 
         Raises:
-            UserError: the log does not have the date.
+            UserError: the log does not have the day.
         """
         if date not in self.days:
             raise UserError(
-                f"--date {date}: the log has the days {self.first_day} to {self.last_day}, "
-                f"the last whole one is {self.last_full_day}"
+                f"date {date}: the log has the days {self.first_day} to {self.last_day}, "
+                f"the last whole one is {self.last_full_day}; choose one of them"
             )
-        upto = tuple(day for day in self.days if day <= date)
-        return upto if num_days is None else upto[-num_days:]
+        return self.days[date]
 
     @cached_property
     def reader(self) -> LogReader:
@@ -136,7 +135,7 @@ class Scan:
 
     def catalogue_mark(self, date: str, digest: str) -> Path:
         """Empty file that says which catalogue was made from this scan."""
-        return self.folder / f"catalogue-{date}-{digest[:32]}"
+        return self.folder / f"catalogue-{date}-{digest}"
 
 
 def save_state(

@@ -150,5 +150,5 @@ def refuse_strange_days(survey: Survey) -> None:
     if survey.strange:
         raise UserError(
             "\n".join(survey.strange[:5])
-            + "\nWith ids of another system everybody is new. Correct them, or set source.strict=false if they are right."
+            + "\nIds of another system? Correct them, or set source.strict=false if they are right."
         )

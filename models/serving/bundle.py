@@ -4,15 +4,25 @@ This one file is copied verbatim into every bundle. It needs numpy, pyarrow, fai
 Nightjar: what was judged in the night is what a consumer serves.
 """
 
+import copy
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import faiss
 import numpy as np
 import onnxruntime as ort
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 
 def encode(table: pa.Table, fields: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
@@ -75,6 +85,7 @@ class BundleError(ValueError):
 # item", the padding everywhere below) reads.
 
 DAY_S = 86_400
+TIERS = ("free", "basic", "premium")
 RECENT = 5  # last history items that a candidate is compared with one by one
 PROFILE = 20  # last history items in a user's mean vector
 BLOCK = 1024  # rows a model or a gather sees at once
@@ -176,7 +187,7 @@ class UserTower:
     """The query tower: users and their histories to vectors, exactly as in training."""
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
-        self.fields = json.loads((folder / "encoders.json").read_text())
+        self.fields = read_json(folder / "encoders.json")
         self.session = _session(folder / "user_tower.onnx", threads)
 
     @property
@@ -211,6 +222,7 @@ class Items:
         self.size = int(self.ids.max()) + 1
         self.moment = moment_s(date)
         self.known = self._spread(self.ids, np.ones(len(self.ids), dtype=bool), False)
+        self.titles = self._titles(items["title"])
         vectors = _matrix(embeddings["vector"])
         self.vectors = self._spread(embeddings["item_id"].to_numpy(), vectors, 0.0)
         self._describe(items)
@@ -238,6 +250,12 @@ class Items:
         self.until_s = self._spread(self.ids, np.nan_to_num(_seconds(place["available_until"]), nan=np.inf), np.inf)
         kind = place["content_type"].fill_null("")
         self.is_episode = self._spread(self.ids, pc.equal(kind, "episode").to_numpy(), False)
+        self.tier = self._spread(self.ids, np.maximum(_codes(place["content_tier"], pa.array(TIERS)), 0), 0)
+        self.region_names = _vocabulary(pc.list_flatten(place["available_regions"]))
+        regions = _multi_hot(place["available_regions"], self.region_names)
+        everywhere = place["available_regions"].is_null().to_numpy()[:, None]
+        # The last column, which region -1 reads, is for users whose region is not known.
+        self.regions = self._spread(self.ids, np.hstack([regions | everywhere, everywhere]), False)
         self.is_clip = self._spread(self.ids, pc.equal(kind, "clip").to_numpy(), False)
         self.genre_names = _vocabulary(pc.list_flatten(place["genres"]))
         self.genres = self._spread(self.ids, _multi_hot(place["genres"], self.genre_names), False)
@@ -278,6 +296,34 @@ class Items:
         )  # fmt: skip
         return np.stack(columns, axis=1).astype(np.float32)
 
+    def _titles(self, titles: pa.ChunkedArray) -> pa.Array:
+        """Title by id; an item without one is called by its number."""
+        places = self._spread(self.ids, np.arange(len(self.ids)), -1)[:-1]
+        found = titles.combine_chunks().take(pa.array(places, mask=places < 0))
+        return pc.coalesce(
+            found, pc.binary_join_element_wise("item ", pa.array(np.arange(self.size)).cast("string"), "")
+        )
+
+    @cached_property
+    def by_popularity(self) -> np.ndarray:
+        """Every known item, the most watched of late first."""
+        return self.ids[np.lexsort((self.ids, -self.counts["recent_watches"][self.ids]))].astype(np.int64)
+
+    def of_kind(self, kind: str) -> np.ndarray:
+        """bool `[I + 1]`: known items, `all` of them, those with positive watches (`warm`), those without (`cold`)."""
+        return self.known & {"all": True, "cold": self.is_cold, "warm": ~self.is_cold}[kind]
+
+    def is_fresh(self, days: float) -> np.ndarray:
+        """bool `[I + 1]`: uploaded at most so many days before the moment."""
+        return (self.uploaded_s >= self.moment - days * DAY_S) & self.known
+
+    @cache  # noqa: B019  # lives as long as the bundle, one entry for each setting in use
+    def variety(self, genre_weight: float) -> np.ndarray:
+        """float32 `[I + 1, d + genres]`; a product of two rows is the weighted mean of both items' similarities."""
+        length = np.sqrt(np.maximum(np.count_nonzero(self.genres, axis=1, keepdims=True), 1))
+        parts = [self.vectors * math.sqrt(1 - genre_weight), self.genres / length * math.sqrt(genre_weight)]
+        return np.hstack(parts).astype(np.float32)
+
 
 def _maturity(ratings: pa.ChunkedArray) -> np.ndarray:
     """Youngest age allowed: `all` and missing are 0."""
@@ -307,6 +353,9 @@ class Users:
         self._shown(tables["exposures"])
         self.numbers = self._numbers(tables["user_features"])
         self.genre_shares = self._genre_shares(tables["user_features"])
+        self.age = _floats(self.table["age"], np.nan)
+        self.tier = np.maximum(_codes(self.table["subscription_type"], pa.array(TIERS)), 0)
+        self.region = _codes(self.table["region"], items.region_names)
         self._ready = np.zeros(len(self.ids), dtype=bool)
         self._vectors = np.zeros((len(self.ids), 2, items.vectors.shape[1]), dtype=np.float32)
 
@@ -368,6 +417,15 @@ class Users:
         shares[rows[pc.list_parent_indices(lists).to_numpy()], codes] = values
         return shares[:-1, :-1]
 
+    @cached_property
+    def seen_exactly(self) -> PairTable:
+        rows = self.seen.rows()
+        return PairTable(rows, self.seen.values, np.ones(len(rows), dtype=bool), self.items.size)
+
+    @cache  # noqa: B019  # lives as long as the bundle, one entry for each setting in use
+    def seen_probably(self, false_positive_rate: float) -> "BloomFilter":
+        return BloomFilter(self.seen.rows() * (self.items.size + 1) + self.seen.values, false_positive_rate)
+
     def vectors(self, rows: np.ndarray) -> np.ndarray:
         """float32 `[N, 2, d]`: tower vector and mean of the last history items; made once a user, when first asked."""
         missing = np.unique(rows[~self._ready[rows]])
@@ -412,10 +470,10 @@ class Features:
             user_rows: `[N]`, from `user_rows`.
             item_ids: `[N]`, or `[N, C]` for C candidates of each user; -1 is padding.
             position: place at which each was shown, from 1, in the shape of `item_ids`. Only training knows it; at
-                serving all are asked for as if shown first, so that the ranker does not score the place.
+                serving it is 0, which the ranker takes for no place in particular.
         """
         candidates = item_ids.reshape(len(item_ids), -1)
-        shown_at = np.ones(candidates.shape) if position is None else position.reshape(candidates.shape)
+        shown_at = np.zeros(candidates.shape) if position is None else position.reshape(candidates.shape)
         pairs = np.empty((*candidates.shape, len(PAIR_FEATURES)), dtype=np.float32)
         block = max(1, 8 * BLOCK // candidates.shape[1])
         for start in range(0, len(candidates), block):
@@ -452,3 +510,787 @@ class Features:
         queries = np.concatenate([self.users.vectors(rows), self.items.vectors[recent]], axis=1)
         scores = np.matmul(self.items.vectors[item_ids], queries.transpose(0, 2, 1))
         return np.stack([scores[..., 0], scores[..., 2:].max(axis=2), scores[..., 1]], axis=2)
+
+
+# --- retrieval: every source gives item ids int64 [N, k], best first and -1 padded, and scores float32 [N, k] ---------
+
+HISTORY = 30  # last history items whose neighbours are looked at
+Found = tuple[np.ndarray, np.ndarray]
+
+
+def _top(item_ids: np.ndarray, scores: np.ndarray, k: int) -> Found:
+    """The k best of M candidates in each row; a score of -inf means no candidate."""
+    if scores.shape[1] > 2 * k:
+        part = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+        part.sort(axis=1)
+        item_ids, scores = np.take_along_axis(item_ids, part, axis=1), np.take_along_axis(scores, part, axis=1)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    scores = np.take_along_axis(scores, order, axis=1).astype(np.float32)
+    item_ids = np.where(np.isneginf(scores), -1, np.take_along_axis(item_ids, order, axis=1))
+    missing = ((0, 0), (0, k - scores.shape[1]))
+    return np.pad(item_ids, missing, constant_values=-1), np.pad(scores, missing, constant_values=-np.inf)
+
+
+class Index:
+    """Item vectors in FAISS shards, base and delta alike; a search asks all of them and merges."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        """The search effort (`nprobe`, `efSearch`) that the recall was measured at is part of each file."""
+        self.shards = [faiss.read_index(str(file)) for file in files]
+
+    def search(self, vectors: np.ndarray, k: int) -> Found:
+        parts = [shard.search(vectors, min(k, shard.ntotal)) for shard in self.shards]
+        scores, item_ids = (np.concatenate(p, axis=1) for p in zip(*parts, strict=True))
+        return _top(item_ids, np.where(item_ids < 0, -np.inf, scores), k)
+
+
+class Towers:
+    """Nearest items of the user's tower vector."""
+
+    def __init__(self, index: Index) -> None:
+        self.index = index
+
+    def find(self, users: Users, rows: np.ndarray, k: int) -> Found:
+        return self.index.search(np.ascontiguousarray(users.vectors(rows)[:, 0]), k)
+
+
+class Factors:
+    """Largest products of the user's and the items' latent factors; nothing for users without factors."""
+
+    def __init__(self, users: pa.Table, items: pa.Table) -> None:
+        users = users.sort_by("user_id")
+        self.user_ids, self.user_factors = users["user_id"].to_numpy(), _matrix(users["factors"])
+        self.item_ids, self.item_factors = items["item_id"].to_numpy().astype(np.int64), _matrix(items["factors"])
+
+    def find(self, users: Users, rows: np.ndarray, k: int) -> Found:
+        if not len(self.user_ids):
+            return _top(np.empty((len(rows), 0), dtype=np.int64), np.empty((len(rows), 0)), k)
+        places = np.minimum(np.searchsorted(self.user_ids, users.ids[rows]), len(self.user_ids) - 1)
+        known = self.user_ids[places] == users.ids[rows]
+        wanted = min(k, len(self.item_ids))
+        scores, found = faiss.knn(self.user_factors[places], self.item_factors, wanted, faiss.METRIC_INNER_PRODUCT)
+        return _top(self.item_ids[found], np.where(known[:, None], scores, -np.inf), k)
+
+
+class Neighbours:
+    """Sum of the similarities to the last items of the history; for who watched them or for what they are."""
+
+    def __init__(self, similarity: pa.Table, items: Items) -> None:
+        ids, neighbours = similarity["item_id"].to_numpy(), similarity["neighbour_id"].to_numpy()
+        kept = (ids < items.size) & (neighbours < items.size)
+        places = similarity["rank"].to_numpy()[kept] - 1
+        shape = (items.size + 1, int(places.max(initial=0)) + 1)
+        self.ids, self.scores = np.full(shape, -1, dtype=np.int64), np.zeros(shape, dtype=np.float32)
+        self.ids[ids[kept], places] = neighbours[kept]
+        self.scores[ids[kept], places] = similarity["score"].to_numpy()[kept]
+
+    def find(self, users: Users, rows: np.ndarray, k: int) -> Found:
+        history = users.history.last(rows, HISTORY)
+        found, scores = (a[history].reshape(len(rows), -1) for a in (self.ids, self.scores))
+        order = np.argsort(found, axis=1)
+        found, scores = np.take_along_axis(found, order, axis=1), np.take_along_axis(scores, order, axis=1)
+        first = np.ones(found.shape, dtype=bool)
+        first[:, 1:] = found[:, 1:] != found[:, :-1]
+        totals = np.full(found.shape, -np.inf)
+        totals[first] = np.add.reduceat(scores.ravel().astype(np.float64), np.flatnonzero(first))
+        totals[found < 0] = -np.inf
+        return _top(found, totals.astype(np.float32), k)
+
+
+class Popularity:
+    """The same items for everybody: what most have watched."""
+
+    def __init__(self, popularity: pa.Table) -> None:
+        popularity = popularity.sort_by("rank")
+        self.item_ids, self.scores = popularity["item_id"].to_numpy().astype(np.int64), popularity["score"].to_numpy()
+
+    def find(self, users: Users, rows: np.ndarray, k: int) -> Found:
+        item_ids, scores = _top(self.item_ids[None, :], self.scores[None, :], k)
+        return np.repeat(item_ids, len(rows), axis=0), np.repeat(scores, len(rows), axis=0)
+
+
+class Source(Protocol):
+    """What a source of candidates must do."""
+
+    def find(self, users: Users, rows: np.ndarray, k: int) -> Found:
+        """The k best items for each of N rows of users."""
+
+
+@dataclass
+class Pool:
+    """Distinct candidates of N users, `[N, C]` each; item id -1 is padding. `ranks` is `[S, N, C]`, 0: not found."""
+
+    item_ids: np.ndarray
+    retrieval: np.ndarray
+    ranks: np.ndarray
+    source: np.ndarray
+
+    @classmethod
+    def best(
+        cls, item_ids: np.ndarray, retrieval: np.ndarray, ranks: np.ndarray, source: np.ndarray, size: int
+    ) -> "Pool":
+        """The `size` best of M candidates by retrieval; -inf means no candidate."""
+        order = np.argsort(-retrieval, axis=1, kind="stable")[:, :size]
+        spare = ((0, 0), (0, size - order.shape[1]))
+
+        def take(values: np.ndarray, missing: float) -> np.ndarray:
+            return np.pad(np.take_along_axis(values, order, axis=1), spare, constant_values=missing)
+
+        item_ids = np.where(np.isneginf(retrieval), -1, item_ids)
+        ranks = np.stack([take(r, 0) for r in ranks])
+        return cls(take(item_ids, -1), take(retrieval, -np.inf), ranks, take(source, 0))
+
+    def replace(self, rows: np.ndarray, other: "Pool") -> None:
+        """Other pools for some of the users."""
+        self.item_ids[rows], self.retrieval[rows], self.source[rows] = other.item_ids, other.retrieval, other.source
+        self.ranks[:, rows] = other.ranks
+
+
+def _union(lists: Sequence[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Distinct ids of several lists, `[N, M]`, ascending and -1 padded; and the column each entry of a list went to."""
+    ids = np.concatenate(lists, axis=1)
+    ids = np.where(ids < 0, np.iinfo(np.int64).max, ids)
+    order = np.argsort(ids, axis=1)
+    ordered = np.take_along_axis(ids, order, axis=1)
+    new = np.zeros(ids.shape, dtype=np.int64)
+    new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    group = np.cumsum(new, axis=1)
+    union, columns = np.full(ids.shape, -1, dtype=np.int64), np.empty_like(group)
+    np.put_along_axis(union, group, np.where(ordered == np.iinfo(np.int64).max, -1, ordered), axis=1)
+    np.put_along_axis(columns, order, group, axis=1)
+    return union, np.split(columns, np.cumsum([found.shape[1] for found in lists])[:-1], axis=1)
+
+
+def _ranks(item_ids: np.ndarray, kept: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Place, from 1, of each of M candidates among those of one source that the filters left; 0: not in it."""
+    listed = (item_ids >= 0) & np.take_along_axis(kept, columns, axis=1)
+    ranks = np.zeros(kept.shape, dtype=np.int32)
+    np.put_along_axis(ranks, columns, np.where(listed, np.cumsum(listed, axis=1), 0).astype(np.int32), axis=1)
+    return ranks
+
+
+# --- filters ----------------------------------------------------------------------------------------------------------
+
+
+class BloomFilter:
+    """A set of keys in few bits: never misses a member, takes a known share of the others for one.
+
+    Bloom 1970; two hashes make all others (Kirsch and Mitzenmacher 2006, "Less Hashing, Same Performance").
+    """
+
+    def __init__(self, keys: np.ndarray, false_positive_rate: float) -> None:
+        self.num_bits = max(64, math.ceil(-len(keys) * math.log(false_positive_rate) / math.log(2) ** 2))
+        self.num_hashes = max(1, round(-math.log2(false_positive_rate)))
+        bits = np.zeros((self.num_bits + 7) // 8 * 8, dtype=bool)
+        for places in self._places(keys):
+            bits[places] = True
+        self.bytes = np.packbits(bits, bitorder="little")
+
+    def _places(self, keys: np.ndarray) -> Iterator[np.ndarray]:
+        first, step = _scatter(keys, 1), _scatter(keys, 2) | np.uint64(1)
+        for number in range(self.num_hashes):
+            yield ((first + np.uint64(number) * step) % np.uint64(self.num_bits)).astype(np.int64)
+
+    def contains(self, keys: np.ndarray) -> np.ndarray:
+        found = np.ones(keys.shape, dtype=bool)
+        for places in self._places(keys):
+            found &= (self.bytes[places >> 3] >> (places & 7).astype(np.uint8) & 1).astype(bool)
+        return found
+
+
+def _scatter(keys: np.ndarray, seed: int) -> np.ndarray:
+    """Well mixed uint64 of integers (the finaliser of SplitMix64, Steele et al. 2014)."""
+    mixed = np.atleast_1d(keys).astype(np.uint64) + np.uint64((seed * 0x9E3779B97F4A7C15) % 2**64)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+class Filters:
+    """What must not be recommended to whom, by reason. A candidate may have several reasons to go."""
+
+    REASONS = ("seen", "region", "tier", "maturity", "availability")
+
+    def __init__(self, items: Items, settings: Mapping[str, Any]) -> None:
+        self.items, self.settings = items, settings
+
+    def removals(self, users: Users, rows: np.ndarray, item_ids: np.ndarray) -> dict[str, np.ndarray]:
+        """bool `[N, M]` for each filter that is on: which of the candidates `[N, M]` must go."""
+        return {
+            reason: getattr(self, f"_{reason}")(users, rows[:, None], item_ids) & (item_ids >= 0)
+            for reason in self.REASONS
+            if self.settings[reason]
+        }
+
+    def _seen(self, users: Users, rows: np.ndarray, item_ids: np.ndarray) -> np.ndarray:
+        if self.settings["seen_filter"] == "exact":
+            return users.seen_exactly.get(rows, item_ids)
+        keys = rows * (self.items.size + 1) + item_ids
+        return users.seen_probably(self.settings["bloom_false_positive_rate"]).contains(keys)
+
+    def _region(self, users: Users, rows: np.ndarray, item_ids: np.ndarray) -> np.ndarray:
+        return ~self.items.regions[item_ids, users.region[rows]]
+
+    def _tier(self, users: Users, rows: np.ndarray, item_ids: np.ndarray) -> np.ndarray:
+        return self.items.tier[item_ids] > users.tier[rows]
+
+    def _maturity(self, users: Users, rows: np.ndarray, item_ids: np.ndarray) -> np.ndarray:
+        age = np.nan_to_num(users.age, nan=self.settings["default_age"])
+        return self.items.maturity[item_ids] > age[rows]
+
+    def _availability(self, users: Users, rows: np.ndarray, item_ids: np.ndarray) -> np.ndarray:
+        items = self.items
+        return ((items.uploaded_s > items.moment) | (items.until_s < items.moment))[item_ids]
+
+
+# --- rank and order ---------------------------------------------------------------------------------------------------
+
+
+def reciprocal_rank(scores: np.ndarray, constant: float) -> np.ndarray:
+    """`[N, C]` scores as (c + 1) / (c + rank): 1 for the best of a row, 0 for -inf.
+
+    Reciprocal rank fusion (Cormack, Clarke and Buettcher 2009) adds such values up; no score's scale or outliers
+    matter.
+    """
+    order = np.argsort(-scores, axis=1, kind="stable")
+    ranks = np.empty_like(order)
+    np.put_along_axis(ranks, order, np.arange(1, scores.shape[1] + 1)[None, :], axis=1)
+    return np.where(np.isneginf(scores), 0.0, (constant + 1) / (constant + ranks))
+
+
+class Ranker:
+    """Expected watch seconds, click and completion probabilities of pairs, and one score made of them."""
+
+    OUTPUTS = ("click_probability", "watch_seconds", "completion_probability")
+
+    def __init__(self, folder: Path) -> None:
+        names = tuple(read_json(folder / "ranker.json")["features"])
+        if names != PAIR_FEATURES:
+            raise BundleError(f"ranker.json: trained on features {names}, but this runtime makes {PAIR_FEATURES}")
+        self.session = _session(folder / "ranker.onnx", 1)
+
+    def predict(self, features: np.ndarray) -> dict[str, np.ndarray]:
+        """float32 `[N, C]` by output, of features `[N, C, F]`."""
+        flat = {"features": features.reshape(-1, features.shape[-1])}
+        found = _run(self.session, flat, list(self.OUTPUTS))
+        return {n: f.reshape(features.shape[:-1]) for n, f in zip(self.OUTPUTS, found, strict=True)}
+
+    @staticmethod
+    def score(predicted: Mapping[str, np.ndarray], settings: Mapping[str, float]) -> np.ndarray:
+        """log(click^a * watch^b * completion^c), `[N, C]`."""
+        powers = (settings["click_power"], settings["watch_power"], settings["completion_power"])
+        parts = zip(Ranker.OUTPUTS, powers, strict=True)
+        return sum(power * np.log(np.maximum(predicted[name], 1e-9)) for name, power in parts)
+
+
+class Order:
+    """Picks one candidate a user at a time: maximal marginal relevance under caps and a freshness quota.
+
+    Carbonell and Goldstein 1998: lambda * relevance - (1 - lambda) * similarity to the closest item already picked.
+    Caps and the quota bend where nothing else is left, so no list is short because of them; caps go before the quota.
+    """
+
+    OVER_CAP, NOT_FRESH = 200.0, 100.0  # more than any relevance
+
+    def __init__(self, item_ids: np.ndarray, relevance: np.ndarray, items: Items, settings: Mapping[str, Any]) -> None:
+        """`item_ids` and `relevance` are `[N, C]`, -1 and anything where there is no candidate."""
+        self.settings, self.everyone = settings, np.arange(len(item_ids))
+        relevance = np.where(item_ids >= 0, relevance, -np.inf)
+        self.columns = np.argsort(-relevance, axis=1, kind="stable")  # from here on the place is the relevance rank
+        ids = np.take_along_axis(item_ids, self.columns, axis=1)
+        self.open = ids >= 0
+        self.share = settings["mmr_lambda"]
+        self.worth = np.where(self.open, np.take_along_axis(relevance, self.columns, axis=1) * self.share, 0.0)
+        self.closest = np.zeros(ids.shape)
+        self.vectors = items.variety(settings["genre_weight"])[ids] if self.share < 1 else None
+        caps = ((items.series, settings["series_cap"]), (items.creator, settings["creator_cap"]))
+        self.groups = [(group[ids], np.zeros(ids.shape, dtype=np.int16), cap) for group, cap in caps if cap]
+        self.fresh = items.is_fresh(settings["fresh_days"])[ids] & self.open
+        self.fresh_due = np.minimum(settings["fresh_quota"], np.count_nonzero(self.fresh, axis=1))
+
+    def lists(self, k: int, draw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Columns of the candidates `[N, k]` in order, -1 where they are used up; and bool `[N, k]`: drawn to explore.
+
+        Args:
+            draw: a number from [0, 1) for each user, which decides the exploration slot.
+        """
+        place = min(self.settings["exploration_position"], k)
+        explores = place > 0 and k > 1
+        regular = k - explores
+        picked = [self._pick(self._best(regular - slot)) for slot in range(regular)]
+        explored = np.zeros((len(self.everyone), k), dtype=bool)
+        if explores:
+            found, drawn = self._draw(draw)
+            picked.append(self._pick(np.where(found, drawn, self._best(0))))
+            explored[:, place - 1] = found
+        places = np.stack(picked, axis=1)
+        if explores:
+            moved = np.insert(places[:, :-1], place - 1, places[:, -1], axis=1)
+            places = np.where(found[:, None], moved, places)
+        columns = np.take_along_axis(self.columns, np.maximum(places, 0), axis=1)
+        return np.where(places < 0, -1, columns), explored
+
+    def _over_cap(self) -> np.ndarray:
+        over = np.zeros(self.open.shape, dtype=bool)
+        for group, counts, cap in self.groups:
+            over |= (group >= 0) & (counts >= cap)
+        return over
+
+    def _best(self, slots_left: int) -> np.ndarray:
+        """The best candidate now; `slots_left` places can still take a fresh one, this one included."""
+        value = self.worth - (1 - self.share) * self.closest - self.OVER_CAP * self._over_cap()
+        must_be_fresh = (self.fresh_due > 0) & (self.fresh_due >= slots_left)
+        value -= self.NOT_FRESH * (must_be_fresh[:, None] & ~self.fresh)
+        return np.where(self.open, value, -np.inf).argmax(axis=1)
+
+    def _draw(self, draw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Whether each user has an open candidate outside the head, under the caps, and the one drawn."""
+        outside = self.open & ~self._over_cap()
+        outside[:, : self.settings["exploration_head"]] = False
+        count = np.count_nonzero(outside, axis=1)
+        wanted = (draw * count).astype(np.int64)
+        return count > 0, (np.cumsum(outside, axis=1) > wanted[:, None]).argmax(axis=1)
+
+    def _pick(self, places: np.ndarray) -> np.ndarray:
+        """Take one candidate of each user off the table; returns the places, -1 for users who had none left."""
+        found = self.open[self.everyone, places]
+        if self.vectors is not None:
+            chosen = self.vectors[self.everyone, places]
+            np.maximum(self.closest, np.matmul(self.vectors, chosen[:, :, None])[..., 0], out=self.closest)
+        for group, counts, _ in self.groups:
+            counts += (group == group[self.everyone, places][:, None]) & found[:, None]
+        self.fresh_due -= self.fresh[self.everyone, places]
+        self.open[self.everyone, places] = self.fresh[self.everyone, places] = False
+        return np.where(found, places, -1)
+
+
+# --- the bundle -------------------------------------------------------------------------------------------------------
+
+SOURCES = ("towers", "als", "item_item", "content", "popularity")
+WIDEN = 8  # how many times more candidates a user gets for whom too few are left
+BATCH = 256  # users worked on at once; bounds memory and keeps arrays in the cache
+TABLES = (
+    "users", "items", "histories", "user_features", "item_features", "exposures", "embeddings", "popularity",
+    "item_similarity", "content_similarity", "id_map",
+)  # fmt: skip
+FACTORS = ("als/user_factors.parquet", "als/item_factors.parquet")
+REQUIRED = (
+    "user_tower.onnx", "item_tower.onnx", "encoders.json", "ranker.onnx", "ranker.json", "index/index.json",
+    "pipeline.json", "bundle.py", "README.md", *(f"{name}.parquet" for name in TABLES), *FACTORS,
+)  # fmt: skip
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file says."""
+    return json.loads(path.read_text())
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def manifest_digest(manifest: Mapping[str, Any]) -> str:
+    """Digest of all that the manifest says but this digest itself."""
+    said = {name: value for name, value in manifest.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def check(folder: Path, verify: bool = True) -> dict[str, Any]:
+    """The manifest of a bundle that may be used.
+
+    Args:
+        verify: compare the sha256 of every file, not only that it is there in its full size.
+
+    Raises:
+        BundleError: a file is missing, damaged or edited, the index comes from other towers than those in the bundle,
+            or it was written by a newer faiss than this one.
+    """
+    try:
+        manifest: dict[str, Any] = read_json(folder / "manifest.json")
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{folder / 'manifest.json'}: cannot be read ({error}); fetch the bundle again") from error
+    if manifest_digest(manifest) != manifest.get("digest"):
+        raise BundleError(f"{folder / 'manifest.json'}: was edited after it was written; fetch the bundle again")
+    for name in (*REQUIRED, *manifest["files"]):
+        _check_file(folder / name, manifest["files"].get(name), verify)
+    _check_towers(folder, manifest)
+    made, here = manifest["versions"]["faiss"], faiss.__version__
+    if _version(made) > _version(here):
+        raise BundleError(f"{folder / 'index'}: written by faiss {made}, but this is {here}; install faiss-cpu=={made}")
+    return manifest
+
+
+def _check_file(path: Path, entry: Mapping[str, Any] | None, verify: bool) -> None:
+    if entry is None:
+        raise BundleError(f"{path}: not in the manifest, which must list it; fetch the bundle again")
+    if not path.is_file():
+        raise BundleError(f"{path}: missing; fetch the bundle again")
+    if path.stat().st_size != entry["bytes"]:
+        raise BundleError(
+            f"{path}: {path.stat().st_size:,} bytes instead of {entry['bytes']:,}; fetch the bundle again"
+        )
+    if verify and sha256(path) != entry["sha256"]:
+        raise BundleError(f"{path}: damaged, its sha256 is not the manifest's; fetch the bundle again")
+
+
+def _check_towers(folder: Path, manifest: Mapping[str, Any]) -> None:
+    towers, built_from = manifest["tower_digest"], read_json(folder / "index" / "index.json")["tower_digest"]
+    if built_from != towers:
+        raise BundleError(
+            f"{folder / 'index'}: built from towers {built_from[:12]}, but the bundle has towers {towers[:12]}; "
+            "queries would not fit the index: use an index and towers of one training"
+        )
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".")[:3])
+
+
+@dataclass
+class Result:
+    """Recommendations and how they came about.
+
+    Attributes:
+        table: user_id, rank (from 1), item_id, score, source, reason; ordered by user_id and rank.
+        removals: candidates that each filter removed; one with two reasons to go counts for both.
+        sources: recommendations by the source that ranked them highest.
+    """
+
+    table: pa.Table
+    removals: dict[str, int]
+    sources: dict[str, int]
+    num_users: int
+
+
+class Bundle:
+    """A release, loaded: from user ids to recommendations, and every step between."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        pipeline: Mapping[str, Any] | None = None,
+        threads: int | None = None,
+        verify: bool = True,
+    ) -> None:
+        """Load and check a bundle.
+
+        Args:
+            path: folder of the bundle.
+            pipeline: settings to use instead of the bundle's own `pipeline.json`, in the same form.
+            threads: users are worked on in so many threads; results do not depend on it.
+            verify: compare the sha256 of every file.
+
+        Raises:
+            BundleError: see `check`.
+        """
+        self.path = Path(path)
+        self.manifest = check(self.path, verify)
+        self.threads = threads or os.cpu_count() or 1
+        tables = {name: pq.read_table(self.path / f"{name}.parquet") for name in TABLES}
+        self.items, self.id_map = tables["items"], tables["id_map"]
+        self.tower = UserTower(self.path)
+        self.features = Features.of(tables, self.tower, self.manifest["date"])
+        self.ranker = Ranker(self.path)
+        self.index = self._index()
+        catalogue = self.features.items
+        self.sources: dict[str, Source] = {
+            "towers": Towers(self.index),
+            "als": Factors(*(pq.read_table(self.path / name) for name in FACTORS)),
+            "item_item": Neighbours(tables["item_similarity"], catalogue),
+            "content": Neighbours(tables["content_similarity"], catalogue),
+            "popularity": Popularity(tables["popularity"]),
+        }
+        self._use(pipeline or read_json(self.path / "pipeline.json"))
+
+    def _index(self) -> Index:
+        shards = sorted(name for name in self.manifest["files"] if name.endswith(".faiss"))
+        return Index([self.path / name for name in shards])
+
+    def _use(self, pipeline: Mapping[str, Any]) -> None:
+        self.pipeline = pipeline
+        self.filters = Filters(self.features.items, pipeline["filters"])
+        self.active = [name for name in SOURCES if pipeline["sources"][name]["num_candidates"]]
+
+    def with_pipeline(self, pipeline: Mapping[str, Any]) -> "Bundle":
+        """The same release with other settings; nothing is loaded again."""
+        other = copy.copy(self)
+        other._use(pipeline)
+        return other
+
+    # --- questions ---------------------------------------------------------------------------------------------------
+
+    def recommend(self, user_ids: Iterable[int], k: int | None = None, trace: bool = False) -> Result:
+        """Top-k items for known users (dense ids, see `ids`).
+
+        Args:
+            k: length of the lists; the pipeline's when None.
+            trace: add columns that say how each item came into the list: its place in every source, the fused
+                retrieval score, what the ranker expects, whether it fills the exploration slot.
+
+        Raises:
+            BundleError: a user is not known; `recommend_for_history` is for them.
+        """
+        return _joined(list(self.stream(user_ids, k, trace)))
+
+    def stream(self, user_ids: Iterable[int], k: int | None = None, trace: bool = False) -> Iterator[Result]:
+        """The same in batches of users, in order of their ids, for more lists than fit in memory."""
+        rows = self.features.user_rows(np.unique(np.fromiter(user_ids, dtype=np.int64)))
+        batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)] or [rows]
+        # FAISS's own threads are set for each thread that calls it; one each, as the users are spread over threads.
+        with ThreadPoolExecutor(self.threads, initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
+            yield from pool.map(lambda batch: self._batch(self.features, batch, k, trace), batches)
+
+    def recommend_for_history(
+        self,
+        item_ids: Sequence[int],
+        attributes: Mapping[str, Any] | None = None,
+        k: int | None = None,
+        trace: bool = False,
+    ) -> Result:
+        """Top-k items for somebody unknown, who gets user_id -1.
+
+        Args:
+            item_ids: what they have watched, oldest first; may be empty.
+            attributes: columns of `users` that are known of them, such as age or region.
+
+        Raises:
+            BundleError: an item or an attribute is not known.
+        """
+        items = self.features.items
+        wrong = [i for i in item_ids if not (0 <= i < items.size and items.known[i])]
+        if wrong:
+            raise BundleError(f"item {wrong[0]} is not among the {len(items.ids):,} known items")
+        tables = _visitor(list(item_ids), attributes or {}, items, self.features.users.table.schema)
+        features = Features(items, Users(tables, items, self.tower))
+        return self._batch(features, np.zeros(1, dtype=np.int64), k, trace)
+
+    def retrieve(self, source: str, user_ids: Sequence[int], k: int, filtered: bool = True) -> Found:
+        """Items and scores `[U, k]` of one source alone, for users in the order given; -1 where it has no more.
+
+        Args:
+            filtered: pass them through the pipeline's filters first.
+        """
+        rows = self.features.user_rows(np.asarray(user_ids, dtype=np.int64))
+        users, size = self.features.users, self.features.items.size
+        offsets = users.seen.offsets
+        spare = WIDEN * k + int((offsets[rows + 1] - offsets[rows]).max(initial=0)) if filtered else 0
+        parts = []
+        for start in range(0, len(rows), BATCH):
+            batch = rows[start : start + BATCH]
+            item_ids, scores = self.sources[source].find(users, batch, min(k + spare, size))
+            gone = ~self._allowed(batch, item_ids) if filtered else item_ids < 0
+            parts.append(_top(item_ids, np.where(gone, -np.inf, scores), k))
+        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+    def similar(self, item_id: int, k: int = 10) -> pa.Table:
+        """The k items nearest to one by their vectors: item_id, title, score (cosine)."""
+        items = self.features.items
+        if not (0 <= item_id < items.size and items.known[item_id]):
+            raise BundleError(f"item {item_id} is not among the {len(items.ids):,} known items")
+        found, scores = self.index.search(items.vectors[item_id][None, :], k + 1)
+        kept = (found[0] != item_id) & (found[0] >= 0)
+        chosen = found[0][kept][:k]
+        return pa.table({"item_id": chosen, "title": items.titles.take(chosen), "score": scores[0][kept][:k]})
+
+    def ids(self, kind: str, external_ids: Sequence[str]) -> np.ndarray:
+        """Dense ids of outside ids; `kind` is user or item. Raises BundleError for one that is not known."""
+        known = self.id_map.filter(pc.equal(self.id_map["kind"], kind))
+        places = _codes(pa.array(external_ids, pa.string()), known["external_id"].combine_chunks())
+        if (places < 0).any():
+            raise BundleError(f"{kind} {external_ids[int(np.argmin(places))]!r} is not in the bundle's id map")
+        return known["id"].to_numpy()[places]
+
+    # --- the pipeline ------------------------------------------------------------------------------------------------
+
+    def _batch(self, features: Features, rows: np.ndarray, k: int | None, trace: bool) -> Result:
+        """Retrieve, filter, rank, order for some users."""
+        k = k or self.pipeline["k"]
+        pool, removals = self._candidates(features.users, rows, k)
+        relevance, expected = self._rank(features, rows, pool)
+        order = Order(pool.item_ids, relevance, features.items, self.pipeline["order"])
+        columns, explored = order.lists(k, self._draws(features.users.ids[rows]))
+        lists = Lists(features, rows, pool, columns)
+        table = lists.table(relevance, explored)
+        for name, column in lists.traces(self.active, expected, explored).to_pydict().items() if trace else ():
+            table = table.append_column(name, pa.array(column))
+        return Result(table, removals, dict(Counter(table["source"].to_pylist())), len(rows))
+
+    def _candidates(self, users: Users, rows: np.ndarray, k: int) -> tuple[Pool, dict[str, int]]:
+        """A pool for each user, of at least k items if the catalogue has them."""
+        size = max(k, self.pipeline["pool_size"])
+        pool, removals = self._pool(users, rows, self._lists(users, rows), size)
+        short = np.flatnonzero(np.count_nonzero(pool.item_ids >= 0, axis=1) < k)
+        catalogue = self.features.items.by_popularity
+        step = max(1, 2**21 // len(catalogue))
+        for start in range(0, len(short), step):
+            some = short[start : start + step]
+            everything = np.broadcast_to(catalogue, (len(some), len(catalogue)))
+            lists = [*self._lists(users, rows[some], WIDEN), everything]
+            pool.replace(some, self._pool(users, rows[some], lists, size)[0])
+        return pool, removals
+
+    def _lists(self, users: Users, rows: np.ndarray, widen: int = 1) -> list[np.ndarray]:
+        """What each active source proposes, `[N, num_candidates]` each."""
+        lists = []
+        for name in self.active:
+            settings = self.pipeline["sources"][name]
+            k = min(settings["num_candidates"] * widen, self.features.items.size)
+            # Few neighbours are cold, so more of them are asked for.
+            asked = min(k * WIDEN, self.features.items.size) if settings["items"] == "cold" else k
+            item_ids, scores = self.sources[name].find(users, rows, asked)
+            may = self.features.items.of_kind(settings["items"])[item_ids]
+            lists.append(_top(item_ids, np.where(may, scores, -np.inf), k)[0])
+        return lists
+
+    def _pool(self, users: Users, rows: np.ndarray, lists: list[np.ndarray], size: int) -> tuple[Pool, dict[str, int]]:
+        """Merge, filter, fuse by weighted reciprocal rank, keep the `size` best."""
+        item_ids, columns = _union(lists)
+        removals = self.filters.removals(users, rows, item_ids)
+        kept = (item_ids >= 0) & ~_any(removals, item_ids)
+        ranks = np.stack([_ranks(found, kept, c) for found, c in zip(lists, columns, strict=True)])
+        # A list beyond the sources is the whole catalogue, which only fills up what they leave empty.
+        weights = [self.pipeline["sources"][name]["weight"] for name in self.active] + [1e-6]
+        constant = self.pipeline["rank"]["rank_constant"]
+        votes = np.array(weights[: len(lists)])[:, None, None] / (constant + ranks)
+        votes[ranks == 0] = 0
+        retrieval = np.where(kept, votes.sum(axis=0), -np.inf)
+        source = np.array([*map(SOURCES.index, self.active), SOURCES.index("popularity")])[votes.argmax(axis=0)]
+        pool = Pool.best(item_ids, retrieval, ranks[: len(self.active)], source, size)
+        return pool, {reason: int(np.count_nonzero(gone)) for reason, gone in removals.items()}
+
+    def _rank(self, features: Features, rows: np.ndarray, pool: Pool) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Relevance `[N, C]`, from 0 to 1, and what the ranker expects (empty when it is switched off)."""
+        settings = self.pipeline["rank"]
+        share, constant = settings["ranker_weight"], settings["rank_constant"]
+        relevance = (1 - share) * reciprocal_rank(pool.retrieval, constant)
+        if share == 0:
+            return relevance, {}
+        expected = self.ranker.predict(features.pairs(rows, pool.item_ids))
+        score = np.where(pool.item_ids >= 0, self.ranker.score(expected, settings), -np.inf)
+        return relevance + share * reciprocal_rank(score, constant), expected
+
+    def _allowed(self, rows: np.ndarray, item_ids: np.ndarray) -> np.ndarray:
+        """bool `[N, M]`: known items that no filter removes."""
+        removals = self.filters.removals(self.features.users, rows, item_ids)
+        return self.features.items.of_kind("all")[item_ids] & ~_any(removals, item_ids)
+
+    def _draws(self, user_ids: np.ndarray) -> np.ndarray:
+        """A number from [0, 1) for each user; the same one all day."""
+        seed = self.pipeline["order"]["exploration_seed"] + self.features.items.moment
+        return (_scatter(_scatter(user_ids, 3), seed) >> np.uint64(11)) / 2.0**53
+
+
+def _any(removals: Mapping[str, np.ndarray], item_ids: np.ndarray) -> np.ndarray:
+    return np.logical_or.reduce([np.zeros(item_ids.shape, dtype=bool), *removals.values()])
+
+
+def _joined(results: Sequence[Result]) -> Result:
+    removals, sources = Counter[str](), Counter[str]()
+    for result in results:
+        removals.update(result.removals)
+        sources.update(result.sources)
+    tables = pa.concat_tables([result.table for result in results])
+    return Result(tables, dict(removals), dict(sources), sum(result.num_users for result in results))
+
+
+def _visitor(history: list[int], attributes: Mapping[str, Any], items: Items, schema: pa.Schema) -> dict[str, pa.Table]:
+    """Tables about one unknown user, whose features are those that the window would give for such a history."""
+    unknown = set(attributes) - set(schema.names) - {"user_id"}
+    if unknown:
+        raise BundleError(f"attribute {min(unknown)!r} is not known; there are {schema.names[1:]}")
+    user = {**dict.fromkeys(schema.names), **attributes, "user_id": -1}
+    genres = items.genres[history].mean(axis=0) if history else np.zeros(len(items.genre_names))
+    top = [g for g in np.argsort(-genres, kind="stable")[:5] if genres[g] > 0]
+    seconds = float((items.duration_s * items.counts["mean_completion"])[history].sum())
+    features = {
+        "user_id": -1, "num_watches": len(history), "num_positives": len(history), "num_impressions": 0,
+        "watch_s": seconds, "mean_completion": float(items.counts["mean_completion"][-1]),
+        "days_active": min(len(history), 1), "recency_days": 0.0,
+        "top_genres": [items.genre_names[int(g)].as_py() for g in top],
+        "top_genre_shares": [float(genres[g]) for g in top],
+    }  # fmt: skip
+    seen = pa.array([sorted(set(history))], pa.list_(pa.int32()))
+    nobody = dict.fromkeys(("user_id", "item_id", "num_shown", "num_watched"), pa.array([], pa.int32()))
+    return {
+        "users": pa.Table.from_pylist([user], schema=schema),
+        "histories": pa.table({"user_id": [-1], "item_ids": pa.array([history], seen.type), "seen": seen}),
+        "user_features": pa.Table.from_pylist([features] if history else [], schema=_VISITOR_SCHEMA),
+        "exposures": pa.table(nobody),
+    }
+
+
+_VISITOR_SCHEMA = pa.schema(
+    [("user_id", pa.int32())]
+    + [(name, pa.int32()) for name in ("num_watches", "num_positives", "num_impressions", "days_active")]
+    + [(name, pa.float32()) for name in ("watch_s", "mean_completion", "recency_days")]
+    + [("top_genres", pa.list_(pa.string())), ("top_genre_shares", pa.list_(pa.float32()))]
+)
+
+
+class Lists:
+    """The lists of some users, being turned into rows with reasons for people."""
+
+    def __init__(self, features: Features, rows: np.ndarray, pool: Pool, columns: np.ndarray) -> None:
+        """`columns` are the pool's columns `[N, k]` in order, -1 at the end of short lists."""
+        self.features, self.pool = features, pool
+        self.user, self.slot = np.nonzero(columns >= 0)
+        self.column = columns[self.user, self.slot]
+        self.rows = rows[self.user]
+        self.item_ids = pool.item_ids[self.user, self.column]
+        self.sources = pa.array(SOURCES).take(pa.array(pool.source[self.user, self.column]))
+
+    def of(self, values: np.ndarray) -> np.ndarray:
+        """Values of the pool `[N, C]` for each row."""
+        return values[self.user, self.column]
+
+    def table(self, relevance: np.ndarray, explored: np.ndarray) -> pa.Table:
+        """Columns of the dataset `recommendations`."""
+        return pa.table(
+            {
+                "user_id": pa.array(self.features.users.ids[self.rows], pa.int32()),
+                "rank": pa.array(self.slot + 1, pa.int16()),
+                "item_id": pa.array(self.item_ids, pa.int32()),
+                "score": pa.array(self.of(relevance), pa.float32()),
+                "source": self.sources,
+                "reason": self._reasons(explored[self.user, self.slot]),
+            }
+        )
+
+    def traces(self, active: Sequence[str], expected: Mapping[str, np.ndarray], explored: np.ndarray) -> pa.Table:
+        """How each item came into the list."""
+        places = {f"rank_in_{name}": self.of(ranks) for name, ranks in zip(active, self.pool.ranks, strict=True)}
+        predicted = {name: self.of(values) for name, values in expected.items()}
+        explored = explored[self.user, self.slot]
+        return pa.table({**places, "retrieval": self.of(self.pool.retrieval), **predicted, "explored": explored})
+
+    def _reasons(self, explored: np.ndarray) -> pa.Array:
+        items, closest = self.features.items, self._closest()
+        previous = items.previous[self.item_ids]
+        continues = self.features.users.watched.get(self.rows, previous) > 0
+        has_history = closest >= 0
+        watched = items.titles.take(pa.array(closest % len(items.titles)))
+        before = items.titles.take(pa.array(previous % len(items.titles)))
+        told = pc.binary_join_element_wise
+        cases = (
+            (explored, "something different"),
+            (continues, told("next after ", before, "")),
+            (self._is("popularity"), "popular now"),
+            (items.is_fresh(7)[self.item_ids], "new this week"),
+            (has_history & self._is("als"), told("like others who watched ", watched, "")),
+            (has_history, told("because you watched ", watched, "")),
+        )
+        conditions = pc.make_struct(*(pa.array(condition) for condition, _ in cases))
+        return pc.case_when(conditions, *(words for _, words in cases), "for people like you")
+
+    def _is(self, source: str) -> np.ndarray:
+        return pc.equal(self.sources, source).to_numpy(zero_copy_only=False)
+
+    def _closest(self) -> np.ndarray:
+        """Which of the last items of the user's history is most like the recommended one; -1 without a history."""
+        history = self.features.users.history.last(self.rows, RECENT)
+        vectors = self.features.items.vectors
+        likeness = np.einsum("nrd,nd->nr", vectors[history], vectors[self.item_ids])
+        likeness[history < 0] = -np.inf
+        return history[np.arange(len(history)), likeness.argmax(axis=1)]

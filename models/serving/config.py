@@ -1,0 +1,150 @@
+"""Settings of the pipeline from retrieval to order. They travel in the bundle as `pipeline.json`; the runtime reads
+nothing else. Imports nothing heavy.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from expectations.settings import settings
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Power = Annotated[float, Field(ge=0, le=10)]
+
+
+@settings
+class SourceConfig:
+    """One retrieval source."""
+
+    num_candidates: Annotated[int, Field(ge=0, le=10_000)] = 100
+    """Items asked of the source for every user; 0 switches it off."""
+    weight: Annotated[float, Field(ge=0, le=100)] = 1.0
+    """Weight of the source in the reciprocal rank fusion of all sources."""
+    items: Literal["all", "cold", "warm"] = "all"
+    """Items it may propose: cold ones have no positive watch in the window, warm ones have."""
+
+
+@settings
+class SourcesConfig:
+    """Where candidates come from."""
+
+    towers: SourceConfig = SourceConfig(num_candidates=150)
+    """Nearest items of the user's tower vector in the index; knows cold items and cold users by their features."""
+    als: SourceConfig = SourceConfig(num_candidates=150, items="warm")
+    """Matrix factorisation."""
+    item_item: SourceConfig = SourceConfig(num_candidates=100, items="warm")
+    """Sum of the similarities to the items of the history."""
+    content: SourceConfig = SourceConfig(num_candidates=50, items="cold")
+    """Neighbours by TF-IDF of the items of the history: the way in for items that nobody has watched yet."""
+    popularity: SourceConfig = SourceConfig(num_candidates=100, weight=0.5)
+    """What everybody watches; with the towers the way for users without a history."""
+
+
+@settings
+class FiltersConfig:
+    """What must not be recommended to whom. Each filter counts what it removes."""
+
+    seen: bool = True
+    """Drop what the user has watched or rated."""
+    seen_filter: Literal["exact", "bloom"] = "exact"
+    """`bloom` needs a tenth of the memory and also drops a few items that were not seen."""
+    bloom_false_positive_rate: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
+    """Share of the items not seen that the Bloom filter drops."""
+    region: bool = True
+    """Drop items without rights where the account lives; an unknown region has unrestricted items only."""
+    tier: bool = True
+    """Drop items above the subscription; an unknown subscription counts as free."""
+    maturity: bool = True
+    """Drop items for older people."""
+    default_age: Annotated[int, Field(ge=0, le=120)] = 18
+    """Age that the maturity filter takes for users of unknown age, years."""
+    availability: bool = True
+    """Drop items that are not yet, or no longer, available at the end of the data day."""
+
+
+@settings
+class RankConfig:
+    """How candidates are scored: a product of what the ranker expects, fused with the retrieval."""
+
+    ranker_weight: Share = 0.7
+    """Share of the ranker in the fusion with the retrieval's order; 0 leaves the ranker out, 1 the retrieval."""
+    click_power: Power = 1.0
+    """Exponent of the click probability."""
+    watch_power: Power = 0.5
+    """Exponent of the expected watch seconds."""
+    completion_power: Power = 0.5
+    """Exponent of the completion probability."""
+    rank_constant: Annotated[float, Field(gt=0, le=1000)] = 20.0
+    """Constant c of the reciprocal ranks 1 / (c + rank); smaller favours the heads of the lists."""
+
+
+@settings
+class OrderConfig:
+    """How the best candidates become a list."""
+
+    mmr_lambda: Share = 0.9
+    """Share of relevance in maximal marginal relevance, the rest being distance to what is already in the list; 1
+    switches diversification off."""
+    genre_weight: Share = 0.3
+    """Share of genres in the similarity of two items, the rest being their vectors."""
+    series_cap: Annotated[int, Field(ge=0, le=1000)] = 2
+    """Most items of one series in a list while there are others; 0 means no cap."""
+    creator_cap: Annotated[int, Field(ge=0, le=1000)] = 5
+    """Most items of one creator in a list while there are others; 0 means no cap."""
+    fresh_quota: Annotated[int, Field(ge=0, le=1000)] = 1
+    """Least number of new items in a list while there are candidates; 0 switches the quota off."""
+    fresh_days: Annotated[float, Field(gt=0, le=3650)] = 7.0
+    """Items uploaded at most this long before the end of the data day are new. Days."""
+    exploration_position: Annotated[int, Field(ge=0, le=1000)] = 15
+    """Place of the exploration slot, from 1: a random candidate from outside the head; 0 has no such slot."""
+    exploration_head: Annotated[int, Field(ge=0, le=10_000)] = 40
+    """Candidates at the top of the ranking that the exploration slot does not draw from."""
+    exploration_seed: Annotated[int, Field(ge=0)] = 0
+    """With the user and the day decides the draw."""
+
+
+@settings
+class PipelineConfig:
+    """From retrieval to order."""
+
+    k: Annotated[int, Field(ge=1, le=1000)] = 20
+    """Length of a list."""
+    pool_size: Annotated[int, Field(ge=1, le=10_000)] = 200
+    """Candidates of a user, of all sources together and after the filters, that are ranked."""
+    sources: SourcesConfig = SourcesConfig()
+    filters: FiltersConfig = FiltersConfig()
+    rank: RankConfig = RankConfig()
+    order: OrderConfig = OrderConfig()
+
+    def __post_init__(self) -> None:
+        if self.pool_size < self.k:
+            raise ValueError(f"pool_size is {self.pool_size}; it must be at least k, which is {self.k}")
+        if not any(source.num_candidates for _, source in _each(self.sources)):
+            raise ValueError("sources: every num_candidates is 0; at least one source must be on")
+
+
+def without_each_part(config: PipelineConfig) -> Iterator[tuple[str, PipelineConfig]]:
+    """The ablations: the pipeline with each source and each step taken out in turn, by name."""
+    for name, source in _each(config.sources):
+        others = [s for n, s in _each(config.sources) if n != name]
+        if source.num_candidates and any(s.num_candidates for s in others):
+            off = dataclasses.replace(source, num_candidates=0)
+            yield name, dataclasses.replace(config, sources=dataclasses.replace(config.sources, **{name: off}))
+    steps: dict[str, tuple[str, dict[str, Any]]] = {
+        "ranker": ("rank", {"ranker_weight": 0.0}),
+        "retrieval_order": ("rank", {"ranker_weight": 1.0}),
+        "mmr": ("order", {"mmr_lambda": 1.0}),
+        "caps": ("order", {"series_cap": 0, "creator_cap": 0}),
+        "fresh_quota": ("order", {"fresh_quota": 0}),
+        "exploration": ("order", {"exploration_position": 0}),
+    }
+    for name, (section, changes) in steps.items():
+        part = dataclasses.replace(getattr(config, section), **changes)
+        if part != getattr(config, section):
+            yield name, dataclasses.replace(config, **{section: part})
+
+
+def _each(sources: SourcesConfig) -> list[tuple[str, SourceConfig]]:
+    return [(f.name, getattr(sources, f.name)) for f in dataclasses.fields(SourcesConfig)]

@@ -1,0 +1,106 @@
+"""Assemble a bundle: one folder from which everything can be served, described by its own manifest.
+
+The bytes follow from the inputs alone: tables are sorted by key and written with fixed settings, nothing has a time.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from expectations.datasets import DATASETS
+from models.serving import bundle
+
+FORMAT = 1
+"""Version of the bundle's layout; raised when an older runtime could not read it."""
+
+TABLE_FILES = {
+    **{name: f"{name}.parquet" for name in bundle.TABLES},
+    "als_user_factors": bundle.FACTORS[0],
+    "als_item_factors": bundle.FACTORS[1],
+}
+"""Where the table of each dataset goes."""
+
+README = """\
+# Nightjar release of {date}
+
+Everything that recommends, in one folder: index, towers, ranker, tables, settings, and the code that runs them
+(`bundle.py`, one file). It needs `faiss-cpu`, `onnxruntime`, `pyarrow` and `numpy`, and nothing else.
+
+```python
+import sys
+sys.path.insert(0, "path/of/this/folder")
+from bundle import Bundle
+
+release = Bundle("path/of/this/folder")              # refuses a folder that is damaged or does not fit together
+user = release.ids("user", ["{user}"])               # outside ids to dense ids
+print(release.recommend(user, k=10).table)           # item_id, score, source, reason
+print(release.recommend_for_history([{item}], k=10).table)   # somebody who is not known
+print(release.similar({item}, k=5))                  # nearest items
+vectors, scores = release.retrieve("towers", user, k=100)    # one source alone: towers, als, item_item, ...
+```
+
+`manifest.json` has the sha256 of every file, library versions, metric ({metric}), dimensions ({dim}), data days,
+measured recall of the index and the artifacts all this was made from. `pipeline.json` has the settings; hand
+`Bundle(path, pipeline=...)` others to try them.
+"""
+
+
+def assemble(
+    folder: Path,
+    tables: Mapping[str, pa.Table],
+    files: Mapping[str, Path],
+    pipeline: Mapping[str, Any],
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write a bundle and return its manifest.
+
+    Args:
+        tables: by dataset, those of `TABLE_FILES`.
+        files: name in the bundle -> file to copy (towers, ranker, index).
+        pipeline: settings from retrieval to order, as JSON types.
+        facts: what the manifest says beyond files: `date`, `tower_digest`, `versions` (with `faiss`), `index`, ...
+    """
+    for dataset, name in TABLE_FILES.items():
+        write_table(tables[dataset], dataset, folder / name)
+    for name, source in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, folder / name)
+    shutil.copyfile(str(bundle.__file__), folder / "bundle.py")
+    _write_json(folder / "pipeline.json", pipeline)
+    (folder / "README.md").write_text(_readme(tables, facts))
+    return write_manifest(folder, facts)
+
+
+def write_table(table: pa.Table, dataset: str, path: Path) -> None:
+    """One Parquet file, rows in the order of the dataset's key."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ordered = table.sort_by([(column, "ascending") for column in DATASETS[dataset].key]).combine_chunks()
+    pq.write_table(ordered, path, compression="zstd", row_group_size=1_000_000)
+
+
+def write_manifest(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe every file of a folder in `manifest.json`, last, so that half a bundle has none."""
+    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "manifest.json")
+    files = {p.relative_to(folder).as_posix(): {"sha256": bundle.sha256(p), "bytes": p.stat().st_size} for p in paths}
+    manifest = {"format": FORMAT, **facts, "files": files}
+    manifest["digest"] = bundle.manifest_digest(manifest)
+    _write_json(folder / "manifest.json", manifest)
+    return manifest
+
+
+def _readme(tables: Mapping[str, pa.Table], facts: Mapping[str, Any]) -> str:
+    ids = tables["id_map"]
+    users = [e for k, e in zip(ids["kind"].to_pylist(), ids["external_id"].to_pylist(), strict=True) if k == "user"]
+    item = min(tables["items"]["item_id"].to_pylist(), default=0)
+    return README.format(
+        date=facts["date"], metric=facts["metric"], dim=facts["dim"], user=min(users, default="u1"), item=item
+    )
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")

@@ -83,6 +83,10 @@ class NightlyConfig:
     """Memory, threads, devices; decides where work runs, never what comes out."""
 
 
+SECTIONS = tuple(f.name for f in dataclasses.fields(NightlyConfig) if f.name != "date")  # type: ignore[arg-type]
+"""Names of the sections; the flow takes each as a parameter of its own."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Calendar:
     """The days of one night, as ISO strings."""

@@ -13,8 +13,8 @@ from tasks.running import Night, Outcome
 from tasks.stage import Step
 
 
-def run_steps(night: Night, steps: Iterable[Step]) -> list[Outcome]:
-    """Submit every step behind those it reads from; returns how each ended.
+def run_steps(night: Night, steps: Iterable[Step], outcomes: list[Outcome]) -> None:
+    """Submit every step behind those it reads from; adds to `outcomes` how each ended.
 
     Raises:
         UserError, Failure: of the first step that failed; what does not depend on it has run all the same.
@@ -27,14 +27,12 @@ def run_steps(night: Night, steps: Iterable[Step]) -> list[Outcome]:
         made_by.update({ref: step.name for cell in step.cells for ref in cell.refs})
         run = task(_body(night, step, errors), name=step.name, task_run_name=step.name, cache_policy=NO_CACHE)
         futures[step.name] = run.submit(wait_for=[futures[name] for name in before])
-    outcomes = []
     for future in futures.values():
         future.wait()
         if future.state.is_completed():
             outcomes.append(future.result())
     if errors:
         raise errors[0]
-    return outcomes
 
 
 def _body(night: Night, step: Step, errors: list[BaseException]) -> Callable[[], Outcome | State[Any]]:

@@ -9,16 +9,26 @@ from typing import Any
 
 from prefect import flow
 
-from flows.config import Calendar, NightlyConfig, WindowConfig
+from flows.config import SECTIONS, Calendar, NightlyConfig, WindowConfig
 from flows.plan import Log, Plan
 from flows.sources import Source
+from models.content_config import ContentConfig
+from models.evaluation.config import EvaluationConfig
+from models.index.config import IndexConfig
+from models.ranking.config import RankerConfig
+from models.retrieval.config import EmbeddingsConfig, TowersConfig
+from models.serving.config import PipelineConfig
+from models.world.config import WorldConfig
+from spark_jobs.config import AlsConfig, FeaturesConfig, InteractionsConfig, ItemSimilarityConfig, PopularityConfig
+from tasks.config import ResourcesConfig
 from tasks.embedding import embeddings
 from tasks.evaluation import evaluation
 from tasks.indexing import index
 from tasks.ranking import ranker
 from tasks.recommending import bundle, content_similarity, recommendations
-from tasks.releasing import release
+from tasks.releasing import ReleaseConfig, release
 from tasks.reporting import report
+from tasks.source_config import SourceConfig
 from tasks.spark import als, features, interactions, item_similarity, popularity
 from tasks.training import towers
 
@@ -110,6 +120,7 @@ def plan_night(config: NightlyConfig, days: Calendar, source: Source) -> Plan:
             users=users,
             items=items,
             histories=now["histories"],
+            popularity=popular,
             oracle=tuple(oracle),
             config=config.evaluation,
         )

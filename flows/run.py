@@ -1,15 +1,20 @@
 """One run of a night, around its plan: the request, the warm-up beside the server's start, the record, the end."""
 
+import dataclasses
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass, field
 from datetime import date as Date
 from pathlib import Path
 from typing import Any
 
-from expectations.errors import UserError
-from flows.config import NightlyConfig, calendar
+from expectations.errors import Failure, UserError
+from flows.config import SECTIONS, NightlyConfig, calendar
+from flows.conclusion import conclude
+from flows.environment import home_folder, prepare
+from flows.execution import run_steps
 from flows.nightly import nightly, plan_night
 from flows.plan import Plan
 from flows.runs import RunRecord, new_id
@@ -17,7 +22,8 @@ from flows.sources import open_source
 from tasks.explain import explain
 from tasks.lake import Lake
 from tasks.processes import claim_ownership, end_leftovers
-from tasks.running import Night, Watcher
+from tasks.running import Night, Outcome, Watcher
+from tasks.stage import Step
 
 SPARK_STAGES = {"interactions", "features", "popularity", "als", "item_similarity"}
 
@@ -123,32 +129,52 @@ def _quietly(job: Callable[[], Any]) -> Callable[[], None]:
     return run
 
 
-def execute(started: Started, watcher: Watcher) -> None:
+UNDER_WAY: ContextVar[Started | None] = ContextVar("under_way", default=None)
+"""The run that the command line has begun; a Prefect worker has none and begins its own."""
+
+
+def execute(started: Started, watcher: Watcher) -> dict[str, Any]:
     """Run the plan under Prefect and keep its record, however it ends."""
     started.night.watcher = watcher
-    why = {s.name: _why(started, s) for s in started.plan.steps}
-    current = UNDER_WAY.set(started)
+    token = UNDER_WAY.set(started)
     try:
-        with started.night.meter:
-            nightly(**sections(started.request))
-        started.record.state = "succeeded"
-    except BaseException as error:
-        started.record.state, started.record.error = "failed", str(error)
-        raise
+        config = started.request.config
+        parameters = {name: getattr(config, name) for name in SECTIONS}
+        return nightly(date=Date.fromisoformat(started.plan.days.day), lake=started.request.lake, **parameters)
     finally:
-        UNDER_WAY.reset(current)
-        for row in started.record.steps:
-            row["why"] = why[row["step"]]
-        with suppress(OSError):
-            started.record.save(started.home)
+        UNDER_WAY.reset(token)
 
 
 def carry_out(request: NightRequest) -> dict[str, Any]:
-    """The body of the flow: the run that the command line has begun, or, in a worker, one of its own."""
+    """The body of the flow: run the steps, draw the conclusion, keep the record."""
     started = UNDER_WAY.get()
     if started is None:
         home = home_folder()
         prepare(home)
-        started = begin(request, home)
-    outcomes = run_steps(started.night, started.plan.steps)
-    return conclude(started, outcomes)
+        started = begin(dataclasses.replace(request, lake=request.lake or str(home / "lake")), home)
+    record, steps = started.record, started.plan.steps
+    why = {step.name: explain_briefly(started, step) for step in steps}
+    outcomes: list[Outcome] = []
+    try:
+        with started.night.meter:
+            run_steps(started.night, steps, outcomes)
+            summary = conclude(started.night, started.plan, record, outcomes)
+        record.state = "succeeded"
+        return summary
+    except BaseException as error:
+        record.state, record.error = "failed", str(error)
+        raise
+    finally:
+        record.steps = [{**asdict(o), "why": why[o.step] if o.state == "ran" else ""} for o in outcomes]
+        done = {o.step for o in outcomes}
+        record.refs = {d: [r.folder for r in s.refs(d)] for s in steps if s.name in done for d in s.stage.produces}
+        with suppress(OSError, Failure):
+            record.save(started.home)
+
+
+def explain_briefly(started: Started, step: Step) -> str:
+    """Why a step is about to run, in one line."""
+    if step.name in started.night.force:
+        return "forced"
+    runs = [e for e in explain(started.night.lake, step) if e.verdict == "run"]
+    return "; ".join(list(dict.fromkeys(r for e in runs for r in e.reasons))[:3])

@@ -9,6 +9,7 @@ import numpy as np
 from models.evaluation.config import EvaluationConfig
 from tasks.lake import Artifact
 from tasks.outputs import Outputs
+from tasks.recommending import FOLDER
 from tasks.stage import stage
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def evaluation(
         histories.table(["user_id", "item_ids", "seen"]),
     )  # fmt: skip
     judged = everyone.sample(config.max_users, config.seed)
-    served = Bundle(bundle.path, threads=out.resources.threads, verify=False)
+    served = Bundle(bundle.path / FOLDER, threads=out.resources.threads, verify=False)
     final = recommendations.table(["user_id", "rank", "item_id", "source"])
     systems = _systems(served, final, judged, catalogue.item_ids, [o.table() for o in oracle], config)
     out.progress(1, 3, f"{len(systems)} systems on {len(judged.user_ids):,} users")
@@ -86,7 +87,7 @@ def _systems(
     users, k = judged.user_ids, max((*config.ks, config.primary_k))
     systems = {"final": lists_from_table(final, users, k)}
     for source in dict.fromkeys([*served.active, "popularity"]):
-        systems[source] = served.retrieve(source, users, k)[0]
+        systems[source] = served.retrieve(source, users.tolist(), k)[0]
     systems["random"] = random_lists(item_ids, judged.seen, k, config.seed)
     for table in oracle:
         systems["oracle"] = oracle_lists(table, users, judged.seen, item_ids, k)

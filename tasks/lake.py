@@ -122,6 +122,8 @@ class Lake:
             raise UserError(
                 f"lake: {self.url!r} is no lake URL ({error}); use a folder, s3://bucket/prefix, gs:// or abfs://"
             ) from error
+        if not root.strip("/"):
+            raise UserError(f"lake: {self.url!r} names no folder or bucket; write s3://bucket/prefix or a path")
         return store, root.rstrip("/")
 
     @property

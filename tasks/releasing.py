@@ -8,6 +8,7 @@ from pydantic import Field
 from expectations.settings import settings
 from tasks.lake import Artifact
 from tasks.outputs import Outputs
+from tasks.recommending import FOLDER
 from tasks.registry import Registry
 from tasks.stage import stage
 
@@ -48,7 +49,7 @@ def release(
     tags = {k: str(v) for k, v in facts.items() if k not in ("metrics", "model")}
     params = flat_params(bundle.manifest["config"])
     version = registry.publish(
-        bundle.key, bundle.path, f"night {out.date}", params, metrics, {f"nightjar.{k}": v for k, v in tags.items()}
+        bundle.key, bundle.path / FOLDER, f"night {out.date}", params, metrics, {f"nightjar.{k}": v for k, v in tags.items()}
     )
     if registry.newest_date(config.alias) <= out.date:
         registry.point(config.alias, version.number)

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
 from multiprocessing import get_context
@@ -102,7 +102,16 @@ class Night:
 
     def __post_init__(self) -> None:
         self.admission = Admission(self.resources)
+        self._turn: AbstractContextManager[Any] = nullcontext()
         self.remade: set[Ref] = set()
+
+    def one_at_a_time(self) -> None:
+        """Let no two steps run side by side, so that seconds and memory of each are its own."""
+        self._turn = threading.Lock()
+
+    def misses(self, step: Step) -> bool:
+        """A quick look whether a step has anything to do: manifests only, no hashes."""
+        return step.name in self.force or not all(self.lake.stands(r) for c in step.cells for r in c.refs)
 
     def missing(self, step: Step) -> list[Cell]:
         """Cells of a step that do not stand whole; all of them when the stage is forced and not yet remade."""
@@ -123,7 +132,7 @@ class Night:
         missing = self.missing(step)
         if not missing:
             return self._conclude(step, "cached", began, mark)
-        with self.admission.admit(step.stage), self.lake.claim(r for c in missing for r in c.refs):
+        with self._turn, self.admission.admit(step.stage), self.lake.claim(r for c in missing for r in c.refs):
             missing = self.missing(step)
             began, mark = time.monotonic(), self.meter.mark()
             self.watcher.started(step, len(missing))

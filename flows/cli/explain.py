@@ -29,7 +29,7 @@ def explain(config: Path | None, date: str | None, lake: str, overrides: tuple[s
         lake, date = lake or record.lake, date or record.date
     settings = load_config(config, overrides)
     prepare(home)
-    from flows.night import NightRequest, plan_request
+    from flows.run import NightRequest, plan_request
 
     request = NightRequest(config=settings, date=parse_date(date), lake=lake or str(home / "lake"))
     print_plan(request.open_lake(home), plan_request(request, home), record)

@@ -40,7 +40,7 @@ def run(
     settings = load_config(config, overrides)
     home = home_folder()
     prepare(home)
-    from flows.night import NightRequest, plan_request
+    from flows.run import NightRequest, plan_request
 
     request = NightRequest(
         config=settings,
@@ -77,7 +77,7 @@ def parse_date(text: str | None) -> Date | None:
 def _run(request: Any, home: Path) -> None:
     from flows.cli.display import Display
     from flows.cli.summary import print_summary
-    from flows.night import begin, execute
+    from flows.run import begin, execute
     from flows.runs import folder
 
     started = begin(request, home)
@@ -87,5 +87,5 @@ def _run(request: Any, home: Path) -> None:
         filename=log, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
     )
     with Display(started.plan.steps) as display:
-        execute(started, display)
-    print_summary(started, display.console)
+        summary = execute(started, display)
+    print_summary(started, summary, display.console)

@@ -1,0 +1,57 @@
+"""What `nightjar run` prints when a night is done: what came out, how good it is, where to look."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.runs import folder
+from tasks.lake import Artifact
+
+
+def print_summary(started: Any, summary: dict[str, Any], console: Console) -> None:
+    """Quality beside random, popularity and oracle, index recall, the release, and the paths to all of it."""
+    night, plan = started.night, started.plan
+    evaluation = night.artifact(plan.step("evaluation")["evaluation"])
+    console.print()
+    console.print(quality_table(evaluation))
+    index = night.artifact(plan.step("index")["index"]).notes
+    console.print(
+        f"index recall@{index.get('recall_k', 100)} {summary['recall']:.3f} ({index.get('type', '')})", highlight=False
+    )
+    console.print(
+        f"\n[bold green]released[/] nightjar-recommender version {summary['version']} for {summary['date']}\n",
+        highlight=False,
+    )
+    rows = {
+        "report": summary["report"],
+        "data docs": summary["data_docs"],
+        "bundle": summary["bundle"],
+        "registry": summary["registry"],
+        "lake": night.lake.url,
+        "log": folder(started.home, started.record.id) / "log.txt",
+        "why each stage ran": "nightjar explain",
+    }
+    for name, value in rows.items():
+        console.print(f"{name:<19} {value}", highlight=False, soft_wrap=True)
+
+
+def quality_table(evaluation: Artifact) -> Table:
+    """Every system by its figures over all judged users."""
+    k = evaluation.notes.get("primary_k", 10)
+    table = Table(box=None, pad_edge=False, header_style="bold", title="quality on the judged days", title_justify="left")
+    metrics = [("ndcg", k), ("recall", k), ("hit_rate", k), ("coverage", k)]
+    table.add_column("system")
+    for metric, cut in metrics:
+        table.add_column(f"{metric}@{cut}", justify="right")
+    values = {
+        (r["system"], r["metric"], r["k"]): r["value"]
+        for r in evaluation.table().to_pylist()
+        if r["segment"] == "all" and not r["system"].startswith("without")
+    }
+    systems = sorted({s for s, _, _ in values}, key=lambda s: -(values.get((s, "ndcg", k)) or 0))
+    for system in systems:
+        figures = [values.get((system, m, c)) for m, c in metrics]
+        style = "bold" if system == "final" else ""
+        table.add_row(system, *("" if v is None else f"{v:.4f}" for v in figures), style=style)
+    return table

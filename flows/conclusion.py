@@ -1,0 +1,81 @@
+"""The end of a night: pointers, Data Docs, the report with this run's times, and the same tables in Prefect's UI."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+
+from flows.plan import Plan
+from flows.runs import RunRecord
+from tasks.audit import build_docs
+from tasks.lake import Artifact
+from tasks.pages.data import RunFacts, StageTime
+from tasks.registry import Registry
+from tasks.reporting import render_report, tables_for_prefect
+from tasks.running import Night, Outcome
+
+CURRENT = ("recommendations", "embeddings")
+"""Datasets that others read through a pointer."""
+
+
+def conclude(night: Night, plan: Plan, record: RunRecord, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Make the results of a night visible, and return them in short."""
+    made = {d: night.artifact(s.refs(d)[0]) for s in plan.steps for d in s.stage.produces if len(s.cells) == 1}
+    for name in CURRENT:
+        night.lake.point(made[name].ref)
+    measures = made["release"].run["measures"]
+    ran = any(o.state == "ran" for o in outcomes)
+    docs = build_docs(night.docs) if night.docs and ran else (night.docs or Path()) / "index.html"
+    page = _write_report(night, plan, made, outcomes, docs)
+    if ran:
+        Registry(night.home, night.resources.registry).attach(measures["run_id"], page, "report")
+    record.release = {"version": measures["version"], "report": str(page), "data_docs": str(docs)}
+    summary = {
+        "date": plan.days.day,
+        "version": measures["version"],
+        "registry": measures["registry"],
+        "report": str(page),
+        "data_docs": str(docs),
+        "bundle": str(made["bundle"].path),
+        "figures": made["evaluation"].notes,
+        "recall": made["index"].notes["recall"],
+    }
+    _publish_to_prefect(made, outcomes, summary)
+    return summary
+
+
+def _write_report(
+    night: Night, plan: Plan, made: dict[str, Artifact], outcomes: Sequence[Outcome], docs: Path
+) -> Path:
+    """The report artifact's page with what differs from run to run: version, times, latencies."""
+    measures = made["release"].run["measures"]
+    facts = RunFacts(
+        version=f"nightjar-recommender {measures['version']}",
+        stages=tuple(StageTime(o.step, o.state, o.seconds, o.rows, o.peak_bytes) for o in outcomes),
+        index=made["index"].run.get("measures", {}),
+        total_seconds=sum(o.seconds for o in outcomes),
+        links={"lake": night.lake.url, "data docs": str(docs), "registry": measures["registry"]},
+    )
+    folder = night.home / "reports" / plan.days.day
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder / ".report.html"
+    aside.write_text(render_report(made["report"], facts))
+    aside.replace(folder / "report.html")
+    return folder / "report.html"
+
+
+def _publish_to_prefect(made: dict[str, Artifact], outcomes: Sequence[Outcome], summary: dict[str, Any]) -> None:
+    stages = [
+        {"stage": o.step, "state": o.state, "seconds": round(o.seconds, 2), "rows": o.rows, "days": o.cells}
+        for o in outcomes
+    ]
+    create_table_artifact(stages, key="stages", description="What each stage did")
+    for key, rows in tables_for_prefect(made["evaluation"], made["index"]):
+        create_table_artifact(rows, key=key)
+    for key in ("report", "data_docs"):
+        create_link_artifact(Path(summary[key]).as_uri(), key=key.replace("_", "-"), link_text=Path(summary[key]).name)
+    create_markdown_artifact(
+        f"**nightjar-recommender version {summary['version']}** of {summary['date']} in `{summary['registry']}`",
+        key="release",
+    )

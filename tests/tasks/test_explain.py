@@ -1,0 +1,66 @@
+"""Explanations name what decided: a setting, a source file, an input, a deletion, a damage."""
+
+import shutil
+
+from tasks.explain import explain
+from tasks.stage import stage
+
+DAY = "2026-03-01"
+
+
+def _why(night, step) -> str:
+    (found,) = explain(night.lake, step)
+    return f"{found.verdict}: " + "; ".join(found.reasons)
+
+
+def test_nothing_was_made_yet(night, stages):
+    assert _why(night, stages[0](date=DAY)) == f"run: nothing was made yet for {DAY}"
+
+
+def test_cached(night, stages):
+    night.execute(stages[0](date=DAY))
+    assert _why(night, stages[0](date=DAY)).startswith("cached")
+
+
+def test_a_setting(night, stages):
+    night.execute(stages[0](date=DAY))
+    assert _why(night, stages[0](date=DAY, scale=7)) == "run: config scale 1 -> 7"
+
+
+def test_a_source_file(night, stages, stage_of, count):
+    night.execute(stages[0](date=DAY))
+    assert _why(night, stage_of(count, "popularity", code="2")(date=DAY)) == "run: source tests/conftest.py changed"
+
+
+def test_an_input(night, stages):
+    old, new = stages[0](date=DAY), stages[0](date=DAY, scale=2)
+    night.execute(old)
+    night.execute(stages[1](date=DAY, popularity=old["popularity"]))
+    step = stages[1](date=DAY, popularity=new["popularity"])
+    assert _why(night, step) == f"run: input popularity {DAY} changed"
+
+
+def test_a_new_day_among_the_inputs(night, stages):
+    days = stages[0].over([DAY, "2026-03-02"])
+    night.execute(days)
+    first, second = days.refs("popularity")
+    night.execute(stages[1](date=DAY, popularity=first))
+    step = stages[1](date=DAY, popularity=first, days=(second,))
+    assert _why(night, step) == "run: input popularity 2026-03-02 is new"
+
+
+def test_deleted_and_damaged(night, stages):
+    step = stages[0](date=DAY)
+    night.execute(step)
+    part = night.lake.find(step["popularity"]).files[0]
+    part.write_bytes(b"")
+    assert _why(night, step) == "run: popularity is damaged: part-00000.parquet"
+    shutil.rmtree(part.parent)
+    assert _why(night, step) == f"run: nothing was made yet for {DAY}"
+
+
+def test_an_undeclared_dataset_is_refused():
+    import pytest
+
+    with pytest.raises(ValueError, match="tapes"):
+        stage(produces=("tapes",))

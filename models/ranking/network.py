@@ -62,10 +62,13 @@ class Ranker(nn.Module):
             self.position_bias_PT = nn.Parameter(torch.zeros(shape.max_position, len(TASKS)))
 
     @torch.no_grad()
-    def prepare(self, features_NF: np.ndarray, base_logits_T: np.ndarray) -> None:
-        """Learn normalisation from training rows; start every head at its base rate.
+    def prepare(self, features_NF: np.ndarray, base_logits_T: np.ndarray, place_effects_PT: np.ndarray) -> None:
+        """Learn normalisation from training rows; start every head at its base rate, and each place at its own.
 
         Heads start at zero weights: a task without a single label then stays at its base rate for every pair.
+
+        Args:
+            place_effects_PT: what each place adds to the base rates before anything else is taken into account.
         """
         learnt = [learn_normalisation(features_NF[:, i]) for i in self.content_C.tolist()]
         for buffer, values in zip((self.log1p_C, self.mean_C, self.std_C), zip(*learnt, strict=True), strict=True):
@@ -73,6 +76,8 @@ class Ranker(nn.Module):
         for head, base in zip(self.heads, base_logits_T, strict=True):
             for parameter, value in zip(head.parameters(), (0.0, float(base)), strict=True):
                 parameter.fill_(value)
+        if self.shape.position_bias:
+            self.position_bias_PT.copy_(torch.from_numpy(place_effects_PT))
 
     def forward(self, features_NF: Tensor) -> Tensor:
         inputs_NC = self._normalised(features_NF)

@@ -8,6 +8,7 @@ Shapes: N rows, F features, T tasks.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from expectations.errors import Failure
 from models.fit import Batch, Progress, TrainingLog, fit, initialise, pinned_threads
 from models.ranking.config import RankerConfig
 from models.ranking.examples import Examples
+from models.ranking.labels import Rows
 from models.ranking.losses import click_loss, completion_loss, watch_time_loss
 from models.ranking.network import CLICK, COMPLETION, WATCH, Ranker, ServedRanker, Shape
 from models.ranking.quality import auc, calibration_ratio, grouped_auc
@@ -24,6 +26,7 @@ from models.ranking.quality import auc, calibration_ratio, grouped_auc
 EVALUATION_ROWS = 65_536
 POSITION = "position"
 SERVED_POSITION = 1
+PRIOR_ROWS = 100
 
 
 @dataclass(frozen=True)
@@ -97,17 +100,34 @@ def build(training: Examples, feature_names: tuple[str, ...], config: RankerConf
     initialise(model, config.seed)
     rows = training.rows
     known = ~np.isnan(rows.completed)
-    click = _logit(float(np.average(rows.click, weights=rows.weight)))
-    completed = _logit(float(rows.completed[known].mean())) if known.any() else 0.0
+    click = _logit(np.average(rows.click, weights=rows.weight))
+    completed = _logit(rows.completed[known].mean()) if known.any() else 0.0
     # Time is counted in units of its mean, so the odds start at 1, or at 1 / (1 - P(click)).
-    watch = 0.0 if config.watch_odds == "exact" else float(np.logaddexp(0, click))
-    model.prepare(training.features, np.array([click, watch, completed]))
+    watch = 0.0 if config.watch_odds == "exact" else np.logaddexp(0, click)
+    model.prepare(training.features, np.array([click, watch, completed]), place_effects(rows, config.max_position))
     return model
 
 
-def _logit(rate: float) -> float:
-    rate = min(max(rate, 1e-3), 1 - 1e-3)
-    return float(np.log(rate / (1 - rate)))
+def place_effects(rows: Rows, max_position: int) -> np.ndarray:
+    """By how much the logits of click and watch time at each place differ from the overall ones: `[P, T]`.
+
+    A start for the optimiser, which could not walk that far with small steps. Rare places are drawn to the rest.
+    """
+    places_N = np.clip(rows.position, 1, max_position).astype(np.int64) - 1
+
+    def mean_P(values_N: np.ndarray) -> tuple[np.ndarray, float]:
+        overall = float(np.average(values_N, weights=rows.weight))
+        total_P = np.bincount(places_N, weights=values_N * rows.weight, minlength=max_position)
+        weight_P = np.bincount(places_N, weights=rows.weight, minlength=max_position)
+        return (total_P + PRIOR_ROWS * overall) / (weight_P + PRIOR_ROWS), overall
+
+    (click_P, click), (watch_P, watch) = mean_P(rows.click), mean_P(rows.watch_s)
+    return np.stack([_logit(click_P) - _logit(click), np.log(watch_P / watch), np.zeros(max_position)], axis=1)
+
+
+def _logit(rate: Any) -> Any:
+    rate = np.clip(rate, 1e-3, 1 - 1e-3)
+    return np.log(rate / (1 - rate))
 
 
 def task_losses(logits_NT: Tensor, batch: Batch, exact: bool) -> tuple[Tensor, Tensor]:

@@ -392,7 +392,7 @@ class Users:
         rows = self.rows(features["user_id"].to_numpy(), strict=False)
 
         def spread(name: str, missing: float) -> np.ndarray:
-            values = np.full(len(self.ids) + 1, missing)
+            values = np.full(len(self.ids) + 1, float(missing))
             values[rows] = _floats(features[name], missing)
             values[-1] = missing
             return values[:-1]

@@ -1,0 +1,68 @@
+"""One made bundle for all tests of the runtime, and ways to vary its settings and tables."""
+
+import copy
+
+import pytest
+
+from benchmarks.made_bundle import make_bundle, make_tables
+from models.serving.bundle import Bundle
+from models.serving.config import PipelineConfig
+from tasks.stage import plain
+
+NUM_USERS, NUM_ITEMS = 40, 150
+
+
+def changed(pipeline, changes):
+    """A pipeline with some values changed, by their dotted names."""
+    pipeline = copy.deepcopy(pipeline)
+    for name, value in changes.items():
+        *sections, last = name.split(".")
+        place = pipeline
+        for section in sections:
+            place = place[section]
+        assert last in place, name
+        place[last] = value
+    return pipeline
+
+
+@pytest.fixture(scope="session")
+def pipeline():
+    """Settings under which every part has something to do on 150 items."""
+    settings = {"k": 8, "pool_size": 60, "order.exploration_head": 12, "order.exploration_position": 6}
+    sizes = {"towers": 40, "als": 40, "item_item": 30, "content": 20, "popularity": 30}
+    settings |= {f"sources.{name}.num_candidates": size for name, size in sizes.items()}
+    return changed(plain(PipelineConfig()), settings)
+
+
+@pytest.fixture(scope="session")
+def tables():
+    return make_tables(NUM_USERS, NUM_ITEMS)
+
+
+@pytest.fixture(scope="session")
+def path(tmp_path_factory, tables, pipeline):
+    return make_bundle(tmp_path_factory.mktemp("made"), tables, pipeline)
+
+
+@pytest.fixture(scope="session")
+def bundle(path):
+    return Bundle(path, threads=2)
+
+
+@pytest.fixture(scope="session")
+def bundle_with(bundle):
+    """The made bundle with settings changed by their names, `__` in place of dots."""
+    return lambda **changes: bundle.with_pipeline(
+        changed(bundle.pipeline, {name.replace("__", "."): value for name, value in changes.items()})
+    )
+
+
+@pytest.fixture
+def remade(tmp_path, tables, pipeline):
+    """A bundle with other tables."""
+    return lambda **others: Bundle(make_bundle(tmp_path, tables | others, pipeline), threads=1)
+
+
+@pytest.fixture(scope="session")
+def user_ids():
+    return list(range(NUM_USERS))

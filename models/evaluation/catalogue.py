@@ -23,7 +23,6 @@ class Catalogue:
         self_information: bits; see `models.metrics.beyond_accuracy.self_information`.
         tier: index into TIERS. Items by falling number of watchers: `head` makes the first half of all watching,
             `torso` the next 30 %, `tail` the rest; `cold` had none.
-        ranked: ids of the items that the popularity table ranks, best first.
     """
 
     item_ids: np.ndarray
@@ -31,7 +30,6 @@ class Catalogue:
     watched_share: np.ndarray
     self_information: np.ndarray
     tier: np.ndarray
-    ranked: np.ndarray
 
     @classmethod
     def of(cls, items: pa.Table, popularity: pa.Table) -> "Catalogue":
@@ -48,7 +46,6 @@ class Catalogue:
             watched_share=watchers / max(watchers.sum(), 1),
             self_information=self_information(watchers, is_item),
             tier=_tiers(watchers),
-            ranked=popularity.sort_by("rank")["item_id"].to_numpy().astype(np.int64),
         )
 
 

@@ -5,9 +5,11 @@ Shapes: U users judged, K places, S systems, M figures.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from expectations.datasets import EVALUATION
 from models.evaluation.catalogue import TIERS, Catalogue
@@ -45,7 +47,12 @@ class _Rows:
 
 
 def judge(
-    systems: Systems, judged: Judged, segments: Mapping[str, np.ndarray], items: Catalogue, config: EvaluationConfig
+    systems: Systems,
+    judged: Judged,
+    segments: Mapping[str, np.ndarray],
+    items: Catalogue,
+    config: EvaluationConfig,
+    baseline: str = "final",
 ) -> pa.Table:
     """Judge systems on the same users: a table of the dataset `evaluation`.
 
@@ -54,8 +61,8 @@ def judge(
     (`items=head`, ...) count only the relevant items of that kind, on users who have some.
 
     Args:
-        systems: one of them may be `final`, which the others are then compared with.
         segments: name -> bool `[U]`, as from `user_segments`.
+        baseline: the system that the others are compared with: `final`, or what stands for it.
     """
     rows = _Rows.none()
     values = {name: _values_per_user(lists, judged, items, config) for name, lists in systems.items()}
@@ -69,7 +76,7 @@ def judge(
             _add_spread(rows, name, segment, lists[members], items, config)
     for tier, tier_name in enumerate(TIERS):
         _add_means(rows, f"items={tier_name}", _values_in_tier(systems, judged, items, tier, config), config)
-    _add_comparisons(rows, values, config)
+    _add_comparisons(rows, values, baseline, config)
     return rows.table()
 
 
@@ -122,14 +129,59 @@ def _add_spread(
     rows.add(system, segment, "gini", config.primary_k, gini(counts), len(lists))
 
 
-def _add_comparisons(rows: _Rows, values: Mapping[str, PerUser], config: EvaluationConfig) -> None:
+def _add_comparisons(rows: _Rows, values: Mapping[str, PerUser], baseline: str, config: EvaluationConfig) -> None:
     k = config.primary_k
-    others = [name for name in values if name != "final"] if "final" in values else []
-    for system in others:
+    for system in (name for name in values if name != baseline):
         for metric in COMPARED:
             c = paired_bootstrap(
-                values[system][metric, k], values["final"][metric, k],
+                values[system][metric, k], values[baseline][metric, k],
                 config.seed, config.num_resamples, config.confidence_level,
             )  # fmt: skip
             users = len(values[system][metric, k])
             rows.add(system, "all", f"{metric}_vs_final", k, c.difference, users, c.low, c.high)
+
+
+def headline(table: pa.Table, systems: Systems, judged: Judged, config: EvaluationConfig) -> dict[str, Any]:
+    """The night's main figures, for notes and the report: how `final` stands to popularity and to the oracle.
+
+    Args:
+        table: what `judge` said of the same systems.
+    """
+    k = config.primary_k
+    ndcg = {
+        name: ranking_metrics(judged.truth.contains(lists), judged.truth.sizes, [k])["ndcg", k]
+        for name, lists in systems.items()
+    }
+
+    def against(other: str) -> dict[str, float | None]:
+        c = paired_bootstrap(ndcg["final"], ndcg[other], config.seed, config.num_resamples, config.confidence_level)
+        figures = {"ratio": c.ratio, "low": c.ratio_low, "high": c.ratio_high, "p_value": c.p_value}
+        return {name: None if np.isnan(value) else value for name, value in figures.items()}
+
+    (final,) = table.filter(
+        (pc.field("system") == "final") & (pc.field("segment") == "all")
+        & (pc.field("metric") == "ndcg") & (pc.field("k") == k)
+    ).to_pylist()  # fmt: skip
+    facts: dict[str, Any] = {
+        "primary_k": k,
+        "confidence_level": config.confidence_level,
+        "ndcg": {name: float(values.mean()) for name, values in ndcg.items()},
+        "ndcg_interval": [final["low"], final["high"]],
+        "lift_over_popularity": against("popularity"),
+    }
+    if "oracle" in systems:
+        facts["share_of_oracle"] = against("oracle")
+    return facts
+
+
+def hits_by_source(recommendations: pa.Table, judged: Judged, k: int) -> dict[str, dict[str, int]]:
+    """Of the first k places of the judged users: how many each source filled, and how many of these were liked."""
+    ours = recommendations.filter((pc.field("rank") <= k) & pc.field("user_id").isin(pa.array(judged.user_ids)))
+    rows = np.searchsorted(judged.user_ids, ours["user_id"].to_numpy())
+    lists = np.full((len(judged.user_ids), k), -1, dtype=np.int64)
+    places = ours["rank"].to_numpy() - 1
+    lists[rows, places] = ours["item_id"].to_numpy()
+    liked = pa.array(judged.truth.contains(lists)[rows, places])
+    found = ours.append_column("liked", liked.cast(pa.int64())).group_by("source")
+    counts = found.aggregate([("liked", "count"), ("liked", "sum")]).sort_by("source").to_pylist()
+    return {c["source"]: {"recommended": c["liked_count"], "hits": c["liked_sum"]} for c in counts}

@@ -1,4 +1,4 @@
-"""The lists of the systems that need no model: what stands in a table, popularity, chance, the oracle.
+"""The lists of the systems that need no model: what stands in a table, chance, the oracle.
 
 Shapes: U users, K places, M candidates. Lists are int64 `[U, K]`, best first, -1 where a list is shorter.
 """
@@ -28,15 +28,6 @@ def first_unseen(candidates: np.ndarray, seen: ItemSets, k: int) -> np.ndarray:
     order = np.argsort(~kept, axis=1, kind="stable")[:, :k]
     lists = np.where(np.take_along_axis(kept, order, axis=1), np.take_along_axis(candidates, order, axis=1), -1)
     return np.pad(lists, ((0, 0), (0, k - lists.shape[1])), constant_values=-1)
-
-
-def popularity_lists(ranked_items: np.ndarray, seen: ItemSets, k: int) -> np.ndarray:
-    """The most popular items (ids, best first) that each user has not seen."""
-    parts = []
-    for _, users, most in _chunks(seen, k):
-        candidates = np.broadcast_to(ranked_items[:most], (len(users.sizes), len(ranked_items[:most])))
-        parts.append(first_unseen(candidates, users, k))
-    return np.concatenate(parts)
 
 
 def random_lists(item_ids: np.ndarray, seen: ItemSets, k: int, seed: int) -> np.ndarray:

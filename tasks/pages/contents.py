@@ -1,6 +1,7 @@
 """Chapters about the data: volumes by day, audits, and what was made from what."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from tasks.lake import Artifact
 from tasks.pages.data import Cell, Figure, Section, Table
@@ -33,29 +34,33 @@ def data_section(daily: Mapping[str, Sequence[Artifact]], judged: Sequence[str])
 
 
 def audits_section(artifacts: Iterable[Artifact]) -> tuple[Section, list[str]]:
-    """What was checked, and what was only warned of (a failed audit stops the night before there is a report)."""
-    checked: dict[str, list[int]] = {}
-    warnings: dict[str, None] = {}
+    """What was checked, and the warnings (a failed audit stops the night before there is a report)."""
+    rows: dict[str, list[int]] = {}
+    warnings: list[str] = []
     for artifact in artifacts:
         audit = artifact.manifest.get("audit") or {}
         if not audit:
             continue
-        totals = checked.setdefault(artifact.dataset, [0, 0, 0])
-        found = [str(w) for w in audit.get("warnings", [])]
+        totals = rows.setdefault(artifact.dataset, [0, 0, 0])
         totals[0] += 1
-        totals[1] += int(audit.get("expectations", 0))
-        totals[2] += len(found)
-        warnings |= dict.fromkeys(found)
-    rows: list[tuple[Cell, ...]] = [(dataset, *totals) for dataset, totals in checked.items()]
+        totals[1] += audit["checked"]
+        totals[2] += len(audit["warnings"])
+        warnings += [f"{artifact.dataset} of {artifact.date}: {_in_words(w)}" for w in audit["warnings"]]
+        if "released_because" in audit:
+            warnings.append(f"{artifact.dataset} of {artifact.date} failed its audit: {audit['released_because']}")
     table = Table(
-        "audits", "Audits by dataset", "Every artifact passed all its `error` expectations, or it would be in "
-        "quarantine; warnings are listed at the top of the page.",
-        ("dataset", "artifacts", "expectations", "warnings"), tuple(rows),
+        "audits", "Audits by dataset", "Every artifact passed its `error` rules, or it would be in quarantine; "
+        "warnings stand at the top of the page.",
+        ("dataset", "artifacts", "rules checked", "warnings"), tuple((d, *totals) for d, totals in rows.items()),
     )  # fmt: skip
-    more = len(warnings) - MAX_WARNINGS
-    shown = [*list(warnings)[:MAX_WARNINGS], *([f"{more} more"] if more > 0 else [])]
-    lead = "No warnings." if not warnings else f"{len(warnings)} warnings."
-    return Section("audits", "Audits", lead, (), (table,) if rows else ()), shown
+    more = [f"{len(warnings) - MAX_WARNINGS} more warnings"] if len(warnings) > MAX_WARNINGS else []
+    lead = f"{len(warnings)} warnings." if warnings else "No warnings."
+    return Section("audits", "Audits", lead, (), (table,) if rows else ()), [*warnings[:MAX_WARNINGS], *more]
+
+
+def _in_words(finding: Mapping[str, Any]) -> str:
+    what = str(finding["expectation"]).removeprefix("expect_").replace("_", " ")
+    return f"{finding['column']}: {what} ({finding['unexpected_count']:,} of {finding['total']:,} rows)"
 
 
 def lineage_section(artifacts: Iterable[Artifact]) -> Section:

@@ -3,7 +3,6 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -117,13 +116,13 @@ class RunFacts:
     Attributes:
         version: of the registered model, such as `nightjar-recommender 12`.
         stages: in the order in which they ran.
-        index: measures of the stage `index`, such as latencies by search parameter.
+        index_latency_ms: of answering one query, by percentile (`p50`, `p99`).
         total_seconds: of the whole run.
         links: words -> path or URL.
     """
 
     version: str = ""
     stages: tuple[StageTime, ...] = ()
-    index: dict[str, Any] = field(default_factory=dict)
+    index_latency_ms: dict[str, float] = field(default_factory=dict)
     total_seconds: float = 0.0
     links: dict[str, str] = field(default_factory=dict)

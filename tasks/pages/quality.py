@@ -76,8 +76,8 @@ def verdict(evaluation: Evaluation) -> str:
             f"({evaluation.confidence} {lift['low']:.2f} to {lift['high']:.2f})."
         )
     share = notes.get("share_of_oracle")
-    if share:
-        words.append(f"They reach {share:.0%} of what the planted tastes allow.")
+    if share and share["ratio"] is not None:
+        words.append(f"They reach {share['ratio']:.0%} of what the planted tastes allow.")
     return " ".join(words)
 
 
@@ -90,9 +90,10 @@ def quality_tiles(evaluation: Evaluation) -> list[Tile]:
     lift = notes.get("lift_over_popularity")
     if lift and lift["ratio"] is not None:
         tiles.append(Tile("over popularity", f"×{lift['ratio']:.2f}", f"{lift['low']:.2f} to {lift['high']:.2f}"))
-    if notes.get("share_of_oracle"):
-        share = float(notes["share_of_oracle"])
-        tiles.append(Tile("share of oracle", f"{share:.0%}", "best list under the planted tastes = 100%", share))
+    if notes.get("share_of_oracle", {}).get("ratio") is not None:
+        share = notes["share_of_oracle"]
+        ends = f"{share['low']:.0%} to {share['high']:.0%} of the best list possible"
+        tiles.append(Tile("of the oracle", f"{share['ratio']:.0%}", ends, share["ratio"]))
     hit, coverage = evaluation.value("final", "hit_rate"), evaluation.value("final", "coverage")
     if hit is not None and coverage is not None:
         tiles.append(Tile(f"users with a hit in {k}", f"{hit:.0%}", f"of {notes['users_judged']:,} judged", hit))
@@ -115,8 +116,8 @@ def quality_section(evaluation: Evaluation) -> Section:
         Figure(
             f"NDCG@{k} by system",
             f"Further right is better: liked items stand nearer the top of the first {k} places. Whiskers are the "
-            f"{evaluation.confidence} over users. `final` is what is served; sources stand alone, with only the seen "
-            "filter. Oracle and random are the upper and lower marks.",
+            f"{evaluation.confidence} over users. `final` is what is served; every source stands alone, behind the "
+            "same filters. Oracle and random are the upper and lower marks.",
             intervals("systems", {s: {"": e} for s, e in estimates.items()}, f"NDCG@{k}", emphasis="final"),
         )
     ]
@@ -163,8 +164,8 @@ def _systems_table(evaluation: Evaluation) -> Table:
         "quality",
         f"Every system, at {evaluation.k} places",
         "Precision counts hits per place, recall per liked item. Coverage is the share of the catalogue in any list; "
-        "diversity is one minus the mean likeness of two items of a list, by genre; novelty is how surprising its items "
-        "are, in bits; Gini is 0 when all items are recommended alike and 1 when one takes all.",
+        "diversity is one minus the mean likeness of two items of a list, by genre; novelty is how surprising its "
+        "items are, in bits; Gini is 0 when all items are recommended alike and 1 when one takes all.",
         ("system", columns[0], evaluation.confidence, *columns[1:]),
         tuple(rows),
         emphasis="final",
@@ -247,7 +248,7 @@ def ablation_section(evaluation: Evaluation) -> Section | None:
     figure = Figure(
         f"Change of NDCG@{evaluation.k} when a part is left out",
         "Left of zero: the part helps, the lists get worse without it. Whiskers that cross zero: no difference that "
-        "these users can show. Parts on the right cost accuracy, which some do on purpose (variety, caps, exploration).",
+        "these users can show. Parts on the right cost accuracy, some of them on purpose (variety, caps, exploration).",
         intervals("ablations", changes, f"change of NDCG@{evaluation.k}", zero_line=True, digits=4),
     )
     metrics = ("ndcg", "recall", "coverage", "diversity", "novelty", "average_popularity")
@@ -284,8 +285,8 @@ def sources_section(evaluation: Evaluation, removed: Mapping[str, int]) -> Secti
         figures.append(
             Figure(
                 "Places and hits by source",
-                "Each item is credited to the source that ranked it highest. Where the share of hits is larger than the "
-                "share of places, the source earns more than it is given.",
+                "Each item is credited to the source that ranked it highest. Where the share of hits is larger than "
+                "that of places, the source earns more than it is given.",
                 bars("sources", shares, "share of all places, and of all hits", percent=True),
             )
         )

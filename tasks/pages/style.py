@@ -7,10 +7,12 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 # Stand-ins: colours that nothing else uses, each replaced by a CSS variable of the page.
 INK, MUTED, GRID, PAPER = "#010101", "#020202", "#030303", "#040404"
@@ -21,7 +23,7 @@ _VARIABLES = {
 }  # fmt: skip
 SERIES = (FIRST, SECOND, THIRD, QUIET)
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "nightjar",
     "font.family": "DejaVu Sans",  # comes with matplotlib, so widths are the same everywhere
@@ -53,8 +55,8 @@ WIDTH_IN = 5.6
 def drawing(height_in: float, panels: int = 1) -> Iterator[tuple[Figure, list[Axes]]]:
     """A figure of one or several panels above each other, in the page's style."""
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.02, h_pad=0.04)  # type: ignore[union-attr]
+        layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.04)
+        figure = Figure(figsize=(WIDTH_IN, height_in), layout=layout)
         axes = figure.subplots(panels, 1, squeeze=False, sharex=panels > 1)
         yield figure, [row[0] for row in axes]
 

@@ -73,6 +73,7 @@ class IndexFacts:
     rungs: Sequence[tuple[int | None, float]]
     min_recall: float
     k: int
+    num_items: int
 
 
 def index_section(facts: IndexFacts) -> Section:
@@ -95,7 +96,8 @@ def index_section(facts: IndexFacts) -> Section:
         "index", "Search parameters tried", "Measured on the vectors of real users against exhaustive search.",
         ("type", "search parameter", f"recall@{facts.k}", "bar"), rows, digits=4,
     )  # fmt: skip
-    return Section(
-        "index", "Index", f"A {facts.type} index, held to {facts.min_recall:g} of the exact answer; below that "
-        "nothing is published.", tuple(figures), (table,),
-    )  # fmt: skip
+    lead = (
+        f"{facts.type} over {facts.num_items:,} items, held to {facts.min_recall:g} of the exact answer; below that "
+        "nothing is published."
+    )
+    return Section("index", "Index", lead, tuple(figures), (table,))

@@ -31,7 +31,6 @@ def test_tiers_split_the_watching_at_half_and_at_four_fifths(catalogue: Catalogu
 
 
 def test_popularity_keeps_the_catalogue_only(catalogue: Catalogue):
-    assert catalogue.ranked.tolist() == [6, 1, 0, 3]
     assert catalogue.watched_share.sum() == pytest.approx(1)
     assert catalogue.watched_share[6] == pytest.approx(0.5)
     shares = 2.0 ** -catalogue.self_information[catalogue.item_ids]

@@ -21,11 +21,6 @@ def test_lists_of_a_table_come_in_rank_order_and_short_ones_are_padded():
     assert systems.lists_from_table(table, np.array([5, 7, 8]), 2).tolist() == [[10, 20], [30, -1], [-1, -1]]
 
 
-def test_popularity_skips_what_was_seen_and_pads_what_is_short():
-    lists = systems.popularity_lists(np.array([4, 2, 9]), seen_sets([[], [4], [2, 4]]), 2)
-    assert lists.tolist() == [[4, 2], [2, 9], [9, -1]]
-
-
 def test_random_lists_hold_unseen_items_once_each_and_all_alike(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(systems, "_CHUNK_USERS", 50)
     item_ids = np.arange(3, 23)

@@ -60,7 +60,7 @@ def test_everything_left_out_is_counted_with_its_reason(judged):
 
 
 def test_nothing_to_judge_is_an_error_that_says_why():
-    with pytest.raises(UserError, match="none of the 1 positives.*by_users_unknown_at_the_cut 1"):
+    with pytest.raises(UserError, match=r"none of the 1 positives.*by_users_unknown_at_the_cut 1"):
         judged_users([watches([(9, 1, True)])], np.array([1]), np.array([1]), histories({}))
 
 

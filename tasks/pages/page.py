@@ -1,0 +1,60 @@
+"""The page itself: one HTML file that needs no server, no network and no script."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from tasks.pages.data import Cell, ReportData, RunFacts, Table
+
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+
+
+def template_digest() -> str:
+    """Says which template made a page: it is no code, so the stage's key would not see it change."""
+    return hashlib.sha256(TEMPLATE.read_bytes()).hexdigest()[:16]
+
+
+def render_report(data: ReportData, run: RunFacts | None = None) -> str:
+    """The page of a night; with `run`, also what differs from run to run (seconds, version, latencies)."""
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"cell": format_cell, "rows": _grouped, "seconds": _seconds, "mib": _mib, "svg": Markup}
+    environment.tests["numeric"] = lambda value: isinstance(value, int | float)
+    longest = max((s.seconds for s in run.stages), default=0.0) if run else 0.0
+    return environment.from_string(TEMPLATE.read_text()).render(data=data, run=run, longest=longest or 1.0)
+
+
+def tables_of(data: ReportData) -> list[tuple[str, list[dict[str, Any]], str]]:
+    """Key, rows and description of every table of the report, for Prefect's table artifacts."""
+    tables = (table for section in data.sections for table in section.tables)
+    return [
+        (f"nightjar-{t.key}", [dict(zip(t.columns, _formatted(t, row), strict=True)) for row in t.rows], t.title)
+        for t in tables
+    ]
+
+
+def _formatted(table: Table, row: tuple[Cell, ...]) -> list[str]:
+    return [format_cell(cell, table.digits) for cell in row]
+
+
+def format_cell(cell: Cell, digits: int) -> str:
+    """Whole numbers with separators, others with `digits` decimals, an en dash for what is not there."""
+    if cell is None:
+        return "–"
+    if isinstance(cell, float):
+        return f"{cell:.{digits}f}"
+    return _grouped(cell) if isinstance(cell, int) else cell
+
+
+def _grouped(value: int) -> str:
+    return f"{value:,}"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.1f} s" if value < 100 else f"{value / 60:.1f} min"
+
+
+def _mib(value: int) -> str:
+    return f"{value / 2**20:,.0f} MiB" if value else "–"

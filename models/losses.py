@@ -3,6 +3,8 @@
 Shapes: B examples of a batch, C candidates (the B positives of the batch first, then uniform negatives), D dimensions.
 """
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -17,12 +19,15 @@ def sampled_softmax(
     log_q_C: Tensor | None = None,
     mask_accidental_hits: bool = True,
 ) -> Tensor:
-    """Mean cross-entropy of finding example i's positive, candidate i, among all candidates.
+    """Mean cross-entropy of finding example i's positive, candidate i, among all items, estimated from C candidates.
 
-    Every other candidate is a negative: in-batch negatives, and whatever stands after them. A candidate drawn with
-    probability Q appears as a negative Q-proportionally often, which punishes popular items for being popular;
-    subtracting log Q from its logit undoes that (logQ correction, Yi et al. 2019, section 3). A negative that happens
-    to be the example's own positive is an accidental hit and no negative at all.
+    Every other candidate is a negative: in-batch negatives, and whatever stands after them. An item drawn with
+    probability Q is among C - 1 negatives (C - 1) Q times on average, which punishes popular items for being popular;
+    subtracting the log of that from a negative's logit makes the sum over negatives an unbiased estimate of the sum
+    over all other items (logQ correction, Bengio and Senecal 2008; Yi et al. 2019). The positive is there by
+    construction, not by luck, and keeps its logit: subtracting its log Q too, as the latter paper does, makes popular
+    items come out too high as soon as a batch holds them more than once (Khrylchenko et al. 2025). For the same
+    reason an accidental hit, a negative that is the example's own positive, must not count.
 
     Args:
         candidate_ids_C: which candidates are the same item.
@@ -30,13 +35,15 @@ def sampled_softmax(
         log_q_C: log of every candidate's sampling probability; None leaves the correction out.
     """
     logits_BC = users_BD @ candidates_CD.T / temperature
-    if log_q_C is not None:
-        logits_BC = logits_BC - log_q_C
     positive_B = torch.arange(len(users_BD), device=users_BD.device)
+    is_positive_BC = torch.zeros_like(logits_BC, dtype=torch.bool)
+    is_positive_BC[positive_B, positive_B] = True
+    if log_q_C is not None:
+        log_expected_count_C = log_q_C + math.log(max(len(candidates_CD) - 1, 1))
+        logits_BC = torch.where(is_positive_BC, logits_BC, logits_BC - log_expected_count_C)
     if mask_accidental_hits:
-        hit_BC = candidate_ids_C[positive_B, None] == candidate_ids_C[None, :]
-        hit_BC[positive_B, positive_B] = False
-        logits_BC = logits_BC.masked_fill(hit_BC, -torch.inf)
+        same_BC = candidate_ids_C[positive_B, None] == candidate_ids_C[None, :]
+        logits_BC = logits_BC.masked_fill(same_BC & ~is_positive_BC, -torch.inf)
     return functional.cross_entropy(logits_BC, positive_B)
 
 

@@ -11,7 +11,6 @@ from expectations.errors import Failure
 from models.index.build import IndexType, Shard
 from models.index.config import IndexConfig
 
-
 PARAMETER = {"ivf": "nprobe", "ivf_pq": "nprobe", "hnsw": "efSearch"}
 """What FAISS calls the search effort of each type; a flat index has none."""
 

@@ -18,8 +18,9 @@ GENRES = ("drama", "comedy", "crime", "nature", "sport", "music", "news", "kids"
 def table_of(dataset, **columns) -> pa.Table:
     """A table of a declared dataset; columns that are not given are null."""
     rows = len(next(iter(columns.values())))
-    arrays = [pa.array(columns[f.name], f.type) if f.name in columns else pa.nulls(rows, f.type) for f in dataset.schema]
-    return pa.table(arrays, schema=pa.schema([f.with_nullable(True) for f in dataset.schema]))
+    schema = pa.schema([f.with_nullable(True) for f in dataset.schema])
+    arrays = [pa.array(columns[f.name], f.type) if f.name in columns else pa.nulls(rows, f.type) for f in schema]
+    return pa.table(arrays, schema=schema)
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Planted:
     last_day: datetime.date = LAST_DAY
 
 
-def write_watches(path: Path, user, item, time, positive=None, watch_id=None) -> Path:
+def write_watches(path: Path, user, item, time, positive=None, watch_id=None, row_group_size=None) -> Path:
     """Parquet of watches at the given seconds before the end of the last day."""
     rows = len(user)
     end = datetime.datetime.combine(LAST_DAY, datetime.time(), tzinfo=datetime.UTC) + datetime.timedelta(days=1)
@@ -49,7 +50,7 @@ def write_watches(path: Path, user, item, time, positive=None, watch_id=None) ->
         weight=np.ones(rows, dtype=np.float32),
         positive=np.ones(rows, dtype=bool) if positive is None else positive,
     )
-    pq.write_table(table, path)
+    pq.write_table(table, path, row_group_size=row_group_size)
     return path
 
 
@@ -87,3 +88,13 @@ def make_planted(folder: Path, num_users: int, num_items: int, watches_per_user:
 @pytest.fixture(scope="session")
 def planted(tmp_path_factory) -> Planted:
     return make_planted(tmp_path_factory.mktemp("planted"), num_users=300, num_items=400, watches_per_user=30)
+
+
+@pytest.fixture(scope="session")
+def last_day() -> datetime.date:
+    return LAST_DAY
+
+
+@pytest.fixture(scope="session")
+def write():
+    return write_watches

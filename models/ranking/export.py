@@ -83,10 +83,9 @@ def _logits(graph: Graph, ranker: Ranker, features: str) -> list[str]:
     if not ranker.shape.position_bias:
         return logits
     place = graph.add("Gather", features, graph.constant(np.array([ranker.shape.position])), axis=1)
-    place = _clamped(graph, place, 1, ranker.shape.max_position)
+    place = _clamped(graph, place, 0, ranker.shape.max_position)
     row = graph.add("Squeeze", graph.add("Cast", place, to=TensorProto.INT64), graph.constant(np.array([1])))
-    row = graph.add("Sub", row, graph.constant(np.array([1])))
-    biases = [graph.constant(ranker.position_bias_PT[:, task : task + 1]) for task in range(len(logits))]
+    biases = [graph.constant(column) for column in ranker.place_biases().split(1, dim=1)]
     return [graph.add("Add", z, graph.add("Gather", bias, row)) for z, bias in zip(logits, biases, strict=True)]
 
 

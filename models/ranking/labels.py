@@ -21,6 +21,7 @@ class Rows:
     """Who was shown what, and what came of it; arrays of one length.
 
     Attributes:
+        position: place on the page, from 1; 0 where there was none.
         click: 1 where the impression led to a watch.
         watch_s: seconds watched, 0 without a watch.
         completed: 1 where the watch reached the completion threshold, NaN without a watch or where it is not known.

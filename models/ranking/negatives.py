@@ -57,7 +57,7 @@ def positive_rows(watches: list[pa.Table], config: RankerConfig) -> list[Rows]:
     rows = Rows(
         user_id=together["user_id"].to_numpy()[positive],
         item_id=together["item_id"].to_numpy()[positive],
-        position=ones.astype(np.int16),
+        position=(0 * ones).astype(np.int16),
         click=ones,
         watch_s=known_seconds(together["watch_s"], config.max_watch_s)[positive].astype(np.float32),
         completed=completed(together["completion"].to_numpy()[positive], config.completion_threshold),
@@ -67,7 +67,7 @@ def positive_rows(watches: list[pa.Table], config: RankerConfig) -> list[Rows]:
 
 
 def with_negatives(positives: Rows, sampler: NegativeSampler, config: RankerConfig, rng: np.random.Generator) -> Rows:
-    """The positives, then `config.num_negatives` drawn items for each, shown first and not watched."""
+    """The positives, then `config.num_negatives` drawn items for each, not watched."""
     user_id = np.repeat(positives.user_id, config.num_negatives)
     item_id = sampler.draw(user_id, rng)
     user_id, item_id = user_id[item_id >= 0], item_id[item_id >= 0]
@@ -75,7 +75,7 @@ def with_negatives(positives: Rows, sampler: NegativeSampler, config: RankerConf
     negatives = Rows(
         user_id=user_id,
         item_id=item_id.astype(np.int32),
-        position=(zeros + 1).astype(np.int16),
+        position=zeros.astype(np.int16),
         click=zeros,
         watch_s=zeros,
         completed=zeros * np.nan,

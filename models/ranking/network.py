@@ -3,7 +3,7 @@
 The tasks share a bottom, or a multi-gate mixture of experts (Ma et al. 2018, "Modeling Task Relationships in
 Multi-task Learning with Multi-gate Mixture-of-Experts", KDD). The place on the page enters beside them, as a bias
 added to the logits (the shallow tower of Zhao et al. 2019, "Recommending What Video to Watch Next", RecSys): serving
-asks as if everything were shown first, and whatever place it named could not change how items compare.
+names place 0, no place in particular, and whatever place it named could not change how items compare.
 
 Shapes: N examples, F features, C content features (all but the place), H hidden, E experts, T tasks, P places.
 """
@@ -26,7 +26,7 @@ class Shape:
     """What is needed to build the network again before its weights are loaded.
 
     Attributes:
-        position: column of the place on the page. It never reaches the experts.
+        position: column of the place on the page, from 1; 0 is no place in particular. It never reaches the experts.
         position_bias: add a learnt bias of the place to the logits.
         max_position: places below this one share its bias.
     """
@@ -46,6 +46,7 @@ class Ranker(nn.Module):
     log1p_C: Tensor
     mean_C: Tensor
     std_C: Tensor
+    position_share_P: Tensor
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -60,6 +61,7 @@ class Ranker(nn.Module):
         self.heads = nn.ModuleList(nn.Linear(shape.hidden[-1], 1) for _ in TASKS)
         if shape.position_bias:
             self.position_bias_PT = nn.Parameter(torch.zeros(shape.max_position, len(TASKS)))
+            self.register_buffer("position_share_P", torch.zeros(shape.max_position))
 
     @torch.no_grad()
     def prepare(self, features_NF: np.ndarray, base_logits_T: np.ndarray, place_effects_PT: np.ndarray) -> None:
@@ -78,6 +80,9 @@ class Ranker(nn.Module):
                 parameter.fill_(value)
         if self.shape.position_bias:
             self.position_bias_PT.copy_(torch.from_numpy(place_effects_PT))
+            places_N = features_NF[:, self.shape.position].clip(0, self.shape.max_position).astype(np.int64)
+            counts_P = np.bincount(places_N, minlength=self.shape.max_position + 1)[1:]
+            self.position_share_P.copy_(torch.from_numpy(counts_P / max(counts_P.sum(), 1)))
 
     def forward(self, features_NF: Tensor) -> Tensor:
         inputs_NC = self._normalised(features_NF)
@@ -89,8 +94,13 @@ class Ranker(nn.Module):
         logits_NT = torch.cat([head(task_NH) for head, task_NH in zip(self.heads, mixed, strict=True)], dim=1)
         if not self.shape.position_bias:
             return logits_NT
-        places_N = features_NF[:, self.shape.position].clamp(1, self.shape.max_position).long()
-        return logits_NT + self.position_bias_PT[places_N - 1]
+        places_N = features_NF[:, self.shape.position].clamp(0, self.shape.max_position).long()
+        return logits_NT + self.place_biases()[places_N]
+
+    def place_biases(self) -> Tensor:
+        """What each place adds to the logits, `[1 + P, T]`; first no place: the mean of those seen in training."""
+        mean_T = self.position_share_P @ self.position_bias_PT
+        return torch.cat([mean_T.unsqueeze(0), self.position_bias_PT])
 
     def _normalised(self, features_NF: Tensor) -> Tensor:
         raw_NC = features_NF.index_select(1, self.content_C)

@@ -25,7 +25,7 @@ from models.ranking.quality import auc, calibration_ratio, grouped_auc
 
 EVALUATION_ROWS = 65_536
 POSITION = "position"
-SERVED_POSITION = 1
+SERVED_POSITION = 0
 PRIOR_ROWS = 100
 
 
@@ -113,12 +113,12 @@ def place_effects(rows: Rows, max_position: int) -> np.ndarray:
 
     A start for the optimiser, which could not walk that far with small steps. Rare places are drawn to the rest.
     """
-    places_N = np.clip(rows.position, 1, max_position).astype(np.int64) - 1
+    places_N = np.clip(rows.position, 0, max_position).astype(np.int64)
 
     def mean_P(values_N: np.ndarray) -> tuple[np.ndarray, float]:
         overall = float(np.average(values_N, weights=rows.weight))
-        total_P = np.bincount(places_N, weights=values_N * rows.weight, minlength=max_position)
-        weight_P = np.bincount(places_N, weights=rows.weight, minlength=max_position)
+        total_P = np.bincount(places_N, weights=values_N * rows.weight, minlength=max_position + 1)[1:]
+        weight_P = np.bincount(places_N, weights=rows.weight, minlength=max_position + 1)[1:]
         return (total_P + PRIOR_ROWS * overall) / (weight_P + PRIOR_ROWS), overall
 
     (click_P, click), (watch_P, watch) = mean_P(rows.click), mean_P(rows.watch_s)
@@ -178,7 +178,7 @@ def measure(served: ServedRanker, held_out: Examples) -> dict[str, float]:
     """Figures on rows that training has not seen; those that cannot be computed are left out.
 
     `click_auc`, `click_gauc` (within a user), `watch_gauc` (watched or not, by expected seconds) and `completion_auc`
-    are taken as served, everything shown first. `watch_calibration` (expected / watched seconds) is taken at
+    are taken as served, in no place in particular. `watch_calibration` (expected / watched seconds) is taken at
     the places where items were shown, since it is compared with what happened there.
     """
     if len(held_out) == 0:

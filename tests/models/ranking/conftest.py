@@ -28,7 +28,7 @@ def make_examples() -> Make:
         weight: np.ndarray | None = None,
     ) -> Examples:
         count = len(click)
-        position = np.ones(count) if position is None else position
+        position = np.zeros(count) if position is None else position
         rows = Rows(
             user_id=np.arange(count) % 50,
             item_id=np.arange(count) % 7,

@@ -44,8 +44,9 @@ def test_a_column_that_never_varied_cannot_explode() -> None:
 
 def test_place_shifts_every_item_alike() -> None:
     features = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
-    features[:, -1] = 1
+    features[:, -1] = np.tile([1, 3], 20)
     model = _ranker(features, max_position=6)
+    features[:, -1] = 1
     with torch.no_grad():
         model.position_bias_PT.copy_(torch.arange(18.0).reshape(6, 3))
         first = model(torch.from_numpy(features))
@@ -53,8 +54,11 @@ def test_place_shifts_every_item_alike() -> None:
         third = model(torch.from_numpy(features))
         features[:, -1] = 99
         last = model(torch.from_numpy(features))
+        features[:, -1] = 0
+        nowhere = model(torch.from_numpy(features))
     assert torch.allclose(third - first, torch.tensor([6.0, 6.0, 6.0]), atol=1e-5)
     assert torch.allclose(last - first, torch.tensor([15.0, 15.0, 15.0]), atol=1e-5), "places below share a bias"
+    assert torch.allclose(nowhere, (first + third) / 2, atol=1e-5), "0 is the mean of the places seen in training"
 
 
 def test_without_position_bias_the_place_is_not_seen_at_all() -> None:

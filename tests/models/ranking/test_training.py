@@ -108,8 +108,8 @@ def biased() -> dict[str, np.ndarray]:
 def _served(biased: dict[str, np.ndarray], make: Make, names: Names, config: RankerConfig) -> np.ndarray:
     examples = make(biased["content"], biased["click"], position=biased["position"])
     trained = train(examples, _no_rows(examples), names(2), config)
-    shown_first = make(biased["content"], biased["click"])
-    return predict(trained.model, shown_first.features)
+    nowhere = make(biased["content"], biased["click"])
+    return predict(trained.model, nowhere.features)
 
 
 def test_position_bias_is_left_out_when_serving(

@@ -17,7 +17,8 @@ import pyarrow as pa
 from expectations import parts as parquet
 from expectations.datasets import Dataset
 from expectations.measures import Audited, DayFigures, columns_of, compute, parse
-from expectations.rules import RECENT, UNIQUE, Frame, Rule, rules
+from expectations.rule import RECENT, UNIQUE, Frame, Rule
+from expectations.rules import rules
 from expectations.suites import Checked, check
 from expectations.verdict import Finding, Row, Verdict
 
@@ -52,6 +53,7 @@ class Audit:
     Attributes:
         checked: rows that each rule has looked at; its keys are the rules that can be applied.
         broken: what broke a rule, by date.
+        findings: the same, in words.
     """
 
     dataset: Dataset
@@ -59,6 +61,7 @@ class Audit:
     references: References
     checked: dict[Rule, int] = field(init=False)
     broken: dict[tuple[Rule, str], Broken] = field(default_factory=dict)
+    findings: dict[tuple[Rule, str], Finding] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.checked = {r: 0 for r in rules(self.dataset) if set(r.needs) <= {RECENT, *self.references}}
@@ -141,41 +144,39 @@ class Audit:
                 row = {name: parquet.plain_value(frame[name][position].item()) for name in _shown(rule)}
                 self.add(rule, dates[position], np.array([position]), [row])
 
-    def verdict(self, date: str) -> Verdict:
-        """What was found in one artifact, with its example rows."""
-        broken = {rule: self.broken[rule, date] for rule in self.checked if (rule, date) in self.broken}
-        positions = [p for rule, b in broken.items() if rule.frame == "rows" for p in b.positions]
-        rows = parquet.take(self.parts[date], positions)
-        totals = {"rows": self.num_rows[date], "columns": len(self.dataset.columns), "days": 1}
-        findings = [
-            _finding(
-                self.dataset, date, rule, b, tuple(b.examples or (rows[p] for p in b.positions)), totals[rule.frame]
-            )
-            for rule, b in broken.items()
-        ]
-        return Verdict(
-            self.dataset.name,
-            date,
-            checked=sum(not rule.needs for rule in self.checked),
-            failures=tuple(f for f in findings if f.severity == "error"),
-            warnings=tuple(f for f in findings if f.severity == "warn"),
-        )
+    def conclude(self) -> None:
+        """Turn what broke rules into findings, with the rows themselves."""
+        for date, folder in self.parts.items():
+            broken = {rule: b for (rule, of), b in self.broken.items() if of == date}
+            shown = [p for rule, b in broken.items() if rule.frame == "rows" for p in b.positions]
+            rows = parquet.take(folder, shown)
+            totals = {"rows": self.num_rows[date], "columns": len(self.dataset.columns), "days": 1}
+            for rule, b in broken.items():
+                examples = tuple(b.examples or (rows[p] for p in b.positions))
+                self.findings[rule, date] = _finding(self.dataset, date, rule, b.count, totals[rule.frame], examples)
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """A verdict for each date; findings in the order of the rules."""
+        verdicts = {}
+        for date in self.parts:
+            found = [self.findings[rule, date] for rule in self.checked if (rule, date) in self.findings]
+            failures = tuple(f for f in found if f.severity == "error")
+            warnings = tuple(f for f in found if f.severity == "warn")
+            inherent = sum(not rule.needs for rule in self.checked)
+            verdicts[date] = Verdict(self.dataset.name, date, inherent, failures, warnings)
+        return verdicts
 
 
-def judge(
-    dataset: Dataset, parts: Parts, references: References, recent_rows: Mapping[str, int]
-) -> tuple[dict[str, Verdict], dict[Rule, int]]:
-    """Verdict by date, and how many rows each rule that could be applied has looked at.
-
-    See `tasks.audit.audit` for the arguments.
-    """
+def judge(dataset: Dataset, parts: Parts, references: References, recent_rows: Mapping[str, int]) -> Audit:
+    """Audit artifacts of one dataset; see `tasks.audit.audit` for the arguments."""
     audit = Audit(dataset, dict(sorted(parts.items())), references)
     sound = audit.check_columns()
     figures = DayFigures(list(sound), [c for r in audit.of("days") for c in r.columns if "(" in c])
     audit.check_rows(sound, figures)
     if sound:
         audit.check_days(sound, figures, recent_rows)
-    return {date: audit.verdict(date) for date in audit.parts}, audit.checked
+    audit.conclude()
+    return audit
 
 
 def _shown(rule: Rule) -> list[str]:
@@ -204,29 +205,21 @@ def _volumes(
     return volumes
 
 
-def _finding(dataset: Dataset, date: str, rule: Rule, broken: Broken, examples: tuple[Row, ...], total: int) -> Finding:
+def _finding(dataset: Dataset, date: str, rule: Rule, count: int, total: int, examples: tuple[Row, ...]) -> Finding:
     what = {"rows": "rows", "columns": "columns", "days": "artifacts"}[rule.frame]
-    shown = "; ".join(_brief(row, dataset, rule) for row in examples[:EXAMPLES_IN_MESSAGE])
-    column = " and ".join(rule.columns)
+    shown = "; ".join(brief(row, dataset, rule) for row in examples[:EXAMPLES_IN_MESSAGE])
     message = (
-        f"{dataset.name} of {date}: {rule.text}: {broken.count:,} of {total:,} {what} break this "
-        f"({rule.expectation}, {rule.why}), such as {shown}"
+        f"{dataset.name} of {date}: {rule.text}: {count:,} of {total:,} {what} break this "
+        f"({rule.expectation}; {rule.why}), such as {shown}"
     )
+    column = " and ".join(rule.columns)
+    inherent = not rule.needs
     return Finding(
-        dataset.name,
-        date,
-        rule.expectation,
-        column,
-        rule.severity,
-        broken.count,
-        total,
-        examples,
-        message,
-        not rule.needs,
+        dataset.name, date, rule.expectation, column, rule.severity, count, total, examples, message, inherent
     )
 
 
-def _brief(row: Row, dataset: Dataset, rule: Rule) -> str:
+def brief(row: Row, dataset: Dataset, rule: Rule) -> str:
     """The key of an example row and what the rule looks at."""
     looked_at = {argument for column in rule.columns for argument in (*parse(column)[1], column)}
     if rule.frame == "rows":

@@ -29,7 +29,8 @@ from great_expectations.expectations.registry import get_expectation_impl
 
 from expectations.datasets import Dataset
 from expectations.errors import Failure
-from expectations.rules import Rule, rules
+from expectations.rule import Rule
+from expectations.rules import rules
 
 LOCK = threading.RLock()
 CELLS = 1_000_000
@@ -60,7 +61,8 @@ def suite(dataset: Dataset) -> gx.ExpectationSuite:
 def expectation(rule: Rule, **meta: Any) -> Expectation:
     """The GX expectation that a rule stands for."""
     kind = get_expectation_impl(rule.expectation)
-    made: Expectation = kind(**rule.kwargs, severity=_SEVERITY[rule.severity], notes=rule.why, meta=meta)
+    notes = f"{rule.severity}: {rule.why}"
+    made: Expectation = kind(**rule.kwargs, severity=_SEVERITY[rule.severity], notes=notes, meta=meta)
     return made
 
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from expectations.rules import Severity
+from expectations.rule import Severity
 
 Row = dict[str, Any]
 """One row as JSON types: times as ISO text, NaN as "NaN", long lists cut."""

@@ -36,12 +36,12 @@ def audit(
     from expectations.auditing import judge
 
     given = {name: ids for name, ids in (references or {}).items() if ids is not None}
-    verdicts, checked = judge(dataset, parts, given, recent_rows or {})
+    judged = judge(dataset, parts, given, recent_rows or {})
     if docs_dir is not None:
         from expectations.data_docs import keep
 
-        keep(docs_dir, dataset, list(verdicts.values()), checked)
-    return verdicts
+        keep(docs_dir, judged)
+    return judged.verdicts()
 
 
 def build_docs(docs_dir: Path) -> Path:

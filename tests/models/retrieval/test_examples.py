@@ -131,15 +131,15 @@ def test_no_watches_give_no_examples(tmp_path, log, split, write):
 
 
 def test_memory_does_not_grow_with_the_log(tmp_path, split, write):
-    """Five times the users and watches, the same peak: only the shard size counts."""
+    """Four times the users and watches, the same peak: only the shard size counts."""
     rng = np.random.default_rng(0)
     peaks = []
-    for rows in (100_000, 500_000):
+    for rows in (200_000, 800_000):
         user, item, time = rng.integers(0, rows // 50, rows), rng.integers(5, 30, rows), rng.random(rows) * 9 * DAY
         path = write(tmp_path / f"{rows}.parquet", user, item, time)
         del user, item, time
         tracemalloc.start()
-        shards = shards_of(tmp_path / f"s{rows}", [path], split, rows_per_shard=25_000, max_validation_examples=100)
+        shards = shards_of(tmp_path / f"s{rows}", [path], split, rows_per_shard=50_000, max_validation_examples=100)
         num_examples = sum(len(shards.read(shard)) for shard in range(len(shards.paths)))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()

@@ -1,18 +1,17 @@
 """Stage `report`: the night in one page. The flow renders it once more with what differs from run to run."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from expectations.datasets import DATASETS
 from tasks.lake import Artifact, read_json
 from tasks.outputs import Outputs
 from tasks.pages.config import ReportConfig
-from tasks.pages.data import ReportData, RunFacts, Section, StageTime, Tile
+from tasks.pages.data import ReportData, RunFacts, Section, Tile
 from tasks.stage import stage
 
 if TYPE_CHECKING:
     from tasks.pages.quality import Evaluation
-    from tasks.running import Outcome
 
 PAGE = "report.html"
 
@@ -22,14 +21,17 @@ def report(
     out: Outputs,
     evaluation: Artifact,
     recommendations: Artifact,
+    bundle: Artifact,
     towers: Artifact,
     ranker: Artifact,
     index: Artifact,
+    watches: tuple[Artifact, ...],
+    impressions: tuple[Artifact, ...],
     users: Artifact,
     items: Artifact,
     histories: Artifact,
     popularity: Artifact,
-    events: tuple[Artifact, ...],
+    release: Artifact,
     others: tuple[Artifact, ...],
     config: ReportConfig,
     template: str,
@@ -37,25 +39,26 @@ def report(
     """Write `report.html` and, for those who render or read it otherwise, `report.json`.
 
     Args:
+        watches, impressions: of the window and of the judged days.
         users, items, histories, popularity: as the recommender knew them.
-        events: every daily artifact of the window and of the judged days, of any dataset.
-        others: everything else that the night made, for audits, substitutes and lineage.
+        others: everything else that the night made or read, for volumes, audits, substitutes and lineage.
         template: `template_digest()`, so that a new template makes a new page.
     """
+    from tasks.pages import page
     from tasks.pages.contents import audits_section, data_section, lineage_section, substitutes_of
-    from tasks.pages.page import render_report
     from tasks.pages.quality import Evaluation, quality_tiles, verdict
 
-    made = (evaluation, recommendations, towers, ranker, index, users, items, histories, popularity)
-    everything = [*events, *others, *made]
+    known = (users, items, histories, popularity)
+    made = (towers, ranker, index, bundle, recommendations, evaluation, release)
+    everything = [*impressions, *watches, *others, *known, *made]
     judged = Evaluation(evaluation.table().to_pylist(), evaluation.notes)
     audits, warnings = audits_section(everything)
     sections = [
         *_quality(judged, recommendations),
         _bias(recommendations, items, popularity, config),
-        _people(recommendations, histories, users, items, _judged_days(events, judged), config),
+        _people(recommendations, histories, users, items, _judged_days(watches, judged), config),
         *_models(towers, ranker, index),
-        data_section(_by_dataset(events), judged.notes["judged_days"]),
+        data_section(_by_day(everything), judged.notes["judged_days"]),
         audits,
         lineage_section(everything),
     ]
@@ -70,7 +73,7 @@ def report(
     )
     folder = out["report"].path
     data.save(folder)
-    (folder / PAGE).write_text(render_report(data))
+    (folder / PAGE).write_text(page.render_report(data))
 
 
 def _quality(judged: "Evaluation", recommendations: Artifact) -> list[Section]:
@@ -114,7 +117,7 @@ def _models(towers: Artifact, ranker: Artifact, index: Artifact) -> list[Section
     metric = f"recall@{towers.notes['validation_k']} on the next day"
     models = (
         TrainedModel("two towers", read_json(towers.path / "training_log.json"), metric),
-        TrainedModel("ranker", read_json(ranker.path / "training_log.json"), "validation metric"),
+        TrainedModel("ranker", read_json(ranker.path / "training_log.json"), "validation loss", is_loss=True),
     )
     notes = index.notes
     rungs = [(rung["parameter"], rung["recall"]) for rung in notes["ladder"]]
@@ -132,41 +135,28 @@ def _index_tile(index: Artifact) -> Tile:
     )
 
 
-def _by_dataset(events: Iterable[Artifact]) -> Mapping[str, list[Artifact]]:
+def _by_day(artifacts: Iterable[Artifact]) -> Mapping[str, list[Artifact]]:
+    """Artifacts of the datasets that come by the day."""
     grouped: dict[str, list[Artifact]] = {}
-    for day in sorted(events, key=lambda a: (a.dataset != "impressions", a.dataset != "watches", a.dataset, a.date)):
-        grouped.setdefault(day.dataset, []).append(day)
+    for artifact in artifacts:
+        if DATASETS[artifact.dataset].per == "day":
+            grouped.setdefault(artifact.dataset, []).append(artifact)
     return grouped
 
 
-def _judged_days(events: Iterable[Artifact], judged: "Evaluation") -> list[Artifact]:
-    return [day for day in events if day.dataset == "watches" and day.date in judged.notes["judged_days"]]
+def _judged_days(watches: Iterable[Artifact], judged: "Evaluation") -> list[Artifact]:
+    return [day for day in watches if day.date in judged.notes["judged_days"]]
 
 
-def run_facts(
-    outcomes: "Iterable[Outcome]",
-    index: Artifact,
-    release: Artifact | None,
-    total_seconds: float,
-    links: Mapping[str, str],
-) -> RunFacts:
-    """What the page says of one run: how long each stage took, the version made, the index's latencies."""
-    version = release.run.get("measures", {}).get("version") if release else None
-    stages = tuple(StageTime(o.step, o.state, round(o.seconds, 3), o.rows, o.peak_bytes) for o in outcomes)
-    latencies = index.run.get("measures", {}).get("latency_ms", {})
-    return RunFacts(
-        version=f"nightjar-recommender version {version}" if version else "",
-        stages=stages,
-        index_latency_ms=latencies,
-        total_seconds=total_seconds,
-        links=dict(links),
-    )
+def render_report(report: Artifact, run: RunFacts) -> str:
+    """The page of a night with what differs from run to run, for people to open."""
+    from tasks.pages import page
+
+    return page.render_report(ReportData.load(report.path), run)
 
 
-def write_page(report: Artifact, run: RunFacts, target: Path) -> Path:
-    """Render the report of a night together with the facts of a run, for people to open."""
-    from tasks.pages.page import render_report
+def tables_for_prefect(report: Artifact) -> list[tuple[str, list[dict[str, str]]]]:
+    """The tables of the report as (key, rows), for Prefect's table artifacts."""
+    from tasks.pages.page import tables_of
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(render_report(ReportData.load(report.path), run))
-    return target
+    return tables_of(ReportData.load(report.path))

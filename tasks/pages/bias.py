@@ -22,9 +22,9 @@ def bias_section(catalogue: Catalogue, recommended: np.ndarray, max_points: int)
     tiers = catalogue.tier[ids]
     by_tier = {
         name: {
-            "catalogue": float((tiers == t).mean()),
-            "watching": float(watched[tiers == t].sum()),
             "recommended": float(counts[tiers == t].sum() / max(counts.sum(), 1)),
+            "watched": float(watched[tiers == t].sum()),
+            "catalogue": float((tiers == t).mean()),
         }
         for t, name in enumerate(TIERS)
     }
@@ -33,10 +33,10 @@ def bias_section(catalogue: Catalogue, recommended: np.ndarray, max_points: int)
     shares = counts[shown] / max(counts.sum(), 1) * 100_000
     figures = (
         Figure(
-            "Share of the catalogue, of watching and of recommendations",
+            "Who gets the places: head, torso, tail, cold",
             "Head items make the first half of all watching, torso the next 30%, tail the rest, cold items none. A "
             "fair recommender gives the head no more than people do by themselves.",
-            bars("bias-tiers", by_tier, "share", percent=True),
+            bars("bias-tiers", by_tier, "share of all places, of all watching, of all items", percent=True),
         ),
         Figure(
             "How evenly places are spread",
@@ -61,7 +61,7 @@ def bias_section(catalogue: Catalogue, recommended: np.ndarray, max_points: int)
         ),
     )  # fmt: skip
     lead = f"All {len(recommended):,} places of all lists against what the window watched."
-    return Section("bias", "Popularity bias", lead, figures, (table,))
+    return Section("bias", "Bias", "Popularity bias", lead, figures, (table,))
 
 
 def _sample_over_ranks(watched: np.ndarray, max_points: int) -> np.ndarray:

@@ -30,7 +30,7 @@ def data_section(daily: Mapping[str, Sequence[Artifact]], judged: Sequence[str])
         tuple((n, len(a), sum(x.rows for x in a), min(x.rows for x in a), max(x.rows for x in a))
               for n, a in present.items()),
     )  # fmt: skip
-    return Section("data", "Data", f"{days[0]} to {days[-1]}.", (figure,), (table,))
+    return Section("data", "Data", "Data", f"{days[0]} to {days[-1]}.", (figure,), (table,))
 
 
 def audits_section(artifacts: Iterable[Artifact]) -> tuple[Section, list[str]]:
@@ -55,7 +55,7 @@ def audits_section(artifacts: Iterable[Artifact]) -> tuple[Section, list[str]]:
     )  # fmt: skip
     more = [f"{len(warnings) - MAX_WARNINGS} more warnings"] if len(warnings) > MAX_WARNINGS else []
     lead = f"{len(warnings)} warnings." if warnings else "No warnings."
-    return Section("audits", "Audits", lead, (), (table,) if rows else ()), [*warnings[:MAX_WARNINGS], *more]
+    return Section("audits", "Audits", "Audits", lead, (), (table,) if rows else ()), [*warnings[:MAX_WARNINGS], *more]
 
 
 def _in_words(finding: Mapping[str, Any]) -> str:
@@ -87,7 +87,7 @@ def lineage_section(artifacts: Iterable[Artifact]) -> Section:
         "`nightjar show DATASET --date DATE` prints each with its lineage up to the raw inputs.",
         ("dataset", "date", "key", "rows", "content digest"), tuple(rows),
     )  # fmt: skip
-    return Section("lineage", "Lineage", "What this night was made from, and what it made.", (), (table,))
+    return Section("lineage", "Lineage", "Lineage", "What this night was made from, and what it made.", (), (table,))
 
 
 def substitutes_of(artifacts: Iterable[Artifact]) -> list[str]:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -41,7 +42,6 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     digits: int = 3
     emphasis: str = ""
-    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,10 @@ class Person:
 
 @dataclass(frozen=True)
 class Section:
-    """A chapter of the page."""
+    """A chapter of the page; `name` is its short title in the navigation."""
 
     id: str
+    name: str
     title: str
     lead: str
     figures: tuple[Figure, ...] = ()
@@ -116,13 +117,13 @@ class RunFacts:
     Attributes:
         version: of the registered model, such as `nightjar-recommender 12`.
         stages: in the order in which they ran.
-        index_latency_ms: of answering one query, by percentile (`p50`, `p99`).
+        index: measures of the stage `index`, such as `latency_ms` by percentile.
         total_seconds: of the whole run.
         links: words -> path or URL.
     """
 
     version: str = ""
     stages: tuple[StageTime, ...] = ()
-    index_latency_ms: dict[str, float] = field(default_factory=dict)
+    index: dict[str, Any] = field(default_factory=dict)
     total_seconds: float = 0.0
     links: dict[str, str] = field(default_factory=dict)

@@ -2,7 +2,6 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 from tasks.pages.data import Cell, ReportData, RunFacts, Table
 
@@ -26,13 +25,10 @@ def render_report(data: ReportData, run: RunFacts | None = None) -> str:
     return environment.from_string(TEMPLATE.read_text()).render(data=data, run=run, longest=longest or 1.0)
 
 
-def tables_of(data: ReportData) -> list[tuple[str, list[dict[str, Any]], str]]:
-    """Key, rows and description of every table of the report, for Prefect's table artifacts."""
+def tables_of(data: ReportData) -> list[tuple[str, list[dict[str, str]]]]:
+    """Key and rows of every table of the report."""
     tables = (table for section in data.sections for table in section.tables)
-    return [
-        (f"nightjar-{t.key}", [dict(zip(t.columns, _formatted(t, row), strict=True)) for row in t.rows], t.title)
-        for t in tables
-    ]
+    return [(t.key, [dict(zip(t.columns, _formatted(t, row), strict=True)) for row in t.rows]) for t in tables]
 
 
 def _formatted(table: Table, row: tuple[Cell, ...]) -> list[str]:

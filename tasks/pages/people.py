@@ -56,7 +56,7 @@ def people_section(
         "A few people, from those without a history to those with the longest: what they liked last, and what they are "
         "offered, from which source and for which reason. A tick marks what they went on to like on the judged days."
     )
-    return Section("people", "People", lead, people=people)
+    return Section("people", "People", "People", lead, people=people)
 
 
 def _spread(user_ids: np.ndarray, sizes: Mapping[int, int], num_users: int) -> list[int]:

@@ -6,11 +6,12 @@ apart by colour-blind people and always repeat what position or words already sa
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
-from tasks.pages.style import BAND, FIRST, GRID, INK, MUTED, PAPER, QUIET, SECOND, SERIES, drawing, to_svg
+from tasks.pages.style import BAND, FIRST, GRID, INK, MUTED, PAPER, QUIET, SECOND, colour_of, drawing, to_svg
 
 Label = str
 
@@ -33,26 +34,19 @@ def intervals(
     zero_line: bool = False,
     digits: int = 3,
 ) -> str:
-    """Dots with whiskers, one line a row; with several series a row, the first one is emphasised.
+    """Dots with whiskers, one line a row.
 
     Args:
-        rows: label -> series -> estimate, from the top.
+        rows: label -> series -> estimate, from the top; a single series is named "" and gets its values written out.
         emphasis: label of the row drawn in colour where there is one series only.
+        zero_line: values are differences from zero.
     """
-    series = list(dict.fromkeys(s for row in rows.values() for s in row))
+    series = _series(rows)
     with drawing(0.62 + 0.27 * len(rows) + (0.2 if len(series) > 1 else 0)) as (figure, [axes]):
         for place, (label, row) in enumerate(rows.items()):
             for s, estimate in row.items():
                 shift = 0.17 * (series.index(s) - (len(series) - 1) / 2)
-                strong = label == emphasis if len(series) == 1 else s == series[0]
-                _dot(axes, place + shift, estimate, FIRST if strong else (SECOND if len(series) > 1 else QUIET))
-            if len(series) == 1:
-                (estimate,) = row.values()
-                axes.annotate(
-                    f"{estimate.value:+.{digits}f}" if zero_line else f"{estimate.value:.{digits}f}",
-                    (1, place), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",
-                    va="center", fontsize=8.5, fontweight="bold" if label == emphasis else "normal",
-                )  # fmt: skip
+                _dot(axes, place + shift, estimate, colour_of(s) if s or label == emphasis else QUIET)
         _rows_axis(axes, list(rows))
         axes.set_xlabel(xlabel)
         if zero_line:
@@ -61,7 +55,23 @@ def intervals(
             axes.set_xlim(left=0)
         if len(series) > 1:
             _label_series(axes, series)
+        else:
+            _write_values(axes, rows, emphasis, f"{'+' if zero_line else ''}.{digits}f")
         return to_svg(figure, name, f"{xlabel}: " + _spoken(rows, digits))
+
+
+def _series(rows: Mapping[Label, Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(s for row in rows.values() for s in row))
+
+
+def _write_values(axes: Axes, rows: Mapping[Label, Mapping[str, Estimate]], emphasis: str, form: str) -> None:
+    for place, (label, row) in enumerate(rows.items()):
+        for estimate in row.values():
+            axes.annotate(
+                format(estimate.value, form), (1, place), xycoords=("axes fraction", "data"), xytext=(6, 0),
+                textcoords="offset points", va="center", fontsize=8.5,
+                fontweight="bold" if label == emphasis else "normal",
+            )  # fmt: skip
 
 
 def _dot(axes: Axes, place: float, estimate: Estimate, colour: str) -> None:
@@ -72,7 +82,8 @@ def _dot(axes: Axes, place: float, estimate: Estimate, colour: str) -> None:
 def _label_series(axes: Axes, series: Sequence[str]) -> None:
     """Names of the series in their colours, above the plot."""
     left = 0.0
-    for name, colour in zip(series, (FIRST, SECOND, QUIET), strict=False):
+    for place, name in enumerate(series):
+        colour = colour_of(name, place)
         axes.annotate(
             f"● {name}", (left, 1), xycoords="axes fraction", xytext=(0, 4), textcoords="offset points",
             color=colour, fontsize=8.5, fontweight="bold",
@@ -93,12 +104,12 @@ def _rows_axis(axes: Axes, labels: Sequence[Label]) -> None:
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
 
 
 def bars(name: str, rows: Mapping[Label, Mapping[str, float]], xlabel: str, *, percent: bool = False) -> str:
     """Horizontal bars from zero with their value at the end; several series stand under each other."""
-    series = list(dict.fromkeys(s for row in rows.values() for s in row))
+    series = _series(rows)
     height = 0.7 / len(series)
     with drawing(0.62 + (0.27 + 0.12 * (len(series) - 1)) * len(rows) + (0.2 if len(series) > 1 else 0)) as (
         figure,
@@ -107,9 +118,9 @@ def bars(name: str, rows: Mapping[Label, Mapping[str, float]], xlabel: str, *, p
         for place, row in enumerate(rows.values()):
             for s, value in row.items():
                 y = place + height * (series.index(s) - (len(series) - 1) / 2)
-                axes.barh(y, value, height=height * 0.86, color=SERIES[series.index(s)])
+                axes.barh(y, value, height=height * 0.86, color=colour_of(s, series.index(s)))
                 axes.annotate(
-                    f"{value:.0%}" if percent else compact(value),
+                    share(value) if percent else compact(value),
                     (value, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8, color=MUTED,
                 )  # fmt: skip
         _rows_axis(axes, list(rows))
@@ -123,7 +134,7 @@ def bars(name: str, rows: Mapping[Label, Mapping[str, float]], xlabel: str, *, p
 
 def _plain(rows: Mapping[Label, Mapping[str, float]], percent: bool) -> dict[str, str]:
     return {
-        label: ", ".join(f"{s} {v:.0%}" if percent else f"{s} {compact(v)}" for s, v in row.items()).strip()
+        label: ", ".join(f"{s} {share(v) if percent else compact(v)}" for s, v in row.items()).strip()
         for label, row in rows.items()
     }
 
@@ -138,30 +149,33 @@ def lines(
     bar: tuple[float, str] | None = None,
     xticks: Sequence[float] | None = None,
     from_zero: bool = False,
+    log_x: bool = False,
     dotted: Sequence[str] = (),
-    points: bool = True,
     height_in: float = 2.7,
 ) -> str:
-    """Lines named at their right end.
+    """Lines, named at their right end where there are several.
 
     Args:
         series: name -> x and y.
         marks: words -> x: vertical lines, such as the epoch that was kept.
         bar: y and words of a horizontal line, such as the least recall that is published.
         dotted: series drawn as references.
+        log_x: steps to the right double.
     """
     with drawing(height_in) as (figure, [axes]):
         ends = []
         for place, (label, (xs, ys)) in enumerate(series.items()):
-            colour = QUIET if label in dotted else SERIES[min(place, len(SERIES) - 1)]
+            colour = colour_of(label, place)
             axes.plot(
                 xs, ys, color=colour, linewidth=1.4 if label in dotted else 2,
                 linestyle=(0, (3, 2)) if label in dotted else "-",
-                marker="o" if points else "", markersize=4, markeredgecolor=PAPER, markeredgewidth=0.6,
+                marker="o", markersize=4, markeredgecolor=PAPER, markeredgewidth=0.6,
             )  # fmt: skip
             ends.append((float(ys[-1]), label, colour, float(xs[-1])))
         if from_zero:
             axes.set_ylim(bottom=0)
+        if log_x:
+            axes.set_xscale("log", base=2)
         for words, x in (marks or {}).items():
             axes.axvline(x, color=MUTED, linewidth=0.9, linestyle=(0, (2, 2)))
             axes.annotate(words, (x, 1), xycoords=("data", "axes fraction"), xytext=(3, 3), textcoords="offset points",
@@ -172,9 +186,11 @@ def lines(
                           textcoords="offset points", fontsize=8, color=MUTED)  # fmt: skip
         if xticks is not None:
             axes.set_xticks(xticks, [f"{x:g}" for x in xticks])
+            axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
-        _name_ends(axes, ends)
+        if len(ends) > 1:
+            _name_ends(axes, ends)
         return to_svg(figure, name, f"{ylabel} by {xlabel}: " + ", ".join(series))
 
 
@@ -233,13 +249,17 @@ def lorenz(name: str, curves: Mapping[str, tuple[Sequence[float], Sequence[float
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.9, linestyle=(0, (2, 2)))
         axes.annotate("all items alike", (0.5, 0.5), xytext=(-4, 4), textcoords="offset points", ha="right",
                       fontsize=8, color=MUTED)  # fmt: skip
-        first = next(iter(curves))
-        axes.fill_between(*curves[first], color=BAND, linewidth=0)
-        for (label, (xs, ys)), colour in zip(curves.items(), SERIES, strict=False):
-            axes.plot(xs, ys, color=colour, linewidth=2)
-            place = min(range(len(xs)), key=lambda i: abs(ys[i] - 0.42 + 0.12 * list(curves).index(label)))
-            axes.annotate(label, (xs[place], ys[place]), xytext=(-6, 0), textcoords="offset points", ha="right",
-                          color=colour, fontsize=8.5, fontweight="bold")  # fmt: skip
+        by_height = sorted(curves, key=lambda label: sum(curves[label][1]))
+        axes.fill_between(*curves[by_height[0]], color=BAND, linewidth=0)
+        for label, (xs, ys) in curves.items():
+            lowest = label == by_height[0]
+            axes.plot(xs, ys, color=colour_of(label), linewidth=2)
+            place = min(range(len(xs)), key=lambda i: abs(ys[i] - (0.12 if lowest else 0.3)))
+            axes.annotate(
+                label, (xs[place], ys[place]), xytext=(7, -4) if lowest else (-7, 2), textcoords="offset points",
+                ha="left" if lowest else "right", va="top" if lowest else "center",
+                color=colour_of(label), fontsize=8.5, fontweight="bold",
+            )  # fmt: skip
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.0%}"))
         axes.set_xlim(0, 1)
@@ -256,3 +276,8 @@ def compact(value: float) -> str:
             scaled = value / limit
             return f"{scaled:.1f}{unit}" if scaled < 10 and round(scaled, 1) % 1 else f"{scaled:.0f}{unit}"
     return f"{value:g}" if value == int(value) else f"{value:.2g}"
+
+
+def share(value: float) -> str:
+    """A share as a percentage, small ones with a decimal."""
+    return f"{value:.1%}" if 0 < value < 0.01 else f"{value:.0%}"

@@ -116,15 +116,15 @@ def quality_section(evaluation: Evaluation) -> Section:
         Figure(
             f"NDCG@{k} by system",
             f"Further right is better: liked items stand nearer the top of the first {k} places. Whiskers are the "
-            f"{evaluation.confidence} over users. `final` is what is served; every source stands alone, behind the "
-            "same filters. Oracle and random are the upper and lower marks.",
+            f"{evaluation.confidence} over users. The final lists are what is served; every source stands alone, "
+            "behind the same filters. Oracle and random are the upper and lower marks.",
             intervals("systems", {s: {"": e} for s, e in estimates.items()}, f"NDCG@{k}", emphasis="final"),
         )
     ]
     cut_offs = sorted({key[3] for key in evaluation.rows if key[:3] == ("final", "all", "recall")})
     if len(cut_offs) > 1:
         figures.append(_recall_by_cut_off(evaluation, cut_offs))
-    return Section("quality", "Quality", lead, tuple(figures), (_systems_table(evaluation),))
+    return Section("quality", "Quality", "Quality", lead, tuple(figures), (_systems_table(evaluation),))
 
 
 def _why_left_out(left_out: Mapping[str, int]) -> str:
@@ -198,7 +198,7 @@ def segments_section(evaluation: Evaluation) -> Section | None:
             )
         )
     return Section(
-        "segments", "Who is served how well", "The same lists, by kind of user and kind of item.",
+        "segments", "Segments", "Who is served how well", "The same lists, by kind of user and kind of item.",
         tuple(figures), (_segments_table(evaluation, names),),
     )  # fmt: skip
 
@@ -244,7 +244,7 @@ def ablation_section(evaluation: Evaluation) -> Section | None:
     names = evaluation.ablations()
     if not names:
         return None
-    changes = {n: {"": e} for n in names if (e := evaluation.estimate(n, "ndcg_vs_final"))}
+    changes = {n.removeprefix(ABLATION): {"": e} for n in names if (e := evaluation.estimate(n, "ndcg_vs_final"))}
     figure = Figure(
         f"Change of NDCG@{evaluation.k} when a part is left out",
         "Left of zero: the part helps, the lists get worse without it. Whiskers that cross zero: no difference that "
@@ -268,7 +268,7 @@ def ablation_section(evaluation: Evaluation) -> Section | None:
         if users
         else ""
     )
-    return Section("ablations", "What each part is worth", lead, (figure,), (table,))
+    return Section("ablations", "Ablations", "What each part is worth", lead, (figure,), (table,))
 
 
 def sources_section(evaluation: Evaluation, removed: Mapping[str, int]) -> Section:
@@ -301,8 +301,9 @@ def sources_section(evaluation: Evaluation, removed: Mapping[str, int]) -> Secti
             )
         )
     return Section(
-        "sources", "Where the lists come from", "Several sources propose, filters remove, the ranker and the order "
-        "decide.", tuple(figures), (_sources_table(found),) if found else (),
+        "sources", "Sources", "Where the lists come from",
+        "Several sources propose, filters remove, the ranker and the order decide.",
+        tuple(figures), (_sources_table(found),) if found else (),
     )  # fmt: skip
 
 

@@ -22,6 +22,10 @@ _VARIABLES = {
     FIRST: "--first", SECOND: "--second", THIRD: "--third", QUIET: "--quiet", BAND: "--band",
 }  # fmt: skip
 SERIES = (FIRST, SECOND, THIRD, QUIET)
+_COLOURS = {
+    "final": FIRST, "recommended": FIRST, "hits": FIRST, "popularity": SECOND, "watched": SECOND,
+    "random": QUIET, "oracle": QUIET, "places": QUIET, "catalogue": QUIET,
+}  # fmt: skip
 
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -37,6 +41,7 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     "axes.axisbelow": True,
     "axes.grid": True,
+    "axes.titlecolor": INK,
     "grid.color": GRID,
     "grid.linewidth": 0.6,
     "xtick.color": MUTED,
@@ -48,7 +53,12 @@ _STYLE: dict[Any, Any] = {
     "xtick.minor.size": 0,
     "ytick.minor.size": 0,
 }
-WIDTH_IN = 5.6
+WIDTH_IN = 5.2
+
+
+def colour_of(series: str, place: int = 0) -> str:
+    """The colour that a series has in every plot of the page, or one by its place."""
+    return _COLOURS.get(series, SERIES[min(place, len(SERIES) - 1)])
 
 
 @contextmanager

@@ -10,11 +10,21 @@ from tasks.pages.plots import lines
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model's name, its `training_log.json` and the words for its validation metric."""
+    """A model's name, its `training_log.json` and the words for its validation metric.
+
+    Attributes:
+        is_loss: the metric is a loss with its sign turned, as training wants larger to be better.
+    """
 
     name: str
     log: Mapping[str, Any]
     metric: str
+    is_loss: bool = False
+
+    def measured(self, epoch: Mapping[str, Any]) -> float | None:
+        """The metric after an epoch, as people read it."""
+        value = epoch["metric"]
+        return -value if self.is_loss and value is not None else value
 
 
 def training_section(models: Sequence[TrainedModel]) -> Section:
@@ -24,17 +34,20 @@ def training_section(models: Sequence[TrainedModel]) -> Section:
     for model in models:
         epochs = model.log["epochs"]
         best = epochs[model.log["best_epoch"] - 1]
-        rows.append((model.name, len(epochs), best["epoch"], best["steps"], best["loss"], model.metric, best["metric"]))
+        rows.append(
+            (model.name, len(epochs), best["epoch"], best["steps"], best["loss"], model.metric, model.measured(best))
+        )
     table = Table(
         "training", "Trained models",
         "The weights of the kept epoch are the ones served; training stops when the validation metric no longer "
         "improves.",
         ("model", "epochs", "kept", "steps an epoch", "loss", "validation metric", "value"), tuple(rows), digits=4,
     )  # fmt: skip
-    return Section(
-        "training", "Training", "Curves that still fall at the end ask for more epochs; a validation metric that turns "
-        "down while the loss falls on is overfitting, and training stops there.", tuple(figures), (table,),
-    )  # fmt: skip
+    lead = (
+        "Curves that still fall at the end ask for more epochs; a validation metric that turns down while the loss "
+        "falls on is overfitting, and training stops there."
+    )
+    return Section("training", "Training", "Training", lead, tuple(figures), (table,))
 
 
 def _curves(model: TrainedModel) -> list[Figure]:
@@ -51,18 +64,22 @@ def _curves(model: TrainedModel) -> list[Figure]:
                   marks=marks, xticks=ticks, height_in=2.3),
         )
     ]  # fmt: skip
-    measured = [(e["epoch"], e["metric"]) for e in epochs if e["metric"] is not None]
+    measured = [(e["epoch"], value) for e in epochs if (value := model.measured(e)) is not None]
     if measured:
         xs, ys = zip(*measured, strict=True)
         figures.append(
             Figure(
                 f"{model.name}: {model.metric}",
-                "On days after those trained on; higher is better. The dashed line marks the epoch that was kept.",
+                f"On days after those trained on; {'lower' if model.is_loss else 'higher'} is better. The dashed line "
+                "marks the epoch that was kept.",
                 lines(f"metric-{slug}", {"validation": (xs, ys)}, "epoch", model.metric, marks=marks, xticks=ticks,
                       height_in=2.3),
             )
         )  # fmt: skip
     return figures
+
+
+_TYPES = {"flat": "Exact search", "ivf": "IVF", "ivf_pq": "IVF-PQ", "hnsw": "HNSW"}
 
 
 @dataclass(frozen=True)
@@ -88,16 +105,16 @@ def index_section(facts: IndexFacts) -> Section:
                 f"Share of the exact nearest {facts.k} items that a search with this {name} finds. The least effort "
                 "above the dashed bar is served.",
                 lines("index", {facts.type: (xs, ys)}, f"{name} (more is slower)", f"recall@{facts.k}", xticks=xs,
-                      bar=(facts.min_recall, f"least recall to be published, {facts.min_recall:g}")),
+                      log_x=True, bar=(facts.min_recall, f"least recall to be published, {facts.min_recall:g}")),
             )
         )  # fmt: skip
-    rows = tuple((facts.type, p if p is not None else "exact", r, facts.min_recall) for p, r in facts.rungs)
+    rows = tuple((_TYPES[facts.type], p if p is not None else "exact", r, facts.min_recall) for p, r in facts.rungs)
     table = Table(
         "index", "Search parameters tried", "Measured on the vectors of real users against exhaustive search.",
         ("type", "search parameter", f"recall@{facts.k}", "bar"), rows, digits=4,
     )  # fmt: skip
     lead = (
-        f"{facts.type} over {facts.num_items:,} items, held to {facts.min_recall:g} of the exact answer; below that "
-        "nothing is published."
+        f"{_TYPES[facts.type]} over {facts.num_items:,} items, held to {facts.min_recall:g} of the exact answer; "
+        "below that nothing is published."
     )
-    return Section("index", "Index", lead, tuple(figures), (table,))
+    return Section("index", "Index", "Index", lead, tuple(figures), (table,))

@@ -1079,8 +1079,8 @@ class Bundle:
         parts = []
         for start in range(0, len(rows), BATCH):
             batch = rows[start : start + BATCH]
-            item_ids, scores = self.sources[source].find(users, batch, min(k + spare, size))
-            gone = ~self._allowed(batch, item_ids) if filtered else item_ids < 0
+            item_ids, scores = self._find(source, users, batch, min(k + spare, size))
+            gone = _any(self.filters.removals(users, batch, item_ids), item_ids) if filtered else item_ids < 0
             parts.append(_top(item_ids, np.where(gone, -np.inf, scores), k))
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
@@ -1139,10 +1139,14 @@ class Bundle:
             k = min(settings["num_candidates"] * widen, self.features.items.size)
             # Few neighbours are cold, so more of them are asked for.
             asked = min(k * WIDEN, self.features.items.size) if settings["items"] == "cold" else k
-            item_ids, scores = self.sources[name].find(users, rows, asked)
-            may = self.features.items.of_kind(settings["items"])[item_ids]
-            lists.append(_top(item_ids, np.where(may, scores, -np.inf), k)[0])
+            lists.append(_top(*self._find(name, users, rows, asked, settings["items"]), k)[0])
         return lists
+
+    def _find(self, source: str, users: Users, rows: np.ndarray, k: int, kind: str = "all") -> Found:
+        """What a source finds among known items of a kind: a source may know items that the catalogue does not."""
+        item_ids, scores = self.sources[source].find(users, rows, k)
+        item_ids = np.where(item_ids < self.features.items.size, item_ids, -1)
+        return item_ids, np.where(self.features.items.of_kind(kind)[item_ids], scores, -np.inf)
 
     def _pool(self, users: Users, rows: np.ndarray, lists: list[np.ndarray], size: int) -> tuple[Pool, dict[str, int]]:
         """Merge, filter, fuse by weighted reciprocal rank, keep the `size` best."""
@@ -1170,11 +1174,6 @@ class Bundle:
         expected = self.ranker.predict(features.pairs(rows, pool.item_ids))
         score = np.where(pool.item_ids >= 0, self.ranker.score(expected, settings), -np.inf)
         return relevance + share * reciprocal_rank(score, constant), expected
-
-    def _allowed(self, rows: np.ndarray, item_ids: np.ndarray) -> np.ndarray:
-        """bool `[N, M]`: known items that no filter removes."""
-        removals = self.filters.removals(self.features.users, rows, item_ids)
-        return self.features.items.of_kind("all")[item_ids] & ~_any(removals, item_ids)
 
     def _draws(self, user_ids: np.ndarray) -> np.ndarray:
         """A number from [0, 1) for each user; the same one all day."""

@@ -1,0 +1,169 @@
+"""Every source against brute force, and their fusion against a reference."""
+
+from collections import defaultdict
+
+import numpy as np
+import pytest
+
+from models.serving.bundle import HISTORY, SOURCES, Filters
+
+
+@pytest.fixture(scope="module")
+def histories(tables):
+    rows = tables["histories"].to_pylist()
+    return defaultdict(list, {row["user_id"]: row["item_ids"] for row in rows})
+
+
+def vectors_of(table, column):
+    return dict(zip(table.column(0).to_pylist(), np.stack(table[column].to_numpy()), strict=True))
+
+
+def best(scores, k):
+    """The k best of item -> score, ties by id."""
+    return sorted(scores, key=lambda item: (-round(scores[item], 5), item))[:k]
+
+
+def towers(tables, bundle, histories, user):
+    vector = bundle.features.users.vectors(np.array([user]))[0, 0]
+    return {item: float(vector @ other) for item, other in vectors_of(tables["embeddings"], "vector").items()}
+
+
+def als(tables, bundle, histories, user):
+    users = vectors_of(tables["als_user_factors"], "factors")
+    items = vectors_of(tables["als_item_factors"], "factors")
+    return {item: float(users[user] @ other) for item, other in items.items()} if user in users else {}
+
+
+def neighbours(dataset):
+    def scores(tables, bundle, histories, user):
+        total = defaultdict(float)
+        for watched in histories[user][-HISTORY:]:
+            for row in tables[dataset].to_pylist():
+                if row["item_id"] == watched:
+                    total[row["neighbour_id"]] += row["score"]
+        return total
+
+    return scores
+
+
+def popularity(tables, bundle, histories, user):
+    return {row["item_id"]: row["score"] for row in tables["popularity"].to_pylist()}
+
+
+REFERENCES = {
+    "towers": towers,
+    "als": als,
+    "item_item": neighbours("item_similarity"),
+    "content": neighbours("content_similarity"),
+    "popularity": popularity,
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_source_equals_brute_force(source, tables, bundle, histories):
+    users, k = [38, 0, 5, 39, 17], 12
+    item_ids, scores = bundle.retrieve(source, users, k, filtered=False)
+    assert item_ids.shape == scores.shape == (5, k)
+    for user, found, values in zip(users, item_ids.tolist(), scores, strict=True):
+        expected = REFERENCES[source](tables, bundle, histories, user)
+        wanted = best(expected, k)
+        assert sorted(wanted) == sorted(i for i in found if i >= 0)
+        np.testing.assert_allclose(values[: len(wanted)], [expected[i] for i in wanted], rtol=1e-4, atol=1e-5)
+        assert np.isneginf(values[len(wanted) :]).all()
+
+
+def test_cold_users_have_towers_and_popularity_only(bundle):
+    found = {source: (bundle.retrieve(source, [39], 5)[0] >= 0).any() for source in SOURCES}
+    assert found == {"towers": True, "als": False, "item_item": False, "content": False, "popularity": True}
+
+
+def test_content_yields_items_that_nobody_watched(bundle, tables):
+    warm = set(tables["item_features"]["item_id"].to_pylist())
+    assert set(bundle.retrieve("content", range(36), 20)[0].ravel()) - warm - {-1}
+    for source in ("als", "item_item", "popularity"):
+        assert set(bundle.retrieve(source, range(36), 20)[0].ravel()) <= warm | {-1}
+
+
+def test_retrieval_passes_the_filters_unless_told_not_to(bundle, histories):
+    def seen(filtered):
+        found = bundle.retrieve("als", range(36), 20, filtered)[0]
+        return sum(item in histories[user] for user, items in enumerate(found.tolist()) for item in items)
+
+    assert seen(filtered=False) > 0
+    assert seen(filtered=True) == 0
+
+
+def pools(bundle, user_ids):
+    rows = bundle.features.user_rows(np.array(user_ids))
+    pool, _ = bundle._candidates(bundle.features.users, rows, bundle.pipeline["k"])
+    return pool
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_source_can_be_switched_off(source, bundle, bundle_with, user_ids):
+    assert source in bundle.recommend(user_ids).sources
+    others = {f"sources__{name}__num_candidates": 0 for name in SOURCES if name != source}
+    without = bundle_with(**{f"sources__{source}__num_candidates": 0})
+    alone = bundle_with(**others)
+    assert source not in without.recommend(user_ids).sources or source == "popularity"
+    assert set(alone.recommend(user_ids).sources) <= {source, "popularity"}
+    assert pools(without, user_ids).item_ids.tolist() != pools(bundle, user_ids).item_ids.tolist()
+
+
+def test_a_source_gives_only_so_many_candidates(bundle_with):
+    unfiltered = {f"filters__{reason}": False for reason in Filters.REASONS}
+    for size in (5, 30):
+        alone = {f"sources__{name}__num_candidates": size * (name == "als") for name in SOURCES}
+        pool = pools(bundle_with(**alone, **unfiltered, k=3), range(36))
+        assert (np.count_nonzero(pool.item_ids >= 0, axis=1) == size).all()
+
+
+@pytest.mark.parametrize(("kind", "cold"), [("cold", {True}), ("warm", {False}), ("all", {True, False})])
+def test_a_source_proposes_cold_or_warm_items_as_told(kind, cold, bundle_with, tables):
+    warm = set(tables["item_features"]["item_id"].to_pylist())
+    off = {f"sources__{name}__num_candidates": 0 for name in SOURCES if name != "towers"}
+    found = pools(bundle_with(**off, sources__towers__items=kind, k=1), range(36)).item_ids
+    assert {item not in warm for item in found[found >= 0].tolist()} == cold
+
+
+def test_fusion_equals_a_reference(bundle, user_ids):
+    """Weighted reciprocal ranks of the filtered lists, added up."""
+    settings, constant = bundle.pipeline["sources"], bundle.pipeline["rank"]["rank_constant"]
+    rows = bundle.features.user_rows(np.array(user_ids))
+    lists = bundle._lists(bundle.features.users, rows)
+    pool = pools(bundle, user_ids)
+    for user in range(36):
+        gone = bundle.filters.removals(bundle.features.users, np.array([user]), np.arange(150)[None, :])
+        allowed = ~np.logical_or.reduce(list(gone.values()))[0]
+        votes = defaultdict(dict)
+        for name, found in zip(SOURCES, lists, strict=True):
+            kept = [item for item in found[user].tolist() if item >= 0 and allowed[item]]
+            for place, item in enumerate(kept, 1):
+                votes[item][name] = settings[name]["weight"] / (constant + place)
+        got = {
+            int(i): (score, SOURCES[source])
+            for i, score, source in zip(pool.item_ids[user], pool.retrieval[user], pool.source[user], strict=True)
+            if i >= 0
+        }
+        assert got.keys() == set(best({item: sum(v.values()) for item, v in votes.items()}, len(got)))
+        for item, (score, source) in got.items():
+            assert score == pytest.approx(sum(votes[item].values()))
+            assert votes[item][source] == max(votes[item].values())
+
+
+def test_weights_decide_who_is_heard(bundle_with, user_ids):
+    popular = [
+        bundle_with(sources__popularity__weight=weight, rank__ranker_weight=0.0)
+        .recommend(user_ids)
+        .sources["popularity"]
+        for weight in (0.01, 100.0)
+    ]
+    assert popular[0] * 10 < popular[1]
+
+
+def test_shards_are_merged_by_score(bundle):
+    """The made index has two shards; the best of both come first."""
+    found, scores = bundle.index.search(bundle.features.items.vectors[:5], 10)
+    assert len(bundle.index.shards) == 2
+    assert (np.diff(scores, axis=1) <= 0).all()
+    assert {item % 2 for item in found.ravel().tolist()} == {0, 1}

@@ -54,12 +54,18 @@ def write_watches(path: Path, user, item, time, positive=None, watch_id=None, ro
     return path
 
 
-def make_planted(folder: Path, num_users: int, num_items: int, watches_per_user: int, seed: int = 0) -> Planted:
-    """28 daily files. An item is watched in proportion to its appeal, ten times more by those who like its genre."""
+def make_planted(
+    folder: Path, num_users: int, num_items: int, watches_per_user: int, num_unwatched: int = 0, seed: int = 0
+) -> Planted:
+    """28 daily files. An item is watched in proportion to its appeal, ten times more by those who like its genre.
+
+    The last `num_unwatched` items are never watched.
+    """
     rng = np.random.default_rng(seed)
     genre = rng.integers(0, len(GENRES), num_items)
     taste = rng.integers(0, len(GENRES), num_users)
     appeal = rng.permutation(1.0 / np.arange(1, num_items + 1) ** 0.7)
+    appeal[num_items - num_unwatched :] = 0
     days = 28
     user, item, time = [], [], []
     for u in range(num_users):
@@ -88,6 +94,12 @@ def make_planted(folder: Path, num_users: int, num_items: int, watches_per_user:
 @pytest.fixture(scope="session")
 def planted(tmp_path_factory) -> Planted:
     return make_planted(tmp_path_factory.mktemp("planted"), num_users=300, num_items=400, watches_per_user=30)
+
+
+@pytest.fixture(scope="session")
+def planted_with_unwatched(tmp_path_factory) -> Planted:
+    folder = tmp_path_factory.mktemp("unwatched")
+    return make_planted(folder, num_users=300, num_items=400, watches_per_user=30, num_unwatched=80)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,68 @@
+"""What the towers compute, against sums by hand."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from models.fit import initialise
+from models.retrieval.towers import FieldSum, TwoTowers
+
+ITEM_FIELDS = [
+    {"name": "item_item_id", "kind": "category", "vocabulary": [3, 4, 5]},
+    {"name": "item_genres", "kind": "bag", "vocabulary": ["a", "b"], "length": 2},
+    {"name": "item_duration_s", "kind": "number"},
+    {"name": "item_embedding", "kind": "vector", "length": 3},
+]
+USER_FIELDS = [{"name": "user_region", "kind": "category", "vocabulary": ["x", "y"]}]
+ITEMS = {
+    "item_item_id": torch.tensor([1, 2, 0]),
+    "item_genres": torch.tensor([[1, 2], [2, 0], [0, 0]]),
+    "item_duration_s": torch.tensor([0.5, -1.0, 0.0]),
+    "item_embedding": torch.tensor([[3.0, 0.0, 4.0], [0.0, 2.0, 0.0], [0.0, 0.0, 0.0]]),
+}
+
+
+@pytest.fixture
+def model() -> TwoTowers:
+    model = TwoTowers(USER_FIELDS, ITEM_FIELDS, dim=4, hidden=8)
+    return initialise(model, seed=0).eval()
+
+
+def test_an_item_input_is_the_sum_of_its_fields(model):
+    fields = model.item_fields
+    ids, genres = fields.tables["item_item_id"].weight, fields.tables["item_genres"].weight
+    duration, vector = fields.numbers["item_duration_s"], fields.numbers["item_embedding"]
+    genre, seconds = (genres[1] + genres[2]) / 2, duration(torch.tensor([0.5]))
+    first = fields.bias + ids[1] + genre + seconds + vector(torch.tensor([0.6, 0, 0.8]))
+    cold = fields.bias + ids[0] + duration(torch.tensor([0.0])) + vector(torch.zeros(3))
+    inputs = model.item_inputs(ITEMS)
+    assert torch.allclose(inputs[0], first, atol=1e-6)
+    assert torch.allclose(inputs[2], cold, atol=1e-6)
+
+
+def test_without_fields_there_is_the_bias_alone():
+    empty = FieldSum([], dim=4)
+    assert torch.equal(empty({}), empty.bias)
+
+
+def test_vectors_have_unit_length(model):
+    inputs = model.item_inputs(ITEMS)
+    users = model.user_vectors({"user_region": torch.tensor([1, 0])}, torch.tensor([[0, 1], [0, 0]]), inputs)
+    assert torch.allclose(model.item_vectors(inputs).norm(dim=1), torch.ones(3))
+    assert torch.allclose(users.norm(dim=1), torch.ones(2))
+
+
+def test_a_history_is_averaged_whatever_its_padding_and_order(model):
+    inputs = model.item_inputs(ITEMS)
+    region = {"user_region": torch.tensor([2, 2])}
+    one, other = model.user_vectors(region, torch.tensor([[0, 0, 1, 2], [2, 1, 0, 0]]), inputs)
+    assert torch.allclose(one, other, atol=1e-6)
+    history, fields = (inputs[0] + inputs[1]) / 2, model.user_fields({"user_region": torch.tensor([2])})[0]
+    expected = history + fields + model.user_network(torch.cat([history, fields]))
+    assert torch.allclose(one, functional.normalize(expected, dim=0), atol=1e-6)
+
+
+def test_a_user_without_history_or_fields_still_has_a_vector():
+    model = initialise(TwoTowers([], ITEM_FIELDS, dim=4, hidden=8), seed=0)
+    vectors = model.user_vectors({}, torch.zeros(2, 3, dtype=torch.long), model.item_inputs(ITEMS))
+    assert vectors.shape == (2, 4) and torch.equal(vectors[0], vectors[1])

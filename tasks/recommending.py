@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from expectations.errors import Failure
 from models.content_config import ContentConfig
 from models.serving.config import PipelineConfig
 from tasks.lake import Artifact, read_json
@@ -51,7 +52,7 @@ def bundle(
     config: PipelineConfig,
 ) -> None:
     """Everything a consumer needs, in one folder, loaded once to see that it fits together."""
-    from models.serving.bundle import Bundle
+    from models.serving.bundle import Bundle, BundleError
     from models.serving.export import assemble
 
     tables = (
@@ -63,7 +64,10 @@ def bundle(
     manifest = assemble(
         folder, {a.dataset: a.table() for a in tables}, _files(towers, index, ranker), plain(config), facts
     )
-    Bundle(folder, threads=out.resources.threads)
+    try:
+        Bundle(folder)
+    except BundleError as error:
+        raise Failure(f"bundle: its parts do not fit together: {error}") from error
     out.note(
         digest=manifest["digest"],
         bytes=sum(f["bytes"] for f in manifest["files"].values()),

@@ -71,7 +71,7 @@ def _publish_to_prefect(made: dict[str, Artifact], outcomes: Sequence[Outcome], 
         for o in outcomes
     ]
     create_table_artifact(stages, key="stages", description="What each stage did")
-    for key, rows in tables_for_prefect(made["evaluation"], made["index"]):
+    for key, rows in tables_for_prefect(made["report"]):
         create_table_artifact(rows, key=key)
     for key in ("report", "data_docs"):
         create_link_artifact(Path(summary[key]).as_uri(), key=key.replace("_", "-"), link_text=Path(summary[key]).name)

@@ -22,6 +22,7 @@ from models.serving.config import PipelineConfig
 from models.world.config import WorldConfig
 from spark_jobs.config import AlsConfig, FeaturesConfig, InteractionsConfig, ItemSimilarityConfig, PopularityConfig
 from tasks.config import ResourcesConfig
+from tasks.pages.config import ReportConfig
 from tasks.releasing import ReleaseConfig
 from tasks.source_config import SourceConfig
 
@@ -79,6 +80,8 @@ class NightlyConfig:
     """Metrics, segments, ablations."""
     release: ReleaseConfig = ReleaseConfig()
     """The registry."""
+    report: ReportConfig = ReportConfig()
+    """The page of the night."""
     resources: ResourcesConfig = ResourcesConfig()
     """Memory, threads, devices; decides where work runs, never what comes out."""
 
@@ -171,6 +174,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise UserError(f"config {path}{where}: no valid YAML ({getattr(error, 'problem', error)})") from None
+    except ValueError as error:
+        raise UserError(f"config {path}: impossible date or number ({error})") from None
     if not isinstance(values, dict | None):
         raise UserError(f"config {path}: must hold sections such as `window:`, found {type(values).__name__}")
     return values or {}
@@ -187,7 +192,8 @@ def _override(values: dict[str, Any], override: str) -> None:
             raise UserError(f"--set {override}: {parent} is no section")
     try:
         values[last] = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
+        # Such as 2026-02-30, which looks like a date to YAML; the check of the settings says what is wrong with it.
         values[last] = text
 
 

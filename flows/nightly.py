@@ -24,9 +24,11 @@ from tasks.config import ResourcesConfig
 from tasks.embedding import embeddings
 from tasks.evaluation import evaluation
 from tasks.indexing import index
+from tasks.pages.config import ReportConfig
 from tasks.ranking import ranker
 from tasks.recommending import bundle, content_similarity, recommendations
 from tasks.releasing import ReleaseConfig, release
+from tasks.pages.page import template_digest
 from tasks.reporting import report
 from tasks.source_config import SourceConfig
 from tasks.spark import als, features, interactions, item_similarity, popularity
@@ -135,23 +137,23 @@ def plan_night(config: NightlyConfig, days: Calendar, source: Source) -> Plan:
             config=config.release,
         )
     )["release"]
-    plan.add(
-        report(
-            date=days.day,
-            evaluation=judged,
-            recommendations=lists,
-            bundle=package,
-            towers=tower,
-            ranker=ranks,
-            index=shards,
-            watches=log.watches(days.days),
-            impressions=log.impressions(days.days),
-            users=users,
-            items=items,
-            popularity=popular,
-            release=released,
-        )
-    )
+    told = {
+        "evaluation": judged,
+        "recommendations": lists,
+        "bundle": package,
+        "towers": tower,
+        "ranker": ranks,
+        "index": shards,
+        "watches": log.watches(days.days),
+        "impressions": log.impressions(days.days),
+        "users": users,
+        "items": items,
+        "histories": now["histories"],
+        "popularity": popular,
+        "release": released,
+    }
+    others = plan.refs_beside(told.values())
+    plan.add(report(date=days.day, **told, others=others, config=config.report, template=template_digest()))
     return plan
 
 
@@ -175,6 +177,7 @@ def nightly(
     pipeline: PipelineConfig = PipelineConfig(),
     evaluation: EvaluationConfig = EvaluationConfig(),
     release: ReleaseConfig = ReleaseConfig(),
+    report: ReportConfig = ReportConfig(),
     resources: ResourcesConfig = ResourcesConfig(),
 ) -> dict[str, Any]:
     """One night: bring every artifact of the plan into the lake and release the bundle.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from flows.config import Calendar
 from tasks.lake import Ref
-from tasks.stage import Step
+from tasks.stage import Inputs, Step, as_refs
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,11 @@ class Plan:
     def step(self, name: str) -> Step:
         """The step of a stage."""
         return next(s for s in self.steps if s.name == name)
+
+    def refs_beside(self, named: Iterable[Inputs]) -> tuple[Ref, ...]:
+        """Everything that the steps so far make, but for what is named already."""
+        known = {ref for value in named for ref in as_refs(value)}
+        return tuple(r for s in self.steps for c in s.cells for r in c.refs if r not in known)
 
     def after(self, name: str) -> frozenset[str]:
         """A stage and every stage that reads, at any distance, what it makes."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
@@ -165,6 +166,8 @@ def carry_out(request: NightRequest) -> dict[str, Any]:
         record.state, record.error = "failed", str(error)
         raise
     finally:
+        record.seconds = time.monotonic() - started.night.began
+        record.peak_bytes = started.night.meter.peak_since()
         record.steps = [{**asdict(o), "why": why[o.step] if o.state == "ran" else ""} for o in outcomes]
         done = {o.step for o in outcomes}
         record.refs = {d: [r.folder for r in s.refs(d)] for s in steps if s.name in done for d in s.stage.produces}

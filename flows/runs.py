@@ -20,6 +20,8 @@ class RunRecord:
     lake: str
     date: str
     state: str = "running"
+    seconds: float = 0.0
+    peak_bytes: int = 0
     steps: list[dict[str, Any]] = field(default_factory=list)
     release: dict[str, Any] = field(default_factory=dict)
     refs: dict[str, list[str]] = field(default_factory=dict)

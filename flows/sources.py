@@ -56,15 +56,14 @@ class MadeData:
 
     @property
     def first(self) -> Date | None:
-        return self.world.first_day
+        return Date.fromisoformat(self.world.first_day)
 
     @property
     def latest(self) -> Date:
         return Date.max
 
     def last_day(self, window: WindowConfig) -> Date:
-        days = window.judge_days + (28 if window.train_days == "all" else window.train_days)
-        return self.world.first_day + timedelta(days=days - 1)
+        return Date.fromisoformat(self.world.first_day) + timedelta(days=self.world.num_days - 1)
 
     def catalogue(self, dates: Sequence[str]) -> Step:
         return generation.catalogue.over(dates, config=self.world)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from expectations.errors import Failure
+from tasks import faults
 
 MODEL = "nightjar-recommender"
 EXPERIMENT = "nightjar"
@@ -97,6 +98,7 @@ class Registry:
             return found
         self._forget_unfinished(key)
         run_id, model = self._log(key, bundle, name, params, metrics)
+        faults.point("release:logged")
         self._ensure_model()
         made = self.client.create_model_version(
             MODEL,
@@ -106,6 +108,7 @@ class Registry:
             model_id=model.model_id,
             description=name,
         )
+        faults.point("release:registered")
         return Version(int(made.version), run_id, {KEY_TAG: key, **tags})
 
     def _log(

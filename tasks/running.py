@@ -39,7 +39,12 @@ POOL_FROM_CELLS = 8
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a step ended."""
+    """How a step ended.
+
+    Attributes:
+        began: seconds from the start of the run until the step began to run.
+        peak_bytes: most resident memory of the whole process tree meanwhile, other steps' included.
+    """
 
     step: str
     state: State
@@ -47,6 +52,7 @@ class Outcome:
     rows: int
     cells: int
     ran: int
+    began: float = 0.0
     peak_bytes: int = 0
     warnings: tuple[str, ...] = ()
 
@@ -104,6 +110,7 @@ class Night:
         self.admission = Admission(self.resources)
         self._turn: AbstractContextManager[Any] = nullcontext()
         self.remade: set[Ref] = set()
+        self.began = time.monotonic()
 
     def one_at_a_time(self) -> None:
         """Let no two steps run side by side, so that seconds and memory of each are its own."""
@@ -144,7 +151,9 @@ class Night:
     ) -> Outcome:
         rows = sum(self.manifest(ref)["rows"] for c in step.cells for ref in c.refs)
         seconds, peak = time.monotonic() - began, self.meter.peak_since(mark)
-        outcome = Outcome(step.name, state, seconds, rows, len(step.cells), ran, peak, warnings)
+        outcome = Outcome(
+            step.name, state, seconds, rows, len(step.cells), ran, began - self.began, peak, warnings
+        )
         self.watcher.finished(outcome)
         return outcome
 

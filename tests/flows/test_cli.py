@@ -1,0 +1,60 @@
+"""The command line: quick help, one clear message for every mistake, exit codes 2 and 1."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_help_is_quick_and_lists_every_command():
+    times = []
+    for _ in range(3):
+        began = time.monotonic()
+        done = subprocess.run([sys.executable, "-m", "flows", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
+        times.append(time.monotonic() - began)
+    from flows.__main__ import COMMANDS
+
+    assert all(name in done.stdout for name in COMMANDS)
+    assert min(times) < 0.5
+
+
+@pytest.mark.parametrize("command", ["run", "explain", "show", "export", "quarantine", "gc", "doctor"])
+def test_every_command_has_help(make_home, command):
+    done = make_home().run(command, "--help")
+    assert done.returncode == 0 and "Usage: nightjar" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        (["run", "nowhere.yaml"], "config nowhere.yaml: no such file"),
+        (["run", "CONFIG", "--set", "als.faktors=3"], "unknown key als.faktors, did you mean factors?"),
+        (["run", "CONFIG", "--set", "als.factors=-1"], "als.factors is -1"),
+        (["run", "CONFIG", "--date", "2026-02-30"], "--date 2026-02-30: no such day"),
+        (["run", "CONFIG", "--date", "1990-01-01"], "1990"),
+        (["run", "CONFIG", "--force", "fishing"], "no stage 'fishing'; stages: catalogue"),
+        (["run", "CONFIG", "--lake", "gopher://x"], "lake: 'gopher://x' is no lake URL"),
+        (["run", "CONFIG", "--set", "source.kind=movielens", "--set", "source.path=/nowhere"], "/nowhere"),
+        (["explain"], "no run yet"),
+        (["show", "watchs"], "did you mean watches?"),
+        (["show", "watches"], "run a night first"),
+        (["export", "watches", "--to", "x.txt"], "must end in .csv or .parquet"),
+        (["quarantine", "show", "x"], "quarantine: 'x' names 0 entries"),
+        (["fly"], "No such command 'fly'"),
+    ],
+)
+def test_mistakes_end_in_one_message_and_exit_code_2(make_home, arguments, says):
+    home = make_home()
+    done = home.run(*(str(home.config) if a == "CONFIG" else a for a in arguments))
+    assert done.returncode == 2, done.stderr
+    assert says in done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 4
+
+
+def test_debug_shows_the_traceback(make_home):
+    done = make_home().run("--debug", "run", "nowhere.yaml")
+    assert done.returncode == 2 and "Traceback" in done.stderr

@@ -1,0 +1,60 @@
+"""`kill -9` at any moment, then the same command again: the night completes with the very same content."""
+
+import os
+import random
+import signal
+import time
+
+import pytest
+
+FAULTS = [
+    "catalogue:begin", "events:progress", "events:computed", "events:published", "interactions:computed",
+    "features:published", "popularity:audited", "als:progress", "als:published", "item_similarity:computed",
+    "content_similarity:begin", "towers:progress", "embeddings:audited", "index:progress", "index:published",
+    "ranker:progress", "bundle:computed", "recommendations:progress", "oracle:computed", "evaluation:progress",
+    "release:begin", "release:logged", "release:registered", "release:published", "report:computed",
+]  # fmt: skip
+
+
+def test_a_kill_inside_every_stage(make_home, undisturbed):
+    """One home goes through all of it: every run gets a little further than the last, then dies."""
+    home = make_home()
+    survived = []
+    for fault in FAULTS:
+        done = home.night(NIGHTJAR_FAULT=fault)
+        if done.returncode != -signal.SIGKILL:
+            survived.append((fault, done.stdout[-2000:], done.stderr[-2000:]))
+    assert not survived
+    done = home.night()
+    assert done.returncode == 0, done.stderr
+    _same(home, undisturbed)
+
+
+@pytest.mark.parametrize("group", [True, False], ids=["the whole group", "the process alone"])
+def test_kills_at_random(make_home, undisturbed, group):
+    home = make_home()
+    moments = random.Random(7 + group)
+    for _ in range(4):
+        process = home.command("run", str(home.config))
+        time.sleep(moments.uniform(3, 25))
+        if group:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+        process.communicate()
+    done = home.night()
+    assert done.returncode == 0, done.stderr
+    _same(home, undisturbed)
+
+
+def _same(home, undisturbed) -> None:
+    mine, theirs = home.digests(), undisturbed.digests()
+    assert mine == theirs
+    assert home.processes() == []
+    assert list((home.path / "home/lake/.staging").iterdir()) == []
+    from tasks.registry import Registry
+
+    registry = Registry(home.path / "home")
+    assert len(registry.versions()) == 1
+    runs = registry.client.search_runs([registry.experiment_id()])
+    assert len(runs) == 1 and runs[0].info.status == "FINISHED"

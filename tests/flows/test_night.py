@@ -1,0 +1,145 @@
+"""The night as a user sees it: runs, is cached, is explained; each command tells the truth about it."""
+
+import json
+import shutil
+import time
+
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+STAGES = [
+    "catalogue", "events", "interactions", "features", "popularity", "als", "item_similarity", "content_similarity",
+    "towers", "embeddings", "index", "ranker", "bundle", "recommendations", "oracle", "evaluation", "release", "report",
+]  # fmt: skip
+
+
+def test_every_stage_ran_and_the_release_was_made(undisturbed):
+    record = undisturbed.record()
+    assert record["state"] == "succeeded" and record["release"]["version"] == 1
+    assert list(undisturbed.states()) == STAGES and set(undisturbed.states().values()) == {"ran"}
+
+
+def test_the_registry_has_one_version_with_the_bundle_and_the_alias(undisturbed):
+    from tasks.registry import Registry
+
+    registry = Registry(undisturbed.path / "home")
+    (version,) = registry.versions()
+    assert version.aliases == ("candidate",)
+    (bundle,) = (undisturbed.path / "home/lake/bundle").glob("date=*/*")
+    assert version.tags["nightjar.bundle"].endswith(bundle.name)
+    run = registry.client.get_run(version.run_id)
+    assert run.data.metrics["final.ndcg_at_10"] > 0 and run.data.params["config.k"] == "10"
+    assert [f.path for f in registry.client.list_artifacts(version.run_id, "report")] == ["report/report.html"]
+
+
+def test_mlflow_alone_serves_the_release(undisturbed, tmp_path):
+    import mlflow
+    import pandas as pd
+
+    from tasks.registry import Registry
+
+    registry = Registry(undisturbed.path / "home")
+    mlflow.set_tracking_uri(registry.uri)
+    mlflow.set_registry_uri(registry.uri)
+    model = mlflow.pyfunc.load_model("models:/nightjar-recommender@candidate")
+    lists = pq.read_table(next((undisturbed.path / "home/lake/recommendations").glob("date=*/*/*.parquet")))
+    user = lists["user_id"][0].as_py()
+    answer = model.predict(pd.DataFrame({"user_id": [user], "k": [10]}))
+    expected = lists.slice(0, 10).to_pandas()
+    assert answer["item_id"].tolist() == expected["item_id"].tolist()
+    assert answer["title"].notna().all()
+
+
+def test_the_pointers_name_what_the_night_made(undisturbed):
+    lake = undisturbed.path / "home/lake"
+    for name in ("recommendations", "embeddings"):
+        pointer = json.loads((lake / f"current/{name}.json").read_text())
+        assert pointer["schema_version"] == 1 and (lake / pointer["path"] / "manifest.json").exists()
+
+
+def test_data_docs_and_report_are_there(undisturbed):
+    release = undisturbed.record()["release"]
+    report = open(release["report"]).read()
+    assert "nightjar-recommender 1" in report and "http" not in report.split("<body")[0]
+    assert (undisturbed.path / "home/data-docs/index.html").exists()
+
+
+def test_the_second_run_is_cached_and_changes_nothing(undisturbed):
+    before = undisturbed.digests()
+    began = time.monotonic()
+    done = undisturbed.night()
+    assert done.returncode == 0, done.stderr
+    assert set(undisturbed.states().values()) == {"cached"} and undisturbed.digests() == before
+    assert time.monotonic() - began < 120
+
+
+def test_nothing_is_left_running_or_lying_aside(undisturbed):
+    assert undisturbed.processes() == []
+    assert list((undisturbed.path / "home/lake/.staging").iterdir()) == []
+
+
+def test_explain_without_a_config_tells_of_the_last_run(undisturbed):
+    out = undisturbed.run("explain").stdout
+    assert all(name in out for name in STAGES) and "would run" not in out
+
+
+def test_a_changed_setting_reruns_its_descendants_and_nothing_else(undisturbed):
+    out = undisturbed.run("explain", "--set", "als.factors=9").stdout
+    runs = {line.split()[1] for line in out.splitlines() if "would run" in line}
+    assert runs == {"als", "bundle", "recommendations", "evaluation", "release", "report"}
+    assert "config config.factors 8 -> 9" in " ".join(out.split())
+
+
+def test_a_dry_run_writes_nothing(make_home):
+    home = make_home()
+    done = home.night("--dry-run")
+    assert done.returncode == 0 and done.stdout.count("would run") == len(STAGES)
+    assert not list((home.path / "home/lake").iterdir()) and not list((home.path / "home/runs").iterdir())
+
+
+def test_from_runs_a_stage_and_everything_after_it(undisturbed):
+    out = undisturbed.night("--from", "evaluation", "--dry-run").stdout
+    assert {line.split()[0] for line in out.splitlines() if "would run" in line} == {"evaluation", "release", "report"}
+
+
+@pytest.mark.parametrize("dataset", ["watches", "recommendations", "item_similarity", "users"])
+def test_show_tells_schema_rows_lineage_and_audit(undisturbed, dataset):
+    out = undisturbed.run("show", dataset).stdout
+    assert "lineage" in out and "audit: passed" in out and "item_id" in out or dataset == "users"
+
+
+def test_show_follows_lineage_to_the_raw_inputs(undisturbed):
+    out = undisturbed.run("show", "recommendations").stdout
+    assert all(name in out for name in ("bundle", "towers", "watches", "made by events from its settings"))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_export_writes_the_whole_dataset(undisturbed, tmp_path, suffix):
+    target = tmp_path / f"lists.{suffix}"
+    assert undisturbed.run("export", "recommendations", "--to", str(target)).returncode == 0
+    rows = pyarrow.csv.read_csv(target) if suffix == "csv" else pq.read_table(target)
+    lake = undisturbed.path / "home/lake/recommendations"
+    assert rows.num_rows == pq.read_table(next(lake.glob("date=*/*/*.parquet"))).num_rows
+
+
+def test_gc_keeps_what_a_release_needs_and_takes_the_rest(undisturbed):
+    assert undisturbed.run("gc", "--keep-days", "0").stdout.startswith("0 artifacts")
+    lake = undisturbed.path / "home/lake"
+    (index,) = (lake / "index").glob("date=*/*")
+    stray = index.with_name("f" * 32)
+    shutil.copytree(index, stray)
+    out = undisturbed.run("gc", "--keep-days", "0").stdout
+    assert "f" * 32 in out and stray.exists()
+    undisturbed.run("gc", "--keep-days", "0", "--delete")
+    assert not stray.exists() and index.exists()
+
+
+def test_a_corrected_day_reruns_its_descendants_only(undisturbed):
+    """A damaged day is made again; as its content is the same, nothing after it runs."""
+    part = sorted((undisturbed.path / "home/lake/watches").glob("date=*/*/*.parquet"))[3]
+    part.write_bytes(part.read_bytes()[:-20])
+    before = undisturbed.digests()
+    assert undisturbed.night().returncode == 0
+    assert {n for n, s in undisturbed.states().items() if s == "ran"} == {"events"}
+    assert undisturbed.digests() == before

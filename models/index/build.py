@@ -71,15 +71,16 @@ def _empty(chosen: IndexType, num_items: int, dim: int, config: IndexConfig) -> 
 
 
 def _ivf_pq(num_items: int, dim: int, num_lists: int, config: IndexConfig) -> faiss.IndexIVFPQ:
-    if dim % config.pq_code_bytes:
+    code_bytes = config.pq_code_bytes or dim
+    if dim % code_bytes:
         raise UserError(
-            f"index.pq_code_bytes is {config.pq_code_bytes}, which does not divide the {dim} dimensions of the "
+            f"index.pq_code_bytes is {code_bytes}, which does not divide the {dim} dimensions of the "
             f"vectors (towers.dim): take one of {[b for b in range(1, dim + 1) if dim % b == 0]}"
         )
     # A codebook of 2^bits centroids needs as many points.
     bits = min(_MAX_PQ_BITS, max(1, num_items.bit_length() - 1))
     quantizer = faiss.IndexFlatIP(dim)
-    index = faiss.IndexIVFPQ(quantizer, dim, num_lists, config.pq_code_bytes, bits, faiss.METRIC_INNER_PRODUCT)
+    index = faiss.IndexIVFPQ(quantizer, dim, num_lists, code_bytes, bits, faiss.METRIC_INNER_PRODUCT)
     _calm(index.cp, config.seed)
     _calm(index.pq.cp, config.seed)
     return index

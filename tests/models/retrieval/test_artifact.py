@@ -138,8 +138,8 @@ def test_queries_are_the_vectors_of_real_users_and_their_histories(saved, rich):
     tower = UserTower(saved[1])
     histories = pa.table(
         {
-            "user_id": pa.array([4, 2], pa.int32()),
-            "item_ids": pa.array([[1], [9, 8, 7, 6, 5, 4]], pa.list_(pa.int32())),
+            "user_id": pa.array([4, 9999, 2], pa.int32()),  # 9999 is not in the catalogue
+            "item_ids": pa.array([[1], [2], [9, 8, 7, 6, 5, 4]], pa.list_(pa.int32())),
         }
     )
     everybody = query_vectors(tower, rich.users, histories, most=1000, seed=0)

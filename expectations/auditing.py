@@ -112,7 +112,8 @@ class Audit:
     ) -> None:
         measures = sorted({c for rule in given for c in rule.columns})
         read = set().union(*map(columns_of, measures), figures.columns if figures else ())
-        wanted = pa.schema([f for f in self.dataset.schema if f.name in read])
+        # As nullable: nulls where none are declared are for a rule to find, not for the reader to choke on.
+        wanted = pa.schema([(c.name, c.type) for c in self.dataset.columns if c.name in read])
         for chunk in parquet.chunks(parts, wanted, max_rows):
             rows = Audited(chunk, self.references)
             frame = {measure: compute(measure, rows) for measure in measures}

@@ -177,48 +177,39 @@ def missing_in(rows: Audited, name: str) -> Array:
     missing = elements.is_null()
     if pa.types.is_floating(elements.type):
         missing = pc.or_(missing, pc.invert(pc.is_finite(elements.fill_null(0))))
-    return _where_valid(column, _sums(column, missing.to_numpy(zero_copy_only=False)))
+    return per_list(column, np.add, missing.to_numpy(zero_copy_only=False).astype(float))
 
 
-def _sums(column: pa.Array, elements: Array) -> Array:
-    """Sum of the elements of each list, given one value an element."""
-    if not elements.any():
-        return np.zeros(len(column))
-    ends = _lengths(column).cumsum()
-    total = np.concatenate([[0.0], np.cumsum(elements, dtype=float)])
-    return total[ends] - total[ends - _lengths(column)]
+def per_list(column: pa.Array, ufunc: np.ufunc, elements: Array | None = None) -> Array:
+    """Reduce each list, or `elements` in place of its values, with `ufunc`; NaN for an empty or null list."""
+    lengths = _lengths(column)
+    reduced = np.full(len(column), np.nan)
+    filled = lengths > 0
+    if filled.any():
+        values = column.flatten().to_numpy(zero_copy_only=False) if elements is None else elements
+        reduced[filled] = ufunc.reduceat(values, (lengths.cumsum() - lengths)[filled])
+    return reduced
 
 
 def _lengths(column: pa.Array) -> Array:
     return pc.fill_null(pc.list_value_length(column), 0).to_numpy()
 
 
-def per_list(column: pa.Array, ufunc: np.ufunc) -> Array:
-    """Reduce each list with `ufunc`; NaN for an empty or null one."""
-    lengths = _lengths(column)
-    reduced = np.full(len(column), np.nan)
-    filled = lengths > 0
-    if filled.any():
-        values = column.flatten().to_numpy(zero_copy_only=False)
-        reduced[filled] = ufunc.reduceat(values, (lengths.cumsum() - lengths)[filled])
-    return reduced
-
-
 def norm(rows: Audited, name: str) -> Array:
     """Euclidean length of a vector."""
     column = rows.column(name)
     squares = np.square(column.flatten().to_numpy(zero_copy_only=False).astype(float))
-    return _where_valid(column, np.sqrt(_sums(column, squares)))
+    return np.sqrt(per_list(column, np.add, squares))
 
 
 def ascending(rows: Audited, name: str, strictly: bool = False) -> Array:
     """Whether a list never falls (or, strictly, always rises)."""
     column = rows.column(name)
     values, lengths = column.flatten().to_numpy(zero_copy_only=False), _lengths(column)
-    wrong = np.zeros(len(values), bool)
-    wrong[1:] = values[1:] <= values[:-1] if strictly else values[1:] < values[:-1]
-    wrong[(lengths.cumsum() - lengths)[lengths > 0]] = False
-    return _where_valid(column, (_sums(column, wrong) == 0).astype(float))
+    right = np.ones(len(values), bool)
+    right[1:] = values[1:] > values[:-1] if strictly else values[1:] >= values[:-1]
+    right[(lengths.cumsum() - lengths)[lengths > 0]] = True
+    return per_list(column, np.minimum, right.astype(float))
 
 
 def differ(rows: Audited, a: str, b: str) -> Array:

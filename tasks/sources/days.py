@@ -45,13 +45,15 @@ def make_day(rows: np.ndarray, day: int, bars: Mapping[str, float]) -> Day:
         day: days since 1970.
         bars: column -> value from which on it is a positive; all must be met, a missing value meets none.
     """
-    rows = rows[np.lexsort((rows["item"], rows["user"], rows["time"]))]
+    times = np.ascontiguousarray(rows["time"])
+    pairs = rows["user"].astype(np.int64) << 32 | rows["item"]
+    order = np.lexsort((pairs, times))
     last = np.ones(len(rows), dtype=bool)
-    last[:-1] = np.logical_or.reduce([rows[k][1:] != rows[k][:-1] for k in ("time", "user", "item")])
+    last[:-1] = (np.diff(times[order]) != 0) | (np.diff(pairs[order]) != 0)
     if not last.all():
         values = [n for n in rows.dtype.names or () if n not in ("time", "user", "item")]
-        known = [np.nan_to_num(rows[n], nan=-np.inf) for n in values]
-        rows = rows[np.lexsort((*known, rows["item"], rows["user"], rows["time"]))]
+        order = np.lexsort((*[np.nan_to_num(rows[n], nan=-np.inf) for n in values], pairs, times))
+    rows = rows[order]
     return Day(_table(rows[last], day, bars), int((~last).sum()))
 
 

@@ -52,6 +52,8 @@ def find_source(config: SourceConfig) -> Source:
         raise ValueError("made data has no source to find")
     if not config.path:
         raise UserError("source.path is not set; say where the data is: --set source.path=DIR")
+    if "://" in config.path:
+        raise UserError(f"source.path: {config.path} is a URL; give a folder of this machine, copied or mounted")
     root = Path(config.path).expanduser().absolute()
     if not root.exists():
         raise UserError(f"source.path: {root} does not exist; say where the data is: --set source.path=DIR")

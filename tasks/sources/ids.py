@@ -50,9 +50,10 @@ def assign_ids(
     Returns:
         The ids, and for each run an int32 array from places in it to dense ids.
     """
-    chunked = pa.chunked_array([*in_runs, listed], type=pa.string()).dictionary_encode().unify_dictionaries()
-    codes = [chunk.indices.to_numpy() for chunk in chunked.chunks]
-    external = chunked.chunk(0).dictionary
+    groups = [*in_runs, listed]
+    encoded = pa.concat_arrays(groups).dictionary_encode()
+    external = encoded.dictionary
+    codes = np.split(encoded.indices.to_numpy(), np.cumsum([len(group) for group in groups])[:-1])
     first_time = np.full(len(external), NEVER)
     for run_codes, times in zip(codes, first_times, strict=False):
         first_time[run_codes] = np.minimum(first_time[run_codes], times)

@@ -35,18 +35,16 @@ def read_listing(files: tuple[DataFile, ...], dataset: Dataset, mapping: UsersFi
     Raises:
         UserError: a file or column is missing, a value does not fit its column, an id has two different rows.
     """
-    parts = [table for file in files if (table := _read(file, dataset, mapping)) is not None]
-    if not parts:
+    listing = pa.concat_tables([_read(file, dataset, mapping) for file in files])
+    if not listing.num_rows:
         raise UserError(f"{files[0].path}: there are no rows in it; give a file with rows, or leave its path empty")
-    return one_row_an_id(pa.concat_tables(parts), str(files[0].path if len(files) == 1 else files[0].path.parent))
+    return one_row_an_id(listing, str(files[0].path if len(files) == 1 else files[0].path.parent))
 
 
-def _read(file: DataFile, dataset: Dataset, mapping: UsersFile | ItemsFile) -> pa.Table | None:
+def _read(file: DataFile, dataset: Dataset, mapping: UsersFile | ItemsFile) -> pa.Table:
     schema = listing_schema(dataset)
     mapped = {f.name: getattr(mapping, f.name) for f in schema if f.name != "external_id" and getattr(mapping, f.name)}
     raw = read_columns(file, list(dict.fromkeys([mapping.id, *mapped.values()])))
-    if not raw:
-        return None
     ids = as_text(raw[mapping.id], f"{file.path}: column {mapping.id!r}")
     if ids.null_count:
         raise _wrong(file, mapping.id, int(np.argmax(ids.is_null().to_numpy(zero_copy_only=False))), "no id")

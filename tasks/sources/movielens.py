@@ -96,7 +96,7 @@ def _listing(path: Path, dataset: Dataset, read: Callable[[Path], Iterator[Row]]
         rows.extend(lines)
     except (ValueError, KeyError, IndexError) as error:
         raise UserError(
-            f"{path}: line {len(rows) + 1} is not as in MovieLens ({error}); unpack the archive again"
+            f"{path}: row {len(rows) + 1} is not as in MovieLens ({error}); unpack the archive again"
         ) from error
     return one_row_an_id(pa.Table.from_pylist(rows, listing_schema(dataset)), str(path))
 
@@ -145,7 +145,12 @@ def _items_dat(path: Path) -> Iterator[Row]:
 
 def _items_csv(path: Path) -> Iterator[Row]:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        for row in csv.DictReader(file):
+        rows = csv.DictReader(file)
+        if missing := {"movieId", "title", "genres"} - set(rows.fieldnames or ()):
+            raise ValueError(f"there is no column {', '.join(sorted(missing))}")
+        for row in rows:
+            if None in row.values():
+                raise ValueError("too few fields")
             yield _film(row["movieId"], row["title"], row["genres"].split("|"))
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.source_config import EventColumns, TimeUnit
-from tasks.sources.reading import Batch, DataFile, read_batches
+from tasks.sources.reading import Batch, DataFile, Malformed, read_batches
 from tasks.sources.refusals import NUM_EXAMPLES, Refusals
 from tasks.sources.values import MICROS_PER_DAY, as_micros, as_number, as_text, time_unit
 
@@ -72,9 +72,8 @@ def parse(file: DataFile, reading: Reading, folder: Path, progress: Callable[[in
         UserError: the file cannot be read, lacks a column, or a column has an impossible type.
     """
     wanted = list(dict.fromkeys(name for name in _names(reading.columns).values() if name))
-    refusals, unit, runs, rows, read, future = Refusals(), reading.time_unit, 0, 0, 0, 0
+    refusals, malformed, unit, runs, rows, read, future = Refusals(), Malformed(), reading.time_unit, 0, 0, 0, 0
     for batch in read_batches(file, wanted):
-        refusals.add(file.name, "too few or too many fields", *_told(batch.malformed))
         if unit == "auto":
             unit = time_unit(batch.columns[reading.columns.time])
         checked = _Checked(file, batch, reading, unit)
@@ -86,15 +85,13 @@ def parse(file: DataFile, reading: Reading, folder: Path, progress: Callable[[in
             runs, rows = runs + 1, rows + len(kept)
         read += batch.rows
         progress(read)
+        malformed = batch.malformed
+    refusals.add(file.name, "too few or too many fields", len(malformed.numbers), malformed.texts)
     return Parsed(runs, rows, future, refusals)
 
 
 def _names(columns: EventColumns) -> dict[str, str]:
     return {f: getattr(columns, f) for f in ("user", "item", "time", *VALUES, "duration_s")}
-
-
-def _told(malformed: list[tuple[int, str]]) -> tuple[int, list[str]]:
-    return len(malformed), [f"line {line}: {text!r}" for line, text in malformed[:NUM_EXAMPLES]]
 
 
 @dataclass
@@ -136,9 +133,10 @@ class _Checked:
         bad = bad & self.ok
         if not bad.any():
             return
-        raw, offset, word = self.batch.columns[column], self.batch.first, self.file.row_word
-        places = np.flatnonzero(bad)[:NUM_EXAMPLES]
-        shown = [f"{word} {int(p) + offset}: {column} {str(raw[int(p)].as_py())!r}" for p in places]
+        raw, word = self.batch.columns[column], self.file.row_word
+        places = np.flatnonzero(bad)[:NUM_EXAMPLES].tolist()
+        told = [f"{column} {str(raw[p].as_py())!r}" if raw[p].is_valid else f"{column} is missing" for p in places]
+        shown = [f"{word} {self.batch.number(p)}: {what}" for p, what in zip(places, told, strict=True)]
         self.refusals.add(self.file.name, reason, int(bad.sum()), shown)
         self.ok &= ~bad
 
@@ -151,7 +149,7 @@ class _Checked:
         micros, bad = as_micros(self.batch.columns[column], self.unit, self._where(column))
         self._refuse(bad, "an impossible time", column)
         earliest = (EARLIEST - EPOCH).days * MICROS_PER_DAY
-        self._refuse(micros < earliest, f"a time before {EARLIEST}: is source.time_unit right?", column)
+        self._refuse(micros < earliest, f"a time before {EARLIEST}, missing or of another source.time_unit", column)
         tomorrow = ((date.fromisoformat(self.reading.today) - EPOCH).days + 1) * MICROS_PER_DAY
         self.num_future = int((self.ok & (micros >= tomorrow)).sum())
         self._refuse(micros >= tomorrow, f"a time in the future, after {self.reading.today}", column)
@@ -183,7 +181,8 @@ def _save(path: Path, rows: np.ndarray, ids: dict[str, pa.Array]) -> None:
 
 def load_run(folder: Path, number: int) -> np.ndarray:
     """A run's rows, memory-mapped."""
-    rows: np.ndarray = np.load(folder / f"run-{number:05d}.npy", mmap_mode="r")
+    # As a plain array: slicing the subclass for maps costs more than copying the rows of a day.
+    rows: np.ndarray = np.load(folder / f"run-{number:05d}.npy", mmap_mode="r").view(np.ndarray)
     return rows
 
 

@@ -78,7 +78,7 @@ def time_unit(values: pa.Array, unit: TimeUnit = "auto") -> TimeUnit:
 
     Seconds stay below 1e11 until the year 5138; milliseconds below 1e14, microseconds below 1e17 likewise.
     """
-    if unit != "auto" or pt.is_temporal(values.type):
+    if unit != "auto" or not (pt.is_integer(values.type) or pt.is_floating(values.type) or pt.is_string(values.type)):
         return unit
     known = values.drop_null()[:1000]
     if len(known) == 0:

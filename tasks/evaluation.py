@@ -104,13 +104,11 @@ def _ablations(
 
     if not len(judged.user_ids):
         return
-    systems = {
-        name: lists_from_table(
-            served.with_pipeline(pipeline).recommend(judged.user_ids, config.primary_k).table,
-            judged.user_ids,
-            config.primary_k,
-        )
-        for name, pipeline in ablations(served.pipeline).items()
-    }
-    everyone = {"all": np.ones(len(judged.user_ids), dtype=bool)}
-    yield judge(systems, judged, everyone, catalogue, dataclasses.replace(config, ks=(config.primary_k,)), CONTROL)
+    k = max((*config.ks, config.primary_k))
+    users = judged.user_ids
+    systems = {}
+    for name, pipeline in ablations(served.pipeline).items():
+        # Lists of the length that is served: quotas and the exploration slot depend on it.
+        systems[name] = lists_from_table(served.with_pipeline(pipeline).recommend(users).table, users, k)
+    everyone = {"all": np.ones(len(users), dtype=bool)}
+    yield judge(systems, judged, everyone, catalogue, dataclasses.replace(config, ks=(k,)), CONTROL)

@@ -158,14 +158,14 @@ def headline(table: pa.Table, systems: Systems, judged: Judged, config: Evaluati
         figures = {"ratio": c.ratio, "low": c.ratio_low, "high": c.ratio_high, "p_value": c.p_value}
         return {name: None if np.isnan(value) else value for name, value in figures.items()}
 
-    (final,) = table.filter(
-        (pc.field("system") == "final") & (pc.field("segment") == "all")
-        & (pc.field("metric") == "ndcg") & (pc.field("k") == k)
+    means = table.filter(
+        (pc.field("segment") == "all") & (pc.field("metric") == "ndcg") & (pc.field("k") == k)
     ).to_pylist()  # fmt: skip
+    final = next(row for row in means if row["system"] == "final")
     facts: dict[str, Any] = {
         "primary_k": k,
         "confidence_level": config.confidence_level,
-        "ndcg": {name: float(values.mean()) for name, values in ndcg.items()},
+        "ndcg": {row["system"]: row["value"] for row in means},
         "ndcg_interval": [final["low"], final["high"]],
         "lift_over_popularity": against("popularity"),
     }

@@ -1,15 +1,17 @@
 """Small stages with real audits and a real lake, for the laws that every stage must obey."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from expectations.datasets import POPULARITY
+from expectations.datasets import DATASETS, POPULARITY
 from tasks.config import ResourcesConfig
-from tasks.lake import Artifact, Lake
+from tasks.lake import MANIFEST, Artifact, Lake, Ref, write_json
 from tasks.outputs import Outputs
 from tasks.running import Night
 from tasks.stage import Stage
@@ -74,3 +76,32 @@ def stage_of() -> Callable[..., Stage]:
 @pytest.fixture
 def count() -> Callable[..., None]:
     return counting
+
+
+def make_artifact(
+    root: Path,
+    dataset: str,
+    date: str,
+    rows: list[dict[str, Any]] | pa.Table = (),
+    *,
+    files: dict[str, str] | None = None,
+    **manifest: Any,
+) -> Artifact:
+    """An artifact as the lake would hold it, below `root`; `manifest` replaces entries such as notes or audit."""
+    ref = Ref(dataset, date, hashlib.sha256(f"{dataset} {date}".encode()).hexdigest()[:32])
+    folder = root / ref.folder
+    folder.mkdir(parents=True)
+    declared = DATASETS[dataset]
+    if declared.is_table:
+        table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema=declared.schema)
+        pq.write_table(table.cast(declared.schema), folder / "part-00000.parquet")
+        manifest = {"rows": table.num_rows} | manifest
+    for name, text in (files or {}).items():
+        (folder / name).write_text(text)
+    write_json(folder / MANIFEST, {"rows": 0, "content_digest": "d" * 64, "notes": {}, "audit": {}} | manifest)
+    return Artifact(ref, folder)
+
+
+@pytest.fixture(scope="session")
+def artifact_of() -> Callable[..., Artifact]:
+    return make_artifact

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -137,14 +137,19 @@ def _matrix(lists: pa.ChunkedArray) -> np.ndarray:
 class Ragged:
     """One list of item ids a row: the values of row r are `values[offsets[r]:offsets[r + 1]]`."""
 
-    def __init__(self, lists: pa.ChunkedArray, rows: np.ndarray, num_rows: int) -> None:
-        """`lists[i]` belongs to `rows[i]`; a row of -1 is dropped, rows without a list stay empty."""
+    def __init__(self, lists: pa.ChunkedArray, rows: np.ndarray, num_rows: int, size: int = 2**31) -> None:
+        """`lists[i]` belongs to `rows[i]`; a row of -1 is dropped, rows without a list stay empty.
+
+        Values from `size` on become -1.
+        """
         order = np.argsort(rows, kind="stable")[np.count_nonzero(rows < 0) :]
         ordered = lists.combine_chunks().take(pa.array(order))
         lengths = np.zeros(num_rows + 1, dtype=np.int64)
         lengths[rows[order] + 1] = pc.list_value_length(ordered).fill_null(0).to_numpy()
         self.offsets = np.cumsum(lengths)
-        self.values = pc.list_flatten(ordered).to_numpy()
+        values = pc.list_flatten(ordered).to_numpy()
+        self._padded = np.append(np.where(values < size, values, -1), -1).astype(np.int64)
+        self.values = self._padded[:-1]
 
     def rows(self) -> np.ndarray:
         """The row of every value."""
@@ -154,8 +159,7 @@ class Ragged:
         """int64 `[N, length]`: the last values of each row, newest last, padded with -1 on the left."""
         places = self.offsets[rows + 1][:, None] + np.arange(-length, 0)
         found = places >= self.offsets[rows][:, None]
-        padded = np.append(self.values, -1)
-        return np.where(found, padded[np.where(found, places, -1)], -1).astype(np.int64)
+        return self._padded[np.where(found, places, -1)]
 
 
 class PairTable:
@@ -217,7 +221,6 @@ class Items:
 
     def __init__(self, items: pa.Table, item_features: pa.Table, embeddings: pa.Table, date: str) -> None:
         items = items.sort_by("item_id")
-        self.table = items
         self.ids = items["item_id"].to_numpy()
         self.size = int(self.ids.max()) + 1
         self.moment = moment_s(date)
@@ -228,6 +231,7 @@ class Items:
         self._describe(items)
         self._count(item_features)
         self.numbers = self._numbers()
+        self._variety: dict[float, np.ndarray] = {}
 
     def _spread(self, ids: np.ndarray, values: np.ndarray, missing: Any) -> np.ndarray:
         """Values by id, `missing` where an id has none; ids that the catalogue lacks are dropped."""
@@ -317,12 +321,13 @@ class Items:
         """bool `[I + 1]`: uploaded at most so many days before the moment."""
         return (self.uploaded_s >= self.moment - days * DAY_S) & self.known
 
-    @cache  # noqa: B019  # lives as long as the bundle, one entry for each setting in use
     def variety(self, genre_weight: float) -> np.ndarray:
         """float32 `[I + 1, d + genres]`; a product of two rows is the weighted mean of both items' similarities."""
-        length = np.sqrt(np.maximum(np.count_nonzero(self.genres, axis=1, keepdims=True), 1))
-        parts = [self.vectors * math.sqrt(1 - genre_weight), self.genres / length * math.sqrt(genre_weight)]
-        return np.hstack(parts).astype(np.float32)
+        if genre_weight not in self._variety:
+            length = np.sqrt(np.maximum(np.count_nonzero(self.genres, axis=1, keepdims=True), 1))
+            parts = [self.vectors * math.sqrt(1 - genre_weight), self.genres / length * math.sqrt(genre_weight)]
+            self._variety[genre_weight] = np.hstack(parts).astype(np.float32)
+        return self._variety[genre_weight]
 
 
 def _maturity(ratings: pa.ChunkedArray) -> np.ndarray:
@@ -346,9 +351,8 @@ class Users:
         self.ids = self.table["user_id"].to_numpy()
         self.items, self.tower = items, tower
         rows = self.rows(tables["histories"]["user_id"].to_numpy(), strict=False)
-        self.history = Ragged(tables["histories"]["item_ids"], rows, len(self.ids))
-        self.history.values = np.where(self.history.values < items.size, self.history.values, -1).astype(np.int64)
-        self.seen = Ragged(tables["histories"]["seen"], rows, len(self.ids))
+        self.history = Ragged(tables["histories"]["item_ids"], rows, len(self.ids), items.size)
+        self.seen = Ragged(tables["histories"]["seen"], rows, len(self.ids), items.size)
         self._watched(self.history.rows(), self.history.values)
         self._shown(tables["exposures"])
         self.numbers = self._numbers(tables["user_features"])
@@ -356,6 +360,7 @@ class Users:
         self.age = _floats(self.table["age"], np.nan)
         self.tier = np.maximum(_codes(self.table["subscription_type"], pa.array(TIERS)), 0)
         self.region = _codes(self.table["region"], items.region_names)
+        self._blooms: dict[float, BloomFilter] = {}
         self._ready = np.zeros(len(self.ids), dtype=bool)
         self._vectors = np.zeros((len(self.ids), 2, items.vectors.shape[1]), dtype=np.float32)
 
@@ -422,9 +427,11 @@ class Users:
         rows = self.seen.rows()
         return PairTable(rows, self.seen.values, np.ones(len(rows), dtype=bool), self.items.size)
 
-    @cache  # noqa: B019  # lives as long as the bundle, one entry for each setting in use
     def seen_probably(self, false_positive_rate: float) -> "BloomFilter":
-        return BloomFilter(self.seen.rows() * (self.items.size + 1) + self.seen.values, false_positive_rate)
+        if false_positive_rate not in self._blooms:
+            keys = self.seen.rows() * (self.items.size + 1) + self.seen.values
+            self._blooms[false_positive_rate] = BloomFilter(keys, false_positive_rate)
+        return self._blooms[false_positive_rate]
 
     def vectors(self, rows: np.ndarray) -> np.ndarray:
         """float32 `[N, 2, d]`: tower vector and mean of the last history items; made once a user, when first asked."""
@@ -472,7 +479,7 @@ class Features:
             position: place at which each was shown, from 1, in the shape of `item_ids`. Only training knows it; at
                 serving it is 0, which the ranker takes for no place in particular.
         """
-        candidates = item_ids.reshape(len(item_ids), -1)
+        candidates = item_ids if item_ids.ndim == 2 else item_ids[:, None]
         shown_at = np.zeros(candidates.shape) if position is None else position.reshape(candidates.shape)
         pairs = np.empty((*candidates.shape, len(PAIR_FEATURES)), dtype=np.float32)
         block = max(1, 8 * BLOCK // candidates.shape[1])
@@ -531,8 +538,8 @@ def _top(item_ids: np.ndarray, scores: np.ndarray, k: int) -> Found:
     return np.pad(item_ids, missing, constant_values=-1), np.pad(scores, missing, constant_values=-np.inf)
 
 
-class Index:
-    """Item vectors in FAISS shards, base and delta alike; a search asks all of them and merges."""
+class Towers:
+    """Nearest items of the user's tower vector, in FAISS shards, base and delta alike: all are asked and merged."""
 
     def __init__(self, files: Sequence[Path]) -> None:
         """The search effort (`nprobe`, `efSearch`) that the recall was measured at is part of each file."""
@@ -543,15 +550,8 @@ class Index:
         scores, item_ids = (np.concatenate(p, axis=1) for p in zip(*parts, strict=True))
         return _top(item_ids, np.where(item_ids < 0, -np.inf, scores), k)
 
-
-class Towers:
-    """Nearest items of the user's tower vector."""
-
-    def __init__(self, index: Index) -> None:
-        self.index = index
-
     def find(self, users: Users, rows: np.ndarray, k: int) -> Found:
-        return self.index.search(np.ascontiguousarray(users.vectors(rows)[:, 0]), k)
+        return self.search(np.ascontiguousarray(users.vectors(rows)[:, 0]), k)
 
 
 class Factors:
@@ -586,7 +586,7 @@ class Neighbours:
 
     def find(self, users: Users, rows: np.ndarray, k: int) -> Found:
         history = users.history.last(rows, HISTORY)
-        found, scores = (a[history].reshape(len(rows), -1) for a in (self.ids, self.scores))
+        found, scores = (np.concatenate(a[history].transpose(1, 0, 2), axis=1) for a in (self.ids, self.scores))
         order = np.argsort(found, axis=1)
         found, scores = np.take_along_axis(found, order, axis=1), np.take_along_axis(scores, order, axis=1)
         first = np.ones(found.shape, dtype=bool)
@@ -735,8 +735,7 @@ class Filters:
         return self.items.tier[item_ids] > users.tier[rows]
 
     def _maturity(self, users: Users, rows: np.ndarray, item_ids: np.ndarray) -> np.ndarray:
-        age = np.nan_to_num(users.age, nan=self.settings["default_age"])
-        return self.items.maturity[item_ids] > age[rows]
+        return self.items.maturity[item_ids] > np.nan_to_num(users.age[rows], nan=self.settings["default_age"])
 
     def _availability(self, users: Users, rows: np.ndarray, item_ids: np.ndarray) -> np.ndarray:
         items = self.items
@@ -993,20 +992,17 @@ class Bundle:
         self.tower = UserTower(self.path)
         self.features = Features.of(tables, self.tower, self.manifest["date"])
         self.ranker = Ranker(self.path)
-        self.index = self._index()
+        shards = sorted(name for name in self.manifest["files"] if name.endswith(".faiss"))
+        self.index = Towers([self.path / name for name in shards])
         catalogue = self.features.items
         self.sources: dict[str, Source] = {
-            "towers": Towers(self.index),
+            "towers": self.index,
             "als": Factors(*(pq.read_table(self.path / name) for name in FACTORS)),
             "item_item": Neighbours(tables["item_similarity"], catalogue),
             "content": Neighbours(tables["content_similarity"], catalogue),
             "popularity": Popularity(tables["popularity"]),
         }
         self._use(pipeline or read_json(self.path / "pipeline.json"))
-
-    def _index(self) -> Index:
-        shards = sorted(name for name in self.manifest["files"] if name.endswith(".faiss"))
-        return Index([self.path / name for name in shards])
 
     def _use(self, pipeline: Mapping[str, Any]) -> None:
         self.pipeline = pipeline
@@ -1077,7 +1073,7 @@ class Bundle:
         offsets = users.seen.offsets
         spare = WIDEN * k + int((offsets[rows + 1] - offsets[rows]).max(initial=0)) if filtered else 0
         parts = []
-        for start in range(0, len(rows), BATCH):
+        for start in range(0, max(len(rows), 1), BATCH):
             batch = rows[start : start + BATCH]
             item_ids, scores = self._find(source, users, batch, min(k + spare, size))
             gone = _any(self.filters.removals(users, batch, item_ids), item_ids) if filtered else item_ids < 0

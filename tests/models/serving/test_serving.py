@@ -17,9 +17,7 @@ def lists(result):
 
 def test_everybody_gets_k_items_in_the_declared_schema(bundle, user_ids):
     result = bundle.recommend(user_ids)
-    assert result.table.schema.equals(RECOMMENDATIONS.schema.remove_metadata()) or result.table.cast(
-        RECOMMENDATIONS.schema
-    )
+    assert result.table.schema.types == RECOMMENDATIONS.schema.types
     assert result.table.column_names == RECOMMENDATIONS.schema.names
     assert result.table["user_id"].to_pylist() == [u for u in user_ids for _ in range(8)]
     assert result.table["rank"].to_pylist() == [*range(1, 9)] * len(user_ids)
@@ -48,6 +46,12 @@ def test_batches_arrive_in_order_of_users(bundle, user_ids, monkeypatch):
     batches = list(bundle.stream(user_ids))
     assert [b.num_users for b in batches] == [16, 16, 8]
     assert [u for b in batches for u in b.table["user_id"].to_pylist()][::8] == user_ids
+
+
+def test_nobody_gets_nothing(bundle):
+    assert bundle.recommend([]).table.num_rows == 0
+    assert bundle.recommend([]).table.column_names == RECOMMENDATIONS.schema.names
+    assert [a.shape for a in bundle.retrieve("als", [], 4)] == [(0, 4), (0, 4)]
 
 
 def test_lists_can_be_shorter_and_longer_than_the_pipelines(bundle):

@@ -4,8 +4,6 @@ import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from models.evaluation.config import EvaluationConfig
 from tasks.lake import Artifact
 from tasks.outputs import Outputs
@@ -13,6 +11,7 @@ from tasks.recommending import FOLDER
 from tasks.stage import stage
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
     from models.evaluation.catalogue import Catalogue
@@ -77,10 +76,10 @@ def _systems(
     served: "Bundle",
     final: "pa.Table",
     judged: "Judged",
-    item_ids: np.ndarray,
+    item_ids: "np.ndarray",
     oracle: "list[pa.Table]",
     config: EvaluationConfig,
-) -> dict[str, np.ndarray]:
+) -> "dict[str, np.ndarray]":
     """Lists of every system, on the same users. Sources and popularity pass the same filters as `final`."""
     from models.evaluation.systems import lists_from_table, oracle_lists, random_lists
 
@@ -98,6 +97,8 @@ def _ablations(
     served: "Bundle", judged: "Judged", catalogue: "Catalogue", config: EvaluationConfig
 ) -> "Iterator[pa.Table]":
     """The bundle with one part of its pipeline left out at a time, compared with the whole one on the same users."""
+    import numpy as np
+
     from models.evaluation.ablations import CONTROL, ablations
     from models.evaluation.judging import judge
     from models.evaluation.systems import lists_from_table

@@ -18,7 +18,7 @@ class Catalogue:
 
     Attributes:
         item_ids: the items of the catalogue, ascending.
-        genre_vectors: float32 `[N, genres]`, unit length, or zero where an item has none.
+        genre_vectors: float32 `[N, genres]`, unit length, or zero where an item has none; no columns where no item has.
         watched_share: share of all the window's watchers that each item had; sums to 1.
         self_information: bits; see `models.metrics.beyond_accuracy.self_information`.
         tier: index into TIERS. Items by falling number of watchers: `head` makes the first half of all watching,
@@ -52,7 +52,7 @@ class Catalogue:
 def _genre_vectors(items: pa.Table, num_ids: int) -> np.ndarray:
     genres = items["genres"].combine_chunks()
     names = pc.unique(pc.list_flatten(genres)).sort()
-    vectors = np.zeros((num_ids, max(len(names), 1)), dtype=np.float32)
+    vectors = np.zeros((num_ids, len(names)), dtype=np.float32)
     rows = items["item_id"].to_numpy()[pc.list_parent_indices(genres).to_numpy()]
     vectors[rows, pc.index_in(pc.list_flatten(genres), value_set=names).to_numpy()] = 1
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)

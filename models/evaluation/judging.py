@@ -84,7 +84,8 @@ def _values_per_user(lists: np.ndarray, judged: Judged, items: Catalogue, config
     k = config.primary_k
     hits = judged.truth.contains(lists)
     values = ranking_metrics(hits, judged.truth.sizes, sorted({*config.ks, k}))
-    values["diversity", k] = intra_list_diversity(lists[:, :k], items.genre_vectors)
+    if items.genre_vectors.shape[1]:
+        values["diversity", k] = intra_list_diversity(lists[:, :k], items.genre_vectors)
     values["novelty", k] = mean_over_list(lists[:, :k], items.self_information)
     values["average_popularity", k] = mean_over_list(lists[:, :k], items.watched_share)
     return values

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -108,3 +110,10 @@ def test_every_other_system_is_compared_with_final_user_by_user(table: pa.Table)
     assert row(table, "blind", "recall_vs_final")["value"] == -1
     finals = table.filter(pc.equal(table["system"], "final"))["metric"].to_pylist()
     assert not any("vs" in m for m in finals)
+
+
+def test_without_genres_there_is_no_diversity_rather_than_a_perfect_one(judged: Judged, catalogue: Catalogue):
+    plain = dataclasses.replace(catalogue, genre_vectors=catalogue.genre_vectors[:, :0])
+    lists = {"final": np.tile([[0, 1, 2]], (NUM_USERS, 1))}
+    table = judge(lists, judged, {"all": np.ones(NUM_USERS, dtype=bool)}, plain, CONFIG)
+    assert "diversity" not in table["metric"].to_pylist()

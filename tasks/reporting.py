@@ -77,7 +77,8 @@ def report(
 
 
 def _quality(judged: "Evaluation", recommendations: Artifact) -> list[Section]:
-    from tasks.pages.quality import ablation_section, quality_section, segments_section, sources_section
+    from tasks.pages.breakdowns import ablation_section, segments_section, sources_section
+    from tasks.pages.quality import quality_section
 
     sections = (
         quality_section(judged),

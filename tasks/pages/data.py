@@ -91,6 +91,7 @@ class ReportData:
     warnings: tuple[str, ...] = ()
 
     def save(self, folder: Path) -> None:
+        """Write `report.json`."""
         (folder / REPORT_JSON).write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
 
     @classmethod

@@ -176,14 +176,7 @@ def lines(
             axes.set_ylim(bottom=0)
         if log_x:
             axes.set_xscale("log", base=2)
-        for words, x in (marks or {}).items():
-            axes.axvline(x, color=MUTED, linewidth=0.9, linestyle=(0, (2, 2)))
-            axes.annotate(words, (x, 1), xycoords=("data", "axes fraction"), xytext=(3, 3), textcoords="offset points",
-                          fontsize=8, color=MUTED)  # fmt: skip
-        if bar:
-            axes.axhline(bar[0], color=MUTED, linewidth=0.9, linestyle=(0, (2, 2)))
-            axes.annotate(bar[1], (0, bar[0]), xycoords=("axes fraction", "data"), xytext=(2, 3),
-                          textcoords="offset points", fontsize=8, color=MUTED)  # fmt: skip
+        _references(axes, marks or {}, bar)
         if xticks is not None:
             axes.set_xticks(xticks, [f"{x:g}" for x in xticks])
             axes.xaxis.set_minor_locator(NullLocator())
@@ -192,6 +185,18 @@ def lines(
         if len(ends) > 1:
             _name_ends(axes, ends)
         return to_svg(figure, name, f"{ylabel} by {xlabel}: " + ", ".join(series))
+
+
+def _references(axes: Axes, marks: Mapping[str, float], bar: tuple[float, str] | None) -> None:
+    """Dashed lines: vertical ones by their words, and one horizontal bar."""
+    for words, x in marks.items():
+        axes.axvline(x, color=MUTED, linewidth=0.9, linestyle=(0, (2, 2)))
+        axes.annotate(words, (x, 1), xycoords=("data", "axes fraction"), xytext=(3, 3), textcoords="offset points",
+                      fontsize=8, color=MUTED)  # fmt: skip
+    if bar:
+        axes.axhline(bar[0], color=MUTED, linewidth=0.9, linestyle=(0, (2, 2)))
+        axes.annotate(bar[1], (0, bar[0]), xycoords=("axes fraction", "data"), xytext=(2, 3),
+                      textcoords="offset points", fontsize=8, color=MUTED)  # fmt: skip
 
 
 def _name_ends(axes: Axes, ends: list[tuple[float, str, str, float]]) -> None:

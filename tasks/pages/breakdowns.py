@@ -1,0 +1,153 @@
+"""Chapters that take the quality apart: by kind of user and item, by source, by each part left out."""
+
+from collections.abc import Mapping
+
+from tasks.pages.data import Cell, Figure, Section, Table
+from tasks.pages.plots import Estimate, bars, intervals
+from tasks.pages.quality import ABLATION, CONTROL, Evaluation
+
+
+def segments_section(evaluation: Evaluation) -> Section | None:
+    """Who is served well, and who is not."""
+    k = evaluation.k
+    names = evaluation.segments(of_items=False)
+    if not names:
+        return None
+    estimates = {n: _of_systems(evaluation, n, "ndcg") for n in names}
+    figures = [
+        Figure(
+            f"NDCG@{k} by kind of user",
+            "Each line is a group of users; the blue dot is what they are served, the orange one popularity. Where the "
+            "whiskers overlap, the group is too small or the gain too small to tell.",
+            intervals("segments", {_in_words(n): e for n, e in estimates.items() if e}, f"NDCG@{k}"),
+        )
+    ]
+    tiers = {_in_words(n): e for n in evaluation.segments(of_items=True) if (e := _of_systems(evaluation, n, "recall"))}
+    if tiers:
+        figures.append(
+            Figure(
+                f"Recall@{k} by how well known the liked item was",
+                "Head items make the first half of all watching, torso the next 30%, tail the rest; cold items had no "
+                "positive at all in the window. Popularity finds the head only.",
+                intervals("tiers", tiers, f"recall@{k} of such items"),
+            )
+        )
+    return Section(
+        "segments", "Segments", "Who is served how well", "The same lists, by kind of user and kind of item.",
+        tuple(figures), (_segments_table(evaluation, names),),
+    )  # fmt: skip
+
+
+def _of_systems(evaluation: Evaluation, segment: str, metric: str) -> dict[str, Estimate]:
+    found = {s: evaluation.estimate(s, metric, segment) for s in ("final", "popularity")}
+    return {s: e for s, e in found.items() if e}
+
+
+def _in_words(segment: str) -> str:
+    column, value = segment.split("=", 1)
+    if column == "history":
+        return "no history" if value == "0" else f"history of {value}"
+    return f"{column.replace('_', ' ')} {value.replace('_', ' ')}" if column != "items" else f"{value} items"
+
+
+def _segments_table(evaluation: Evaluation, names: list[str]) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for name in names:
+        row = evaluation.row("final", "ndcg", name)
+        if row:
+            figures = [evaluation.value(s, m, name) for s, m in _SEGMENT_COLUMNS.values()]
+            rows.append((_in_words(name), int(row["num_users"]), *figures))
+    return Table(
+        "segments", f"By kind of user, at {evaluation.k} places",
+        "Groups with few users have wide intervals: read them with the plot above.",
+        ("users who are", "users", *_SEGMENT_COLUMNS), tuple(rows),
+    )  # fmt: skip
+
+
+_SEGMENT_COLUMNS = {
+    "NDCG final": ("final", "ndcg"),
+    "NDCG popularity": ("popularity", "ndcg"),
+    "recall final": ("final", "recall"),
+    "hit rate final": ("final", "hit_rate"),
+    "diversity": ("final", "diversity"),
+    "coverage": ("final", "coverage"),
+}
+
+
+def ablation_section(evaluation: Evaluation) -> Section | None:
+    """What each part is worth."""
+    names = evaluation.ablations()
+    if not names:
+        return None
+    changes = {n.removeprefix(ABLATION): {"": e} for n in names if (e := evaluation.estimate(n, "ndcg_vs_final"))}
+    figure = Figure(
+        f"Change of NDCG@{evaluation.k} when a part is left out",
+        "Left of zero: the part helps, the lists get worse without it. Whiskers that cross zero: no difference that "
+        "these users can show. Parts on the right cost accuracy, some of them on purpose (variety, caps, exploration).",
+        intervals("ablations", changes, f"change of NDCG@{evaluation.k}", zero_line=True, digits=4),
+    )
+    metrics = ("ndcg", "recall", "coverage", "diversity", "novelty", "average_popularity")
+    rows: list[tuple[Cell, ...]] = [
+        (n, *(evaluation.value(n, m) for m in metrics)) for n in (CONTROL, *names) if evaluation.value(n, "ndcg")
+    ]
+    table = Table(
+        "ablations", f"Without each part, at {evaluation.k} places",
+        "The first row is the whole pipeline on the same users. What costs accuracy should buy variety or reach.",
+        ("pipeline", "NDCG", "recall", "coverage", "diversity", "novelty (bits)", "mean popularity"),
+        tuple(rows), digits=4, emphasis=CONTROL,
+    )  # fmt: skip
+    users = evaluation.row(names[0], "ndcg_vs_final")
+    lead = (
+        f"The same bundle with one source, step or filter switched off at a time, on {users['num_users']:,} judged "
+        "users, compared user by user with the whole pipeline."
+        if users
+        else ""
+    )
+    return Section("ablations", "Ablations", "What each part is worth", lead, (figure,), (table,))
+
+
+def sources_section(evaluation: Evaluation, removed: Mapping[str, int]) -> Section:
+    """Where the lists come from and what the filters took out."""
+    found: Mapping[str, Mapping[str, int]] = evaluation.notes.get("hits_by_source", {})
+    figures = []
+    if found:
+        places = max(sum(f["recommended"] for f in found.values()), 1)
+        hits = max(sum(f["hits"] for f in found.values()), 1)
+        shares = {
+            source: {"places": f["recommended"] / places, "hits": f["hits"] / hits}
+            for source, f in sorted(found.items(), key=lambda pair: -pair[1]["recommended"])
+        }
+        figures.append(
+            Figure(
+                "Places and hits by source",
+                "Each item is credited to the source that ranked it highest. Where the share of hits is larger than "
+                "that of places, the source earns more than it is given.",
+                bars("sources", shares, "share of all places, and of all hits", percent=True),
+            )
+        )
+    if removed:
+        ordered = {r: {"": float(n)} for r, n in sorted(removed.items(), key=lambda pair: -pair[1])}
+        figures.append(
+            Figure(
+                "Candidates removed, by reason",
+                "How many retrieved candidates each filter or rule took out, over all users. A filter that removes "
+                "nothing on any night is either not needed or not working.",
+                bars("removed", ordered, "candidates removed"),
+            )
+        )
+    return Section(
+        "sources", "Sources", "Where the lists come from",
+        "Several sources propose, filters remove, the ranker and the order decide.",
+        tuple(figures), (_sources_table(found),) if found else (),
+    )  # fmt: skip
+
+
+def _sources_table(found: Mapping[str, Mapping[str, int]]) -> Table:
+    rows = tuple(
+        (s, f["recommended"], f["hits"], f["hits"] / f["recommended"] if f["recommended"] else None)
+        for s, f in found.items()
+    )
+    return Table(
+        "sources", "Hits by source", "Hit rate is the share of the source's places that the user went on to like.",
+        ("source", "places", "hits", "hits per place"), rows, digits=4,
+    )  # fmt: skip

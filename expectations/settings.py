@@ -21,4 +21,4 @@ def settings(cls: type[T]) -> type[T]:
     """
     config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
     decorate: Callable[[type[T]], Any] = dataclass(frozen=True, kw_only=True, config=config)
-    return decorate(cls)  # type: ignore[no-any-return]
+    return decorate(cls)

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.made_bundle import make_bundle, table
 from expectations.datasets import RECOMMENDATIONS
-from models.serving.bundle import Bundle, BundleError
+from models.serving.bundle import PAIR_FEATURES, Bundle, BundleError, Features, Users, _visitor
 
 
 def lists(result):
@@ -202,3 +202,16 @@ def test_a_log_that_says_nothing_of_items_and_users_is_served(tmp_path, tables, 
     }
     found = lists(Bundle(make_bundle(tmp_path, bare, pipeline), threads=1).recommend(range(40)))
     assert all(len(one) == 8 for one in found.values())
+
+
+def test_a_strangers_features_are_those_of_their_history(bundle, tables):
+    history, items = [3, 4, 9], tables["items"].to_pylist()
+    known = bundle.features.items
+    users = Users(_visitor(history, {"age": 30}, known, tables["users"].schema), known, bundle.tower)
+    pair = dict(zip(PAIR_FEATURES, Features(known, users).pairs(np.array([0]), np.array([5]))[0].tolist(), strict=True))
+    shares = [sum(genre in items[i]["genres"] for i in history) / 3 for genre in items[5]["genres"]]
+    assert pair["genre_share_max"] == pytest.approx(max(shares))
+    assert pair["user_age"] == 30
+    assert pair["user_log_watches"] == pytest.approx(np.log1p(3))
+    assert pair["user_log_recency_days"] == 0
+    assert pair["next_episode"] == (known.previous[5] in history)

@@ -5,6 +5,7 @@ meanwhile. Only what breaks a rule is read again, for its example rows.
 """
 
 import statistics
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,7 +66,8 @@ class Audit:
 
     def __post_init__(self) -> None:
         self.checked = {r: 0 for r in rules(self.dataset) if set(r.needs) <= {RECENT, *self.references}}
-        self.num_rows = {date: parquet.num_rows(folder) for date, folder in self.parts.items()}
+        self.footers = {date: parquet.footer(folder) for date, folder in self.parts.items()}
+        self.num_rows = {date: footer.num_rows for date, footer in self.footers.items()}
 
     def of(self, frame: Frame) -> list[Rule]:
         return [r for r in self.checked if r.frame == frame]
@@ -82,7 +84,7 @@ class Audit:
         table: list[tuple[str, Row]] = []
         sound = {}
         for date, folder in self.parts.items():
-            found = parquet.column_types(folder)
+            found = self.footers[date].types
             for name in dict.fromkeys([*declared, *found]):
                 types = {"type": found.get(name, "missing"), "declared": declared.get(name, "not declared")}
                 table.append((date, {"column": name, **types}))
@@ -147,12 +149,14 @@ class Audit:
 
     def conclude(self) -> None:
         """Turn what broke rules into findings, with the rows themselves."""
-        for date, folder in self.parts.items():
-            broken = {rule: b for (rule, of), b in self.broken.items() if of == date}
-            shown = [p for rule, b in broken.items() if rule.frame == "rows" for p in b.positions]
-            rows = parquet.take(folder, shown)
+        by_date: dict[str, dict[Rule, Broken]] = {}
+        for (rule, date), broken in self.broken.items():
+            by_date.setdefault(date, {})[rule] = broken
+        for date, of_date in by_date.items():
+            shown = [p for rule, b in of_date.items() if rule.frame == "rows" for p in b.positions]
+            rows = parquet.take(self.parts[date], shown)
             totals = {"rows": self.num_rows[date], "columns": len(self.dataset.columns), "days": 1}
-            for rule, b in broken.items():
+            for rule, b in of_date.items():
                 examples = tuple(b.examples or (rows[p] for p in b.positions))
                 self.findings[rule, date] = _finding(self.dataset, date, rule, b.count, totals[rule.frame], examples)
 
@@ -191,10 +195,12 @@ def _volumes(
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Rows of each day, beside those of the days before it."""
     known = {**recent_rows, **num_rows}
+    in_order = sorted(known)
     names = ("rows", "recent_median", "share_of_recent", "rows_after_busy_days")
     volumes = {name: np.full(len(dates), np.nan) for name in names}
     for number, date in enumerate(dates):
-        earlier = [known[d] for d in sorted(known) if d < date][-NUM_RECENT:]
+        before = bisect_left(in_order, date)
+        earlier = [known[d] for d in in_order[max(0, before - NUM_RECENT) : before]]
         volumes["rows"][number] = num_rows[date]
         if len(earlier) < FEW_RECENT:
             continue
@@ -207,12 +213,12 @@ def _volumes(
 
 
 def _finding(dataset: Dataset, date: str, rule: Rule, count: int, total: int, examples: tuple[Row, ...]) -> Finding:
-    what = {"rows": "rows", "columns": "columns", "days": "artifacts"}[rule.frame]
     shown = "; ".join(brief(row, dataset, rule) for row in examples[:EXAMPLES_IN_MESSAGE])
-    message = (
-        f"{dataset.name} of {date}: {rule.text}: {count:,} of {total:,} {what} break this "
-        f"({rule.expectation}; {rule.why}), such as {shown}"
-    )
+    why = f"({rule.expectation}; {rule.why})"
+    told = f"{count:,} of {total:,} {rule.frame} break this {why}, such as {shown}"
+    if rule.frame == "days":
+        told = f"found {shown} {why}"
+    message = f"{dataset.name} of {date}: {rule.text}: {told}"
     column = " and ".join(rule.columns)
     inherent = not rule.needs
     return Finding(
@@ -225,4 +231,6 @@ def brief(row: Row, dataset: Dataset, rule: Rule) -> str:
     looked_at = {argument for column in rule.columns for argument in (*parse(column)[1], column)}
     if rule.frame == "rows":
         row = {name: value for name, value in row.items() if name in dataset.key or name in looked_at}
-    return " ".join(f"{name}={value}" for name, value in row.items())
+    return " ".join(
+        f"{name}={value:.6g}" if isinstance(value, float) else f"{name}={value}" for name, value in row.items()
+    )

@@ -98,8 +98,9 @@ def _valid(column: pa.Array) -> Array:
 
 def key(rows: Audited, *names: str) -> Array:
     """One int64 a row, equal within an artifact exactly where all the columns are equal."""
-    dates = sorted({s.date for s in rows.chunk.segments})
-    packed, size = rows.chunk.per_row([dates.index(s.date) for s in rows.chunk.segments]), len(dates)
+    dates = [s.date for s in rows.chunk.segments]
+    number = {date: n for n, date in enumerate(dict.fromkeys(dates))}
+    packed, size = rows.chunk.per_row([number[date] for date in dates]), len(number)
     for name in names:
         codes, num_codes = _codes(rows.column(name))
         if size * num_codes >= 2**63:

@@ -49,18 +49,24 @@ def parquet_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.parquet"))
 
 
-def num_rows(folder: Path) -> int:
-    """Rows of an artifact, from its footers."""
-    return sum(_open(f).metadata.num_rows for f in parquet_files(folder))
+@dataclass(frozen=True)
+class Footer:
+    """What an artifact's files say of themselves: rows in all, and the type of each column (all, if files disagree)."""
+
+    num_rows: int
+    types: dict[str, str]
 
 
-def column_types(folder: Path) -> dict[str, str]:
-    """Type of each column; the types, when files of one artifact disagree."""
+def footer(folder: Path) -> Footer:
+    """Read the footers of an artifact's files."""
     found: dict[str, set[str]] = {}
+    num_rows = 0
     for file in parquet_files(folder):
-        for field in _open(file).schema_arrow:
+        reader = _open(file)
+        num_rows += reader.metadata.num_rows
+        for field in reader.schema_arrow:
             found.setdefault(field.name, set()).add(type_name(field.type))
-    return {name: " and ".join(sorted(types)) for name, types in found.items()}
+    return Footer(num_rows, {name: " and ".join(sorted(types)) for name, types in found.items()})
 
 
 def type_name(type_: pa.DataType) -> str:

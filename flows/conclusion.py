@@ -45,9 +45,7 @@ def conclude(night: Night, plan: Plan, record: RunRecord, outcomes: Sequence[Out
     return summary
 
 
-def _write_report(
-    night: Night, plan: Plan, made: dict[str, Artifact], outcomes: Sequence[Outcome], docs: Path
-) -> Path:
+def _write_report(night: Night, plan: Plan, made: dict[str, Artifact], outcomes: Sequence[Outcome], docs: Path) -> Path:
     """The report artifact's page with what differs from run to run: version, times, latencies."""
     measures = made["release"].run["measures"]
     facts = RunFacts(

@@ -86,7 +86,7 @@ class NightlyConfig:
     """Memory, threads, devices; decides where work runs, never what comes out."""
 
 
-SECTIONS = tuple(f.name for f in dataclasses.fields(NightlyConfig) if f.name != "date")  # type: ignore[arg-type]
+SECTIONS = tuple(f.name for f in dataclasses.fields(NightlyConfig) if f.name != "date")
 """Names of the sections; the flow takes each as a parameter of its own."""
 
 
@@ -204,7 +204,9 @@ def _explain(error: Any) -> str:
     if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         allowed = _keys(NightlyConfig, place[:-1])
         near = difflib.get_close_matches(place[-1], allowed, 1)
-        return f"unknown key {name}" + (f", did you mean {near[0]}?" if near else "") + f" (allowed: {', '.join(allowed)})"
+        return (
+            f"unknown key {name}" + (f", did you mean {near[0]}?" if near else "") + f" (allowed: {', '.join(allowed)})"
+        )
     return f"{name} is {error['input']!r}: {error['msg'][:1].lower()}{error['msg'][1:]}"
 
 

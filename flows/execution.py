@@ -25,8 +25,8 @@ def run_steps(night: Night, steps: Iterable[Step], outcomes: list[Outcome]) -> N
     for step in steps:
         before = {made_by[ref] for ref in step.needs if ref in made_by}
         made_by.update({ref: step.name for cell in step.cells for ref in cell.refs})
-        run = task(_body(night, step, errors), name=step.name, task_run_name=step.name, cache_policy=NO_CACHE)
-        futures[step.name] = run.submit(wait_for=[futures[name] for name in before])
+        run = task(name=step.name, task_run_name=step.name, cache_policy=NO_CACHE)(_body(night, step, errors))
+        futures[step.name] = run.submit(return_state=False, wait_for=[futures[name] for name in before])
     for future in futures.values():
         future.wait()
         if future.state.is_completed():

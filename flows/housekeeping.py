@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from expectations.datasets import DATASETS
 from flows.runs import all_runs
@@ -48,7 +49,9 @@ def _roots(home: Path, lake: Lake, keep_days: int, registry_url: str) -> set[Ref
         roots |= {current} if current else set()
     if registry_url or (home / "mlflow" / "mlflow.db").exists():
         for version in Registry(home, registry_url).versions():
-            roots |= {_ref(version.tags[t]) for t in ("nightjar.bundle", "nightjar.recommendations") if t in version.tags}
+            roots |= {
+                _ref(version.tags[t]) for t in ("nightjar.bundle", "nightjar.recommendations") if t in version.tags
+            }
     return roots
 
 
@@ -64,7 +67,7 @@ def _closure(lake: Lake, roots: set[Ref]) -> set[Ref]:
     return kept
 
 
-def _manifest(lake: Lake, ref: Ref) -> dict:  # type: ignore[type-arg]
+def _manifest(lake: Lake, ref: Ref) -> dict[str, Any]:
     if not lake.is_local:
         lake.find(ref)
     path = lake.local(ref) / MANIFEST

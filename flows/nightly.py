@@ -8,6 +8,7 @@ from datetime import date as Date
 from typing import Any
 
 from prefect import flow
+from tasks.spark import als, features, interactions, item_similarity, popularity
 
 from flows.config import SECTIONS, Calendar, NightlyConfig, WindowConfig
 from flows.plan import Log, Plan
@@ -25,13 +26,13 @@ from tasks.embedding import embeddings
 from tasks.evaluation import evaluation
 from tasks.indexing import index
 from tasks.pages.config import ReportConfig
+from tasks.pages.page import template_digest
 from tasks.ranking import ranker
 from tasks.recommending import bundle, content_similarity, recommendations
 from tasks.releasing import ReleaseConfig, release
-from tasks.pages.page import template_digest
 from tasks.reporting import report
 from tasks.source_config import SourceConfig
-from tasks.spark import als, features, interactions, item_similarity, popularity
+from tasks.stage import Inputs
 from tasks.training import towers
 
 FACTS = ("user_features", "item_features", "histories", "exposures")
@@ -60,7 +61,7 @@ def plan_night(config: NightlyConfig, days: Calendar, source: Source) -> Plan:
         )
     )
     now, then = facts.at(T), facts.at(S)
-    popular = plan.add(popularity(date=T, interactions=positives, config=config.popularity))["popularity"]
+    popular = plan.add(popularity(date=T, watches=window, config=config.popularity))["popularity"]
     factors = plan.add(als(date=T, interactions=positives, config=config.als))
     neighbours = plan.add(item_similarity(date=T, interactions=positives, config=config.item_similarity))
     alike = plan.add(content_similarity(date=T, items=items, config=config.content))
@@ -69,9 +70,7 @@ def plan_night(config: NightlyConfig, days: Calendar, source: Source) -> Plan:
     tower = plan.add(towers(date=T, watches=window, users=users, items=items, config=config.towers))["towers"]
     vectors = plan.add(embeddings(date=T, towers=tower, items=items, config=config.embeddings))["embeddings"]
     shards = plan.add(
-        index(
-            date=T, embeddings=vectors, towers=tower, users=users, histories=now["histories"], config=config.index
-        )
+        index(date=T, embeddings=vectors, towers=tower, users=users, histories=now["histories"], config=config.index)
     )["index"]
 
     # Ranking: learnt on the last training days, from what was known before them.
@@ -137,7 +136,7 @@ def plan_night(config: NightlyConfig, days: Calendar, source: Source) -> Plan:
             config=config.release,
         )
     )["release"]
-    told = {
+    told: dict[str, Inputs] = {
         "evaluation": judged,
         "recommendations": lists,
         "bundle": package,

@@ -23,7 +23,7 @@ This page is written by `python -m flows.reference` from the settings classes th
 def reference() -> str:
     """The page."""
     parts = [INTRODUCTION]
-    for field in dataclasses.fields(NightlyConfig):  # type: ignore[arg-type]
+    for field in dataclasses.fields(NightlyConfig):
         info = NightlyConfig.__pydantic_fields__[field.name]  # type: ignore[attr-defined]
         parts.append(f"## {field.name}\n\n{info.description}\n")
         if dataclasses.is_dataclass(field.default):
@@ -53,7 +53,12 @@ def _plain(value: Any) -> str:
 def _allowed(info: Any) -> str:
     """Bounds and choices in words."""
     signs = {"ge": "≥ ", "gt": "> ", "le": "≤ ", "lt": "< ", "min_length": "length ≥ ", "max_length": "length ≤ "}
-    bounds = [f"{sign}{value:g}" for m in info.metadata for n, sign in signs.items() if (value := getattr(m, n, None)) is not None]
+    bounds = [
+        f"{sign}{value:g}"
+        for m in info.metadata
+        for n, sign in signs.items()
+        if (value := getattr(m, n, None)) is not None
+    ]
     choices = getattr(info.annotation, "__args__", ())
     if getattr(info.annotation, "__origin__", None) is not None and all(isinstance(c, str) for c in choices):
         return ", ".join(f"`{c}`" for c in choices)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from expectations.errors import Failure, UserError
-from flows.config import SECTIONS, NightlyConfig, calendar
 from flows.conclusion import conclude
+from flows.config import SECTIONS, NightlyConfig, calendar
 from flows.environment import home_folder, prepare
 from flows.execution import run_steps
 from flows.nightly import nightly, plan_night

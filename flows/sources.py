@@ -10,6 +10,8 @@ from typing import Protocol
 from flows.config import Calendar, NightlyConfig, WindowConfig
 from models.world.config import WorldConfig
 from tasks import generation, ingestion
+from tasks.sources.catalogue import catalogue_digest
+from tasks.sources.scan import scan
 from tasks.lake import Ref
 from tasks.sources.state import Scan
 from tasks.stage import Step
@@ -44,7 +46,7 @@ def open_source(config: NightlyConfig, home: Path) -> Source:
     if config.source.kind == "world":
         return MadeData(config.world, config.pipeline.k)
     today = datetime.now(UTC).date().isoformat()
-    return LogData(ingestion.scan(config.source, home, today), config)
+    return LogData(scan(config.source, home, today), config)
 
 
 @dataclass(frozen=True)
@@ -105,10 +107,13 @@ class LogData:
         return Date.fromisoformat(self.log.last_full_day)
 
     def catalogue(self, dates: Sequence[str]) -> Step:
-        return ingestion.catalogue_step(self.log, dates)
+        return ingestion.ingest_catalogue.over(dates, digest=lambda date: catalogue_digest(self.log, date))
 
     def events(self, days: Sequence[str], known: Step) -> Step:
-        return ingestion.events_step(self.log, days, _ids(known))
+        self.log.window(days[-1])
+        return ingestion.ingest_events.over(
+            days, digest=lambda date: self.log.days[date], audited_against=_ids(known)
+        )
 
     def oracle(self, days: Calendar, window: tuple[Ref, ...], users: Ref, items: Ref) -> list[Step]:
         return []

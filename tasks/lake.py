@@ -327,4 +327,6 @@ def write_json(path: Path, value: Any) -> None:
         aside.replace(path)
     except OSError as error:
         aside.unlink(missing_ok=True)
-        raise Failure(f"{path}: cannot be written ({error.strerror}); free space or make the folder writable") from error
+        raise Failure(
+            f"{path}: cannot be written ({error.strerror}); free space or make the folder writable"
+        ) from error

@@ -13,7 +13,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 
-class Recommender(PythonModel):  # type: ignore[misc]  # mlflow's base class is untyped
+class Recommender(PythonModel):
     """Answers from the bundle, through the bundle's own runtime."""
 
     def load_context(self, context: PythonModelContext) -> None:
@@ -32,7 +32,7 @@ class Recommender(PythonModel):  # type: ignore[misc]  # mlflow's base class is 
         table = pd.concat(answers).merge(titles, on="item_id", how="left").sort_values(["request", "rank"])
         return table[["request", "rank", "item_id", "title", "score", "source", "reason"]].reset_index(drop=True)
 
-    def _answer(self, row: dict[str, Any]) -> pd.DataFrame:
+    def _answer(self, row: dict[Any, Any]) -> pd.DataFrame:
         k = int(row.get("k") or 20)
         history = row.get("history")
         if history is not None and len(history):

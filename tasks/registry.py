@@ -62,9 +62,7 @@ class Registry:
         found = self.client.search_model_versions(f"name = '{MODEL}'")
         aliases = self.aliases()
         rows = [
-            Version(
-                int(v.version), v.run_id, dict(v.tags), tuple(a for a, n in aliases.items() if n == int(v.version))
-            )
+            Version(int(v.version), v.run_id, dict(v.tags), tuple(a for a, n in aliases.items() if n == int(v.version)))
             for v in found
         ]
         return sorted(rows, key=lambda v: -v.number)

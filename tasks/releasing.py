@@ -49,7 +49,12 @@ def release(
     tags = {k: str(v) for k, v in facts.items() if k not in ("metrics", "model")}
     params = flat_params(bundle.manifest["config"])
     version = registry.publish(
-        bundle.key, bundle.path / FOLDER, f"night {out.date}", params, metrics, {f"nightjar.{k}": v for k, v in tags.items()}
+        bundle.key,
+        bundle.path / FOLDER,
+        f"night {out.date}",
+        params,
+        metrics,
+        {f"nightjar.{k}": v for k, v in tags.items()},
     )
     if registry.newest_date(config.alias) <= out.date:
         registry.point(config.alias, version.number)

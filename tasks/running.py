@@ -151,9 +151,7 @@ class Night:
     ) -> Outcome:
         rows = sum(self.manifest(ref)["rows"] for c in step.cells for ref in c.refs)
         seconds, peak = time.monotonic() - began, self.meter.peak_since(mark)
-        outcome = Outcome(
-            step.name, state, seconds, rows, len(step.cells), ran, began - self.began, peak, warnings
-        )
+        outcome = Outcome(step.name, state, seconds, rows, len(step.cells), ran, began - self.began, peak, warnings)
         self.watcher.finished(outcome)
         return outcome
 
@@ -268,9 +266,7 @@ def _follow_parent(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _call(
-    function: Callable[..., None], outputs: Outputs, arguments: dict[str, Any]
-) -> tuple[Outputs, dict[str, Any]]:
+def _call(function: Callable[..., None], outputs: Outputs, arguments: dict[str, Any]) -> tuple[Outputs, dict[str, Any]]:
     """Call a stage's function and time it."""
     began = time.monotonic()
     function(outputs, **arguments)
@@ -355,9 +351,7 @@ def describe_all(written: Written, verdicts: Mapping[str, Verdict]) -> None:
         write_json(folder / MANIFEST, describe(written.cell, ref, folder, written.outputs.notes, audit))
 
 
-def describe(
-    cell: Cell, ref: Ref, folder: Path, notes: dict[str, Any], audit: dict[str, Any]
-) -> dict[str, Any]:
+def describe(cell: Cell, ref: Ref, folder: Path, notes: dict[str, Any], audit: dict[str, Any]) -> dict[str, Any]:
     """The manifest of a finished folder: what it is, what it came from, and a hash of all that is in it."""
     dataset = DATASETS[ref.dataset]
     paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in (MANIFEST, RUN))

@@ -45,7 +45,7 @@ def show(id_: str) -> None:
             console.print(table)
     console.print(
         f"\nfix the source and run the night again, or accept it as it is:\n"
-        f"  nightjar quarantine release {entry.id} --why \"...\""
+        f'  nightjar quarantine release {entry.id} --why "..."'
     )
 
 

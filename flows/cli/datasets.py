@@ -138,7 +138,11 @@ def _open(dataset: str, date: str | None, lake_url: str) -> tuple[Any, Any]:
 
     if dataset not in DATASETS:
         near = difflib.get_close_matches(dataset, DATASETS, 1)
-        raise UserError(f"no dataset {dataset!r}" + (f", did you mean {near[0]}?" if near else "") + f"; there are: {', '.join(DATASETS)}")
+        raise UserError(
+            f"no dataset {dataset!r}"
+            + (f", did you mean {near[0]}?" if near else "")
+            + f"; there are: {', '.join(DATASETS)}"
+        )
     parse_date(date)
     home = home_folder()
     runs = all_runs(home)

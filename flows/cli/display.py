@@ -100,7 +100,13 @@ class Display(Watcher):
     def table(self) -> Table:
         """The stage table as it stands."""
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for name, justify in (("", "left"), ("stage", "left"), ("state", "left"), ("seconds", "right"), ("rows", "right")):
+        for name, justify in (
+            ("", "left"),
+            ("stage", "left"),
+            ("state", "left"),
+            ("seconds", "right"),
+            ("rows", "right"),
+        ):
             table.add_column(name, justify=justify)  # type: ignore[arg-type]
         table.add_column("", min_width=30)
         with self._lock:

@@ -54,7 +54,9 @@ def examine() -> Iterator[Finding]:
 def _python() -> Iterator[Finding]:
     found = ".".join(map(str, sys.version_info[:3]))
     good = (3, 11) <= sys.version_info[:2] < (3, 13)
-    yield Finding("python", "ok" if good else "fail", found, "" if good else "install Python 3.11 or 3.12, then `make setup`")
+    yield Finding(
+        "python", "ok" if good else "fail", found, "" if good else "install Python 3.11 or 3.12, then `make setup`"
+    )
 
 
 def _java() -> Iterator[Finding]:

@@ -55,7 +55,9 @@ def run(
     if dry_run:
         from flows.cli.explain import print_plan
 
-        print_plan(request.open_lake(home), plan_request(request, home), force=request.forced(plan_request(request, home)))
+        print_plan(
+            request.open_lake(home), plan_request(request, home), force=request.forced(plan_request(request, home))
+        )
         return
     _run(request, home)
 

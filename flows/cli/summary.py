@@ -39,7 +39,9 @@ def print_summary(started: Any, summary: dict[str, Any], console: Console) -> No
 def quality_table(evaluation: Artifact) -> Table:
     """Every system by its figures over all judged users."""
     k = evaluation.notes.get("primary_k", 10)
-    table = Table(box=None, pad_edge=False, header_style="bold", title="quality on the judged days", title_justify="left")
+    table = Table(
+        box=None, pad_edge=False, header_style="bold", title="quality on the judged days", title_justify="left"
+    )
     metrics = [("ndcg", k), ("recall", k), ("hit_rate", k), ("coverage", k)]
     table.add_column("system")
     for metric, cut in metrics:

@@ -14,7 +14,9 @@ def test_help_is_quick_and_lists_every_command():
     times = []
     for _ in range(3):
         began = time.monotonic()
-        done = subprocess.run([sys.executable, "-m", "flows", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "flows", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+        )
         times.append(time.monotonic() - began)
     from flows.__main__ import COMMANDS
 

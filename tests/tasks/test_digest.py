@@ -54,7 +54,9 @@ def test_digests_are_equal_exactly_when_tables_are(left, right):
 
 
 def test_slices_of_larger_buffers_digest_like_copies():
-    table = _table([{"id": i, "name": str(i), "tags": ["a"] * i, "weights": [1.0], "at": i, "good": True} for i in range(9)])
+    table = _table(
+        [{"id": i, "name": str(i), "tags": ["a"] * i, "weights": [1.0], "at": i, "good": True} for i in range(9)]
+    )
     copy = pa.Table.from_pylist(table.slice(3, 4).to_pylist(), schema=SCHEMA)
     assert table_digest(table.slice(3, 4), ("id",)) == table_digest(copy, ("id",))
 
@@ -67,7 +69,9 @@ def test_strings_do_not_run_into_each_other(left, right):
 
 def test_values_under_nulls_do_not_matter():
     hidden = pa.Array.from_buffers(pa.int32(), 2, [pa.py_buffer(b"\x01"), pa.py_buffer(b"\x01\0\0\0\x63\0\0\0")])
-    assert table_digest(pa.table({"n": hidden}), ()) == table_digest(pa.table({"n": pa.array([1, None], pa.int32())}), ())
+    assert table_digest(pa.table({"n": hidden}), ()) == table_digest(
+        pa.table({"n": pa.array([1, None], pa.int32())}), ()
+    )
 
 
 def test_file_sha256_is_that_of_the_bytes(tmp_path):

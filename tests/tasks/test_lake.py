@@ -1,6 +1,5 @@
 """The lake on a local folder and on a real S3 API on loopback: the same promises."""
 
-import os
 import subprocess
 import sys
 import time
@@ -134,4 +133,4 @@ def test_an_impossible_url_is_refused(url, tmp_path):
 
 def test_json_is_written_whole_or_not_at_all(tmp_path):
     write_json(tmp_path / "a" / "x.json", {"n": 1})
-    assert os.listdir(tmp_path / "a") == ["x.json"]
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["x.json"]

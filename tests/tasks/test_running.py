@@ -168,6 +168,7 @@ def test_steps_share_memory_and_threads(stage_of, count):
     admission = Admission(ResourcesConfig(memory_gib=4, threads=2))
     large, small = stage_of(count, "popularity", memory_gib=3), stage_of(count, "popularity", memory_gib=1)
     inside: list[str] = []
+
     def run(stage: Stage, name: str) -> None:
         with admission.admit(stage):
             inside.append(name)

@@ -1,6 +1,8 @@
 """One run of a night, around its plan: the request, the warm-up beside the server's start, the record, the end."""
 
 import dataclasses
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -22,7 +24,7 @@ from flows.runs import RunRecord, new_id
 from flows.sources import open_source
 from tasks.explain import explain
 from tasks.lake import Lake
-from tasks.processes import claim_ownership, end_leftovers
+from tasks.processes import claim_ownership, end_children, end_leftovers
 from tasks.running import Night, Outcome, Watcher
 from tasks.stage import Step
 
@@ -149,7 +151,9 @@ def execute(started: Started, watcher: Watcher) -> dict[str, Any]:
 def carry_out(request: NightRequest) -> dict[str, Any]:
     """The body of the flow: run the steps, draw the conclusion, keep the record."""
     started = UNDER_WAY.get()
-    if started is None:
+    if started:
+        _leave_at_once_when_told(started)
+    else:
         home = home_folder()
         prepare(home)
         started = begin(dataclasses.replace(request, lake=request.lake or str(home / "lake")), home)
@@ -173,6 +177,25 @@ def carry_out(request: NightRequest) -> dict[str, Any]:
         record.refs = {d: [r.folder for r in s.refs(d)] for s in steps if s.name in done for d in s.stage.produces}
         with suppress(OSError, Failure):
             record.save(started.home)
+
+
+def _leave_at_once_when_told(started: Started) -> None:
+    """Ctrl-C and SIGTERM end the run now: waiting for stages to finish is no use, what is published stands.
+
+    Set here because Prefect sets a handler of its own when a flow begins.
+    """
+
+    def leave(number: int, frame: object) -> None:
+        started.record.state, started.record.error = "interrupted", signal.Signals(number).name
+        with suppress(OSError, Failure):
+            started.record.save(started.home)
+        started.night.watcher.interrupted()
+        end_children()
+        os._exit(128 + number)
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, leave)
+        signal.signal(signal.SIGTERM, leave)
 
 
 def explain_briefly(started: Started, step: Step) -> str:

@@ -54,13 +54,21 @@ def leftovers(home: str) -> Iterator[psutil.Process]:
 
 def end_leftovers(home: str) -> int:
     """End them, politely and then not; returns how many there were."""
-    processes = list(leftovers(home))
+    return _end(list(leftovers(home)), 3.0)
+
+
+def end_children() -> int:
+    """End everything that this process has started."""
+    return _end(psutil.Process().children(recursive=True), 1.0)
+
+
+def _end(processes: list[psutil.Process], patience_s: float) -> int:
     for process in processes:
         with suppress(psutil.Error):
             process.terminate()
-    _, stubborn = psutil.wait_procs(processes, timeout=3)
+    _, stubborn = psutil.wait_procs(processes, timeout=patience_s)
     for process in stubborn:
         with suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(stubborn, timeout=3)
+    psutil.wait_procs(stubborn, timeout=patience_s)
     return len(processes)

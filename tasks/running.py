@@ -93,6 +93,8 @@ class Watcher:
 
     def failed(self, step: Step, error: BaseException) -> None: ...
 
+    def interrupted(self) -> None: ...
+
 
 @dataclass
 class Night:

@@ -94,6 +94,10 @@ class Display(Watcher):
         if not self.live:
             self.console.print(self._plain(self._lines[step.name]), highlight=False)
 
+    def interrupted(self) -> None:
+        self.__exit__()
+        self.console.print("interrupted; what was published stands, the same command continues", style="yellow")
+
     def _plain(self, line: _Line) -> str:
         return f"{MARKS[line.state]} {line.name:<20} {line.state:<8} {line.seconds:7.1f} s {line.rows:>12,} rows  {line.days}"
 

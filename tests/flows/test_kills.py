@@ -47,6 +47,21 @@ def test_kills_at_random(make_home, undisturbed, group):
     _same(home, undisturbed)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_an_interrupted_run_leaves_at_once_and_cleans_up(make_home, number):
+    home = make_home()
+    process = home.command("run", str(home.config))
+    deadline = time.monotonic() + 100
+    while not list((home.path / "home/lake").glob("watches/*/*")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    began = time.monotonic()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert time.monotonic() - began < 15
+    assert process.returncode == 128 + number and "the same command continues" in out and "Traceback" not in err
+    assert home.record()["state"] == "interrupted" and home.processes() == []
+
+
 def _same(home, undisturbed) -> None:
     mine, theirs = home.digests(), undisturbed.digests()
     assert mine == theirs

@@ -1,0 +1,108 @@
+"""The plan of a night, frozen: a change of its graph must be meant."""
+
+from datetime import date
+
+import pytest
+
+from expectations.datasets import DATASETS
+from flows.config import NightlyConfig, WindowConfig, calendar, load_config
+from flows.nightly import nightly, plan_night
+from flows.plan import Plan
+from flows.sources import open_source
+
+GRAPH = """
+catalogue <-
+events <- catalogue
+interactions <- events
+features <- catalogue events
+popularity <- events
+als <- interactions
+item_similarity <- interactions
+content_similarity <- catalogue
+towers <- catalogue events
+embeddings <- catalogue towers
+index <- catalogue embeddings features towers
+ranker <- catalogue embeddings events features towers
+bundle <- als catalogue content_similarity embeddings features index item_similarity popularity ranker towers
+recommendations <- bundle
+oracle <- catalogue events
+evaluation <- bundle catalogue events features oracle popularity recommendations
+release <- bundle evaluation index recommendations
+report <- als bundle catalogue content_similarity embeddings evaluation events features index interactions
+  item_similarity oracle popularity ranker recommendations release towers
+"""
+
+
+def _plan(*overrides: str) -> Plan:
+    config = load_config(None, overrides)
+    return plan_night(config, calendar(config.window, date(2026, 1, 30)), open_source(config, None))
+
+
+def _graph(plan: Plan) -> dict[str, set[str]]:
+    made_by = {r: s.name for s in plan.steps for c in s.cells for r in c.refs}
+    return {s.name: {made_by[r] for r in s.needs} for s in plan.steps}
+
+
+def test_the_graph_is_the_frozen_one():
+    lines = GRAPH.replace("\n  ", " ").strip().splitlines()
+    assert _graph(_plan()) == {s: set(needs.split()) for s, _, needs in (line.partition(" <-") for line in lines)}
+
+
+def test_every_step_comes_after_what_it_reads():
+    made: set = set()
+    for step in _plan().steps:
+        assert step.needs <= made
+        made |= {r for c in step.cells for r in c.refs}
+
+
+def test_every_declared_dataset_is_made_by_one_stage():
+    produced = [d for s in _plan().steps for d in s.stage.produces]
+    assert sorted(produced) == sorted(DATASETS)
+
+
+def test_nothing_is_learnt_from_a_judged_day():
+    plan = _plan()
+    judged = set(plan.days.judge)
+    for step in plan.steps[: [s.name for s in plan.steps].index("bundle") + 1]:
+        for cell in step.cells if step.name != "events" else ():
+            read = {r.date for v in cell.inputs.values() for r in (v if isinstance(v, tuple) else (v,))}
+            assert not read & judged, f"{step.name} reads {read & judged}"
+
+
+def test_training_features_end_before_the_ranker_s_examples():
+    plan = _plan()
+    ranker = plan.step("ranker").cells[0].inputs
+    as_of = {ranker[n].date for n in ("user_features", "item_features", "histories", "exposures")}
+    assert as_of == {plan.days.split} and min(r.date for r in ranker["watches"]) > plan.days.split
+
+
+@pytest.mark.parametrize(
+    "override, reruns",
+    [
+        ("resources.threads=1", set()),
+        ("resources.memory_gib=32", set()),
+        ("pipeline.order.mmr_lambda=0.5", {"bundle", "recommendations", "evaluation", "release", "report"}),
+        ("index.min_recall=0.5", {"index", "bundle", "recommendations", "evaluation", "release", "report"}),
+        ("report.title=Owl", {"report"}),
+    ],
+)
+def test_a_setting_changes_the_keys_of_its_descendants_only(override, reruns):
+    before, after = _plan(), _plan(override)
+    changed = {a.name for a, b in zip(after.steps, before.steps, strict=True) if a.cells[0].key != b.cells[0].key}
+    assert changed == reruns
+
+
+def test_a_later_night_shares_its_days():
+    config = NightlyConfig()
+    nights = [
+        plan_night(config, calendar(WindowConfig(), date(2026, 1, d)), open_source(config, None)) for d in (30, 31)
+    ]
+    shared = set.intersection(*({r for r in n.step("events").refs("watches")} for n in nights))
+    assert len(shared) == 29
+
+
+def test_the_flow_offers_every_section_as_a_form_with_descriptions_and_bounds():
+    schema = nightly.parameters.model_dump()
+    assert {"date", "lake", "als", "towers", "pipeline", "resources"} <= set(schema["properties"])
+    factors = schema["definitions"]["AlsConfig"]["properties"]["factors"]
+    assert factors["description"] and factors["minimum"] == 1

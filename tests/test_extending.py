@@ -1,0 +1,109 @@
+"""`docs/extending.md`, followed in a copy of the project: a dataset and a stage in a few steps."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+DATASET = '''
+LONGEST = Dataset(
+    "longest",
+    "the longest item of every genre",
+    (
+        Column("genre", pa.string(), "genre"),
+        Column("item_id", pa.int32(), "dense item id"),
+        Column("duration_s", pa.float32(), "length", "s"),
+    ),
+    key=("genre",),
+)
+
+DATASETS: dict'''
+
+MODEL = '''
+"""The longest item of every genre."""
+
+import pyarrow as pa
+
+
+def longest(items: pa.Table) -> pa.Table:
+    """One row a genre."""
+    best = {}
+    for row in items.select(["item_id", "genres", "duration_s"]).to_pylist():
+        for genre in row["genres"]:
+            best[genre] = max(best.get(genre, (-1.0, -1)), (row["duration_s"], row["item_id"]))
+    rows = [{"genre": g, "item_id": i, "duration_s": d} for g, (d, i) in best.items()]
+    return pa.Table.from_pylist(rows)
+'''
+
+STAGE = '''
+"""Stage `longest`."""
+
+from tasks.lake import Artifact
+from tasks.outputs import Outputs
+from tasks.stage import stage
+
+
+@stage(produces=("longest",))
+def longest(out: Outputs, items: Artifact) -> None:
+    """The longest item of every genre."""
+    from models.longest import longest
+
+    out["longest"].write(longest(items.table()))
+'''
+
+PLAN_LINE = '    plan.add(longest(date=T, items=items))\n    alike = plan.add(content_similarity('
+
+CHECK = """
+import sys
+from datetime import date
+from pathlib import Path
+from flows.config import calendar, load_config
+from flows.environment import prepare
+from flows.nightly import plan_night
+from flows.sources import open_source
+from tasks.config import ResourcesConfig
+from tasks.lake import Lake
+from tasks.running import Night
+
+home = Path(sys.argv[1])
+prepare(home)
+config = load_config(None, ["world.num_users=50", "world.num_items=120"])
+plan = plan_night(config, calendar(config.window, date(2026, 1, 30)), open_source(config, home))
+night = Night(Lake(str(home / "lake"), home), home, ResourcesConfig())
+night.execute(plan.step("catalogue"))
+step = plan.step("longest")
+assert night.execute(step).state == "ran" and night.execute(step).state == "cached"
+artifact = night.artifact(step["longest"])
+assert artifact.manifest["audit"]["passed"] and artifact.rows > 3
+"""
+
+
+def _edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1, f"{path.name}: {old!r} stands {text.count(old)} times"
+    path.write_text(text.replace(old, new))
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    for name in ("flows", "tasks", "models", "spark_jobs", "expectations", "deployments"):
+        shutil.copytree(ROOT / name, tmp_path / "copy" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path / "copy"
+
+
+def test_a_dataset_and_a_stage(copy: Path, tmp_path: Path):
+    _edit(copy / "expectations/datasets.py", "\nDATASETS: dict", DATASET)
+    _edit(copy / "expectations/datasets.py", "EVALUATION, RELEASE, REPORT,", "EVALUATION, RELEASE, REPORT, LONGEST,")
+    (copy / "models/longest.py").write_text(MODEL.lstrip())
+    (copy / "tasks/longest.py").write_text(STAGE.lstrip())
+    _edit(copy / "flows/nightly.py", "    alike = plan.add(content_similarity(", PLAN_LINE)
+    _edit(copy / "flows/nightly.py", "from tasks.recommending", "from tasks.longest import longest\nfrom tasks.recommending")
+    (copy / "check.py").write_text(CHECK)
+    done = subprocess.run(
+        [sys.executable, "check.py", str(tmp_path / "home")], cwd=copy, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

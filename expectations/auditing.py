@@ -6,7 +6,7 @@ meanwhile. Only what breaks a rule is read again, for its example rows.
 
 import statistics
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,13 +101,26 @@ class Audit:
     def check_rows(self, sound: Parts, figures: DayFigures) -> None:
         """Stream the rows through; a key is unique or not in a whole artifact, which goes through in one piece."""
         given = self.of("rows")
-        if sum(self.num_rows.values()) <= CHUNK_ROWS:
+        if sum(self.num_rows[date] for date in sound) <= CHUNK_ROWS:
             self._check_chunks(given, sound, CHUNK_ROWS, figures)
             return
         keys = [r for r in given if r.expectation == UNIQUE]
         self._check_chunks([r for r in given if r not in keys], sound, CHUNK_ROWS, figures)
-        for date, folder in sound.items():
-            self._check_chunks(keys, {date: folder}, max(1, self.num_rows[date]))
+        for group in self._groups(sound):
+            self._check_chunks(keys, group, max(1, sum(self.num_rows[date] for date in group)))
+
+    def _groups(self, parts: Parts) -> Iterator[Parts]:
+        """Artifacts in groups of at most `CHUNK_ROWS` rows, or alone."""
+        group: dict[str, Path] = {}
+        held = 0
+        for date, folder in parts.items():
+            if group and held + self.num_rows[date] > CHUNK_ROWS:
+                yield group
+                group, held = {}, 0
+            group[date] = folder
+            held += self.num_rows[date]
+        if group:
+            yield group
 
     def _check_chunks(
         self, given: Sequence[Rule], parts: Parts, max_rows: int, figures: DayFigures | None = None
@@ -131,10 +144,11 @@ class Audit:
         if rule.expectation == UNIQUE:
             # Rows of the same key side by side, so that examples show what collides.
             broken = broken[np.argsort(frame[rule.columns[0]][broken], kind="stable")]
-        at = np.searchsorted(chunk.starts, broken, side="right") - 1
+        starts = chunk.starts
+        at = np.searchsorted(starts, broken, side="right") - 1
         for number in np.unique(at):
             segment = chunk.segments[number]
-            self.add(rule, segment.date, broken[at == number] - chunk.starts[number] + segment.first)
+            self.add(rule, segment.date, broken[at == number] - starts[number] + segment.first)
 
     def check_days(self, sound: Parts, figures: DayFigures, recent_rows: Mapping[str, int]) -> None:
         """Judge figures of whole artifacts."""

@@ -34,7 +34,7 @@ def ranker(
     """
     import pyarrow as pa
 
-    from models.ranking.examples import from_impressions, from_positives, split_by_time
+    from models.ranking.examples import from_impressions, from_positives, hide_tower_score, split_by_time
     from models.ranking.export import save
     from models.ranking.labels import WATCH_COLUMNS, substitutes
     from models.ranking.training import train
@@ -52,6 +52,9 @@ def ranker(
         examples = from_impressions(_shown(out, impressions), num_impressions, pa.concat_tables(log), features, config)
     else:
         examples = from_positives(log, features, config)
+    for day, of_day in zip(impressions or watches, examples, strict=True):
+        if day.date <= towers.notes["trained_to"]:
+            hide_tower_score(of_day)
     training, validation = split_by_time(examples, config.validation_days)
     trained = train(training, validation, PAIR_FEATURES, config, on_progress=out.progress)
     facts = {"as_of": as_of, "substitutes": substitutes(pa.concat_tables(log), bool(impressions), config)}

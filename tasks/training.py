@@ -17,6 +17,7 @@ def towers(out: Outputs, watches: tuple[Artifact, ...], users: Artifact, items: 
     from models.retrieval.training import train_towers
 
     user_table, item_table = users.table(), items.table()
+    last_day = datetime.date.fromisoformat(items.date)
     scratch = out.folder / "examples"
     scratch.mkdir()
     trained = train_towers(
@@ -24,7 +25,7 @@ def towers(out: Outputs, watches: tuple[Artifact, ...], users: Artifact, items: 
         user_table,
         item_table,
         config,
-        last_day=datetime.date.fromisoformat(items.date),
+        last_day=last_day,
         scratch=scratch,
         device=choose_device(out.resources.device),
         on_progress=out.progress,
@@ -35,6 +36,7 @@ def towers(out: Outputs, watches: tuple[Artifact, ...], users: Artifact, items: 
     out.note(
         tower_digest=tower_digest(folder),
         dim=config.dim,
+        trained_to=(last_day - datetime.timedelta(days=config.validation_days)).isoformat(),
         num_examples=trained.num_examples,
         num_validation=trained.num_validation,
         best_epoch=trained.log.best_epoch,

@@ -9,18 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from expectations.errors import Failure
 from models.ranking.config import RankerConfig
 from models.ranking.labels import Rows, WatchLog, label_impressions, sample_requests
 from models.ranking.negatives import NegativeSampler, pair_keys, positive_rows, with_negatives
 from models.serving.bundle import PAIR_FEATURES, Features
 
 SHOWN = PAIR_FEATURES.index("log_times_shown")
+TOWER_SCORE = PAIR_FEATURES.index("tower_score")
 NOT_WATCHED = PAIR_FEATURES.index("log_times_shown_not_watched")
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Rows and their raw features, float32 `[N, F]`."""
+    """Rows and their raw features, float32 `[N, F]`, NaN where training must not know them."""
 
     rows: Rows
     features: np.ndarray
@@ -30,7 +32,15 @@ class Examples:
 
     @classmethod
     def concat(cls, parts: Sequence["Examples"]) -> "Examples":
+        """All examples of all parts, in their order."""
         return cls(Rows.concat(p.rows for p in parts), np.concatenate([p.features for p in parts]))
+
+    def filled(self, typical_F: np.ndarray) -> "Examples":
+        """The same, in place, with typical values for those that are hidden."""
+        for column in np.flatnonzero(np.isnan(self.features).any(axis=0)):
+            hidden = np.isnan(self.features[:, column])
+            self.features[hidden, column] = typical_F[column]
+        return self
 
 
 class RollingExposures:
@@ -118,7 +128,23 @@ def featurise(rows: Rows, features: Features) -> Examples:
     user_rows = features.users.rows(rows.user_id, strict=False)
     known = (user_rows >= 0) & features.items.known[np.minimum(rows.item_id, features.items.size)]
     rows, user_rows = rows.take(known), user_rows[known]
-    return Examples(rows, features.pairs(user_rows, rows.item_id, rows.position))
+    pairs = features.pairs(user_rows, rows.item_id, rows.position)
+    broken = [name for name, column in zip(PAIR_FEATURES, pairs.T, strict=True) if not np.isfinite(column).all()]
+    if broken:
+        raise Failure(
+            f"the ranker's features {', '.join(broken)} have values that are no numbers: look for NaN in the tables "
+            "that they are made of (models/serving/bundle.py says which)"
+        )
+    return Examples(rows, pairs)
+
+
+def hide_tower_score(examples: Examples) -> None:
+    """Hide the score of the towers, in place, on days that the towers were trained on.
+
+    There it knows the answers: within users its AUC on made data was 0.59 on such days and 0.54 on later ones. A
+    ranker that learns from it trusts it too much, and ranks worse than one without.
+    """
+    examples.features[:, TOWER_SCORE] = np.nan
 
 
 def split_by_time(days: Sequence[Examples], validation_days: int) -> tuple[Examples, Examples]:

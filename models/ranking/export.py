@@ -94,7 +94,7 @@ def _normalised(graph: Graph, ranker: Ranker, features: str) -> str:
     logged = graph.add("Log", graph.add("Add", graph.add("Max", raw, _number(graph, 0)), _number(graph, 1)))
     value = graph.add("Where", graph.constant(ranker.log1p_C > 0), logged, raw)
     value = graph.add("Sub", value, graph.constant(ranker.mean_C))
-    value = graph.add("Div", value, graph.constant(ranker.std_C))
+    value = graph.add("Mul", value, graph.constant(ranker.scale_C))
     return _clamped(graph, value, -CLIP, CLIP)
 
 
@@ -122,7 +122,8 @@ def _check(served: ServedRanker, path: Path) -> None:
     """The graph is written by hand: no ranker leaves without proof that it says the same."""
     ranker = served.ranker
     features = np.random.default_rng(0).normal(size=(256, ranker.shape.num_features)).astype(np.float32)
-    features[:, ranker.content_C] = features[:, ranker.content_C] * ranker.std_C.numpy() + ranker.mean_C.numpy()
+    features[:, ranker.content_C] /= np.maximum(ranker.scale_C.numpy(), 1e-3)
+    features += ranker.typical()
     features[:, ranker.shape.position] = np.arange(len(features))
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     got = np.stack(session.run(list(OUTPUTS), {INPUT: features}))

@@ -40,10 +40,12 @@ class Rows:
         return len(self.user_id)
 
     def take(self, chosen: np.ndarray) -> Self:
+        """The chosen rows: a mask or places."""
         return type(self)(*(getattr(self, f.name)[chosen] for f in fields(self)))
 
     @classmethod
     def concat(cls, parts: Iterable["Rows"]) -> "Rows":
+        """All rows of all parts, in their order."""
         parts = list(parts)
         return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
 

@@ -45,7 +45,7 @@ class Ranker(nn.Module):
     content_C: Tensor
     log1p_C: Tensor
     mean_C: Tensor
-    std_C: Tensor
+    scale_C: Tensor
     position_share_P: Tensor
 
     def __init__(self, shape: Shape) -> None:
@@ -53,7 +53,7 @@ class Ranker(nn.Module):
         self.shape = shape
         content = [i for i in range(shape.num_features) if i != shape.position]
         self.register_buffer("content_C", torch.tensor(content))
-        for name in ("log1p_C", "mean_C", "std_C"):
+        for name in ("log1p_C", "mean_C", "scale_C"):
             self.register_buffer(name, torch.ones(len(content)))
         self.experts = nn.ModuleList(_mlp(len(content), shape.hidden) for _ in range(shape.num_experts))
         num_gates = len(TASKS) if shape.num_experts > 1 else 0
@@ -65,7 +65,8 @@ class Ranker(nn.Module):
 
     @torch.no_grad()
     def prepare(self, features_NF: np.ndarray, base_logits_T: np.ndarray, place_effects_PT: np.ndarray) -> None:
-        """Learn normalisation from training rows; start every head at its base rate, and each place at its own.
+        """Learn normalisation from training rows, NaN where not known; start every head at its base rate, and each
+        place at its own.
 
         Heads start at zero weights: a task without a single label then stays at its base rate for every pair.
 
@@ -73,7 +74,7 @@ class Ranker(nn.Module):
             place_effects_PT: what each place adds to the base rates before anything else is taken into account.
         """
         learnt = [learn_normalisation(features_NF[:, i]) for i in self.content_C.tolist()]
-        for buffer, values in zip((self.log1p_C, self.mean_C, self.std_C), zip(*learnt, strict=True), strict=True):
+        for buffer, values in zip((self.log1p_C, self.mean_C, self.scale_C), zip(*learnt, strict=True), strict=True):
             buffer.copy_(torch.tensor(values))
         for head, base in zip(self.heads, base_logits_T, strict=True):
             for parameter, value in zip(head.parameters(), (0.0, float(base)), strict=True):
@@ -83,6 +84,12 @@ class Ranker(nn.Module):
             places_N = features_NF[:, self.shape.position].clip(0, self.shape.max_position).astype(np.int64)
             counts_P = np.bincount(places_N, minlength=self.shape.max_position + 1)[1:]
             self.position_share_P.copy_(torch.from_numpy(counts_P / max(counts_P.sum(), 1)))
+
+    @torch.no_grad()
+    def typical(self) -> np.ndarray:
+        """The raw feature values `[F]` that are the mean after normalisation: what stands for a value not known."""
+        mean_C = torch.where(self.log1p_C > 0, self.mean_C.expm1(), self.mean_C)
+        return torch.zeros(self.shape.num_features).index_copy(0, self.content_C, mean_C).numpy()
 
     def forward(self, features_NF: Tensor) -> Tensor:
         inputs_NC = self._normalised(features_NF)
@@ -105,7 +112,7 @@ class Ranker(nn.Module):
     def _normalised(self, features_NF: Tensor) -> Tensor:
         raw_NC = features_NF.index_select(1, self.content_C)
         inputs_NC = torch.where(self.log1p_C > 0, torch.log1p(raw_NC.clamp(min=0)), raw_NC)
-        return ((inputs_NC - self.mean_C) / self.std_C).clamp(-CLIP, CLIP)
+        return ((inputs_NC - self.mean_C) * self.scale_C).clamp(-CLIP, CLIP)
 
 
 class ServedRanker(nn.Module):
@@ -134,23 +141,23 @@ class ServedRanker(nn.Module):
 
 
 def learn_normalisation(values_N: np.ndarray) -> tuple[float, float, float]:
-    """One column's (1.0 where log1p comes first, mean, standard deviation).
+    """One column's (1.0 where log1p comes first, mean, 1 / standard deviation), of those values that are not NaN.
 
-    What is never negative and skewed to the right (counts, seconds) is heavy-tailed and gets log1p.
+    What is never negative and skewed to the right (counts, seconds) is heavy-tailed and gets log1p. A column that
+    never varied in training has scale 0: nothing was learnt about what it might be later.
     """
-    values_N = values_N.astype(np.float64)
+    values_N = values_N[~np.isnan(values_N)].astype(np.float64)
+    if len(values_N) == 0 or np.ptp(values_N) == 0:
+        return 0.0, 0.0, 0.0
     log1p = bool(values_N.min() >= 0) and _skewness(values_N) > HEAVY_TAIL_SKEWNESS
     if log1p:
         values_N = np.log1p(values_N)
-    # A column that is constant in training says nothing about other values either, so it is not blown up.
-    std = float(values_N.std())
-    return float(log1p), float(values_N.mean()), std if std > 1e-6 else 1.0
+    return float(log1p), float(values_N.mean()), 1 / float(values_N.std())
 
 
 def _skewness(values_N: np.ndarray) -> float:
     centred_N = values_N - values_N.mean()
-    std = float(np.sqrt((centred_N**2).mean()))
-    return 0.0 if std == 0 else float((centred_N**3).mean()) / std**3
+    return float((centred_N**3).mean() / (centred_N**2).mean() ** 1.5)
 
 
 def _mlp(num_inputs: int, hidden: tuple[int, ...]) -> nn.Sequential:

@@ -59,6 +59,7 @@ def train(
     unit_s = float(np.average(training.rows.watch_s, weights=training.rows.weight))
     with pinned_threads(config.fit.threads):
         model = build(training, feature_names, config)
+    training, validation = (examples.filled(model.typical()) for examples in (training, validation))
     weights_T = torch.tensor([config.click_weight, config.watch_weight, config.completion_weight])
     exact = config.watch_odds == "exact"
 

@@ -56,6 +56,7 @@ def towers(tmp_path: Path) -> Artifact:
     total = graph.add("ReduceSum", rows, graph.constant(np.array([1])), keepdims=0)
     graph.output(graph.unit_length(total), "user_vector", DIM)
     graph.save(path / "user_tower.onnx")
+    (path / "manifest.json").write_text(json.dumps({"notes": {"trained_to": DAYS[0]}}))
     (path / "encoders.json").write_text(json.dumps({"user": [], "item": [], "history_length": 3}))
     return Artifact(Ref("towers", BEFORE, "key"), path)
 
@@ -140,6 +141,24 @@ def test_without_impressions_it_learns_from_positives_and_says_so(inputs: Inputs
     num_positives = sum(day.rows for day in inputs["watches"][:2])
     assert out.notes["num_training"] == pytest.approx(5 * num_positives, rel=0.05)
     assert out.notes["validation"]["click_auc"] > 0.65
+
+
+@pytest.mark.parametrize("impressions", [True, False])
+def test_the_score_of_the_towers_is_hidden_on_days_they_know(inputs: Inputs, tmp_path: Path, impressions: bool) -> None:
+    """A ranker that never sees the score gives it no weight."""
+    features = np.zeros((2, len(PAIR_FEATURES)), np.float32)
+    features[1, PAIR_FEATURES.index("tower_score")] = 0.9
+    difference = {}
+    for trained_to in (BEFORE, DAYS[0], DAYS[-1]):
+        notes = json.dumps({"notes": {"trained_to": trained_to}})
+        (inputs["towers"].path / "manifest.json").write_text(notes)
+        towers = replace(inputs["towers"])  # reads its manifest once
+        given = inputs | {"towers": towers} | ({} if impressions else {"impressions": ()})
+        out = _run(given, tmp_path / trained_to)
+        session = onnxruntime.InferenceSession(out["ranker"].path / "ranker.onnx")
+        difference[trained_to] = float(np.ptp(session.run(["click_probability"], {"features": features})[0]))
+    assert difference[DAYS[-1]] == 0
+    assert 0 < difference[DAYS[0]] != difference[BEFORE] > 0
 
 
 @pytest.mark.parametrize("name", ["user_features", "item_features", "histories", "exposures"])

@@ -6,13 +6,17 @@ import pyarrow as pa
 import pytest
 
 from expectations import datasets
+from expectations.errors import Failure
 from models.ranking.config import RankerConfig
 from models.ranking.examples import (
     NOT_WATCHED,
     SHOWN,
+    TOWER_SCORE,
     Examples,
+    featurise,
     from_impressions,
     from_positives,
+    hide_tower_score,
     split_by_time,
 )
 from models.ranking.labels import IMPRESSION_COLUMNS, WATCH_COLUMNS
@@ -181,6 +185,23 @@ def test_rows_about_strangers_are_dropped(features: Features) -> None:
     )
     days = _assembled(([strange], watches), features, RankerConfig())
     assert days[0].rows.item_id.tolist() == [2]
+
+
+def test_features_that_are_no_numbers_are_refused(features: Features) -> None:
+    rows = _assembled(_log(lambda ignored: 0.3), features, RankerConfig())[0].rows
+    features.items.vectors[3] = np.nan
+    with pytest.raises(Failure, match="features tower_score, history_similarity_max, history_similarity_mean have"):
+        featurise(rows, features)
+
+
+def test_the_score_of_the_towers_can_be_hidden_and_filled(features: Features) -> None:
+    day = _assembled(_log(lambda ignored: 0.3), features, RankerConfig())[0]
+    before = day.features.copy()
+    hide_tower_score(day)
+    assert np.isnan(day.features[:, TOWER_SCORE]).all()
+    filled = day.filled(np.full(len(PAIR_FEATURES), 0.25)).features
+    assert (filled[:, TOWER_SCORE] == 0.25).all()
+    assert np.array_equal(np.delete(filled, TOWER_SCORE, axis=1), np.delete(before, TOWER_SCORE, axis=1))
 
 
 def test_positives_stand_beside_items_that_the_user_has_not_watched(features: Features) -> None:

@@ -19,8 +19,8 @@ def _ranker(features: np.ndarray, **shape: object) -> Ranker:
 def test_heavy_tails_are_logged_and_others_left() -> None:
     rng = np.random.default_rng(0)
     counts, plain = rng.lognormal(3, 2, 5000), rng.normal(5, 2, 5000)
-    assert learn_normalisation(counts) == pytest.approx((1.0, np.log1p(counts).mean(), np.log1p(counts).std()))
-    assert learn_normalisation(plain) == pytest.approx((0.0, plain.mean(), plain.std()))
+    assert learn_normalisation(counts) == pytest.approx((1.0, np.log1p(counts).mean(), 1 / np.log1p(counts).std()))
+    assert learn_normalisation(plain) == pytest.approx((0.0, plain.mean(), 1 / plain.std()))
     assert learn_normalisation(-counts)[0] == 0.0, "what can be negative has no logarithm"
 
 
@@ -36,10 +36,22 @@ def test_normalisation_is_inside_the_graph() -> None:
     assert model._normalised(outlier).tolist() == [[CLIP, -CLIP]]
 
 
-def test_a_column_that_never_varied_cannot_explode() -> None:
+def test_a_column_that_never_varied_is_ignored() -> None:
     features = np.ones((100, 3), dtype=np.float32)
+    features[:, 1] = np.nan
     model = _ranker(features)
-    assert model._normalised(torch.tensor([[1.5, 1.0, 1.0]])).tolist() == [[0.5, 0.0]]
+    assert model._normalised(torch.tensor([[1.5, 7.0, 1.0]])).tolist() == [[0.0, 0.0]]
+
+
+def test_hidden_values_are_left_out_of_the_mean_and_filled_with_it() -> None:
+    rng = np.random.default_rng(0)
+    features = np.column_stack([rng.lognormal(3, 2, 2000), rng.normal(5, 2, 2000), np.ones(2000)]).astype(np.float32)
+    hidden = features.copy()
+    hidden[::3, :2] = np.nan
+    known = np.delete(features, np.s_[::3], axis=0)
+    model = _ranker(hidden)
+    assert model.mean_C.tolist() == pytest.approx([np.log1p(known[:, 0]).mean(), known[:, 1].mean()], rel=1e-5)
+    assert model._normalised(torch.from_numpy(model.typical())[None]).tolist() == [pytest.approx([0, 0], abs=1e-5)]
 
 
 def test_place_shifts_every_item_alike() -> None:

@@ -188,9 +188,27 @@ def test_stops_early_on_the_held_out_rows(make_examples: Make, names: Names, qui
 
 
 def test_nan_stops_loudly(make_examples: Make, names: Names, quick: Quick) -> None:
-    examples = make_examples(np.full((600, 2), np.nan), np.arange(600) % 2)
+    click = np.arange(600) % 2
+    examples = make_examples(np.ones((600, 2)), click, watch_s=np.where(np.arange(600) == 7, np.nan, click))
     with pytest.raises(Failure, match="nan"):
         train(examples, examples, names(2), quick())
+
+
+def test_values_hidden_in_training_still_count_when_serving(make_examples: Make, names: Names, quick: Quick) -> None:
+    """A score that repeats the answers on most training rows, and is worth less on those where it is honest."""
+    rng = np.random.default_rng(4)
+    relevance, noise = rng.normal(size=(2, 20_000))
+    click = rng.random(20_000) < _sigmoid(2 * relevance - 1)
+    leaked = np.arange(20_000) < 15_000
+    score = np.where(leaked, 2.0 * click - 1, 0.3 * relevance + noise)
+    content = np.column_stack([score, relevance + 0.5 * rng.normal(size=20_000)])
+    later = np.flatnonzero(~leaked)[2500:]
+    held_out = make_examples(content[later], click[later])
+    gauc = {}
+    for name, shown in (("leaked", score), ("hidden", np.where(leaked, np.nan, score))):
+        training = make_examples(np.column_stack([shown, content[:, 1]])[:17_500], click[:17_500])
+        gauc[name] = train(training, held_out, names(2), quick()).quality["click_gauc"]
+    assert gauc["hidden"] > gauc["leaked"] + 0.05
 
 
 def test_nothing_watched_is_refused(make_examples: Make, names: Names, quick: Quick) -> None:

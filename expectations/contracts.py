@@ -30,7 +30,7 @@ or other days are left out where those are not there. In rules, a name like a ca
 | `times_duration(a)` | seconds divided by the duration of the row's item |
 | `rows`, `share_of_recent` | rows of the artifact; the same divided by the median of up to seven days before |
 | `rows_after_busy_days` | rows, where each of the days before had at least 1,000 |
-| `newest_hour(a)` | hours into the day of the newest row, where there are at least 1,000 |
+| `newest_hour(a)` | hours into the day of the newest row, where there are at least 1,000 and not all are of midnight |
 | `days_behind(a)` | whole days from the newest row to the artifact's day |
 """
 

@@ -247,11 +247,14 @@ class DayMeasure:
 DAY_MEASURES: dict[str, DayMeasure] = {
     "shortest": DayMeasure("length", np.fmin),
     "longest": DayMeasure("length", np.fmax),
-    "newest_hour": DayMeasure(
-        "hours_into_day", np.fmax, lambda hours, num_rows: np.where(num_rows < SHORT_LOG, np.nan, hours)
-    ),
+    "newest_hour": DayMeasure("hours_into_day", np.fmax, lambda hours, num_rows: _if_telling(hours, num_rows)),
     "days_behind": DayMeasure("hours_into_day", np.fmax, lambda hours, num_rows: -np.floor(hours / 24)),
 }
+
+
+def _if_telling(hours: Array, num_rows: Array) -> Array:
+    """NaN where a day is too short to tell, or its times are dates (all of them midnight)."""
+    return np.where((num_rows < SHORT_LOG) | (hours == 0), np.nan, hours)
 
 
 class DayFigures:

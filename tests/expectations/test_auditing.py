@@ -152,6 +152,9 @@ def test_a_long_log_that_ends_in_the_morning_is_late(clean: Make, verdict: Make)
     for number, row in enumerate(rows):
         row["user_id"], row["time"] = 7, datetime(2026, 3, 10, 9, number % 60, tzinfo=UTC)
     assert warned(verdict(WATCHES, rows)) == {("newest_hour(time)", 1)}
+    for row in rows:
+        row["time"] = datetime(2026, 3, 10, tzinfo=UTC)
+    assert not verdict(WATCHES, rows, name="dates-only").warnings
 
 
 def test_a_window_that_ends_early_is_stale(clean: Make, verdict: Make) -> None:

@@ -36,8 +36,9 @@ class SourcesConfig:
     """Matrix factorisation."""
     item_item: SourceConfig = SourceConfig(num_candidates=100, items="warm")
     """Sum of the similarities to the items of the history."""
-    content: SourceConfig = SourceConfig(num_candidates=50, items="cold")
-    """Neighbours by TF-IDF of the items of the history: the way in for items that nobody has watched yet."""
+    content: SourceConfig = SourceConfig(weight=2.0)
+    """Neighbours by TF-IDF of the items of the history: the way in for items that nobody has watched yet. With
+    `items="cold"` it proposes only those."""
     popularity: SourceConfig = SourceConfig(num_candidates=100, weight=0.5)
     """What everybody watches; with the towers the way for users without a history."""
 
@@ -68,11 +69,12 @@ class FiltersConfig:
 class RankConfig:
     """How candidates are scored: a product of what the ranker expects, fused with the retrieval."""
 
-    ranker_weight: Share = 0.7
-    """Share of the ranker in the fusion with the retrieval's order; 0 leaves the ranker out, 1 the retrieval."""
+    ranker_weight: Share = 0.2
+    """Share of the ranker in the fusion with the retrieval's order; 0 leaves the ranker out, 1 the retrieval. The ranker
+    knows what is watched of what is shown, retrieval what is worth showing."""
     click_power: Power = 1.0
     """Exponent of the click probability."""
-    watch_power: Power = 0.5
+    watch_power: Power = 0.25
     """Exponent of the expected watch seconds."""
     completion_power: Power = 0.5
     """Exponent of the completion probability."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-@stage(produces=("ranker",), libraries=("torch", "onnx", "onnxscript", "onnxruntime"), memory_gib=2.0)
+@stage(produces=("ranker",), libraries=("torch", "onnx", "onnxscript", "onnxruntime"), memory_gib=1.5)
 def ranker(
     out: Outputs,
     impressions: tuple[Artifact, ...],

@@ -24,9 +24,9 @@ class RankerConfig:
     """Widths of the hidden layers that the tasks share."""
     num_experts: Annotated[int, Field(ge=1, le=64)] = 1
     """1: one shared bottom. More: multi-gate mixture of that many experts, one gate a task."""
-    batch_size: Annotated[int, Field(ge=1)] = 1024
+    batch_size: Annotated[int, Field(ge=1)] = 512
     """Examples a step."""
-    fit: FitConfig = FitConfig(learning_rate=3e-3, final_learning_rate_share=0.1, max_epochs=6, patience=2, threads=1)
+    fit: FitConfig = FitConfig(learning_rate=3e-3, final_learning_rate_share=0.1, max_epochs=8, patience=2, threads=1)
     """The epoch loop. One thread: the network is so small that a second one gains little and waits for a busy core."""
     click_weight: Annotated[float, Field(ge=0)] = 1.0
     """Share of the click loss in the sum of losses."""

@@ -1156,7 +1156,9 @@ class Bundle:
         votes = np.array(weights[: len(lists)])[:, None, None] / (constant + ranks)
         votes[ranks == 0] = 0
         retrieval = np.where(kept, votes.sum(axis=0), -np.inf)
-        source = np.array([*map(SOURCES.index, self.active), SOURCES.index("popularity")])[votes.argmax(axis=0)]
+        places = np.where(ranks > 0, ranks, 2**30)
+        places[len(self.active) :] += len(self.features.items.ids)  # after everything that a source proposed
+        source = np.array([*map(SOURCES.index, self.active), SOURCES.index("popularity")])[places.argmin(axis=0)]
         pool = Pool.best(item_ids, retrieval, ranks[: len(self.active)], source, size)
         return pool, {reason: int(np.count_nonzero(gone)) for reason, gone in removals.items()}
 

@@ -70,8 +70,8 @@ class RankConfig:
     """How candidates are scored: a product of what the ranker expects, fused with the retrieval."""
 
     ranker_weight: Share = 0.2
-    """Share of the ranker in the fusion with the retrieval's order; 0 leaves the ranker out, 1 the retrieval. The ranker
-    knows what is watched of what is shown, retrieval what is worth showing."""
+    """Share of the ranker in the fusion with the retrieval's order; 0 leaves the ranker out, 1 the retrieval. The
+    ranker knows what is watched of what is shown, retrieval what is worth showing."""
     click_power: Power = 1.0
     """Exponent of the click probability."""
     watch_power: Power = 0.25

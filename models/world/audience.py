@@ -109,7 +109,7 @@ def presence(audience: Audience, day: int, users: np.ndarray) -> np.ndarray:
     likely = audience.diligence[users] * _season(audience, day, users) * weekend
     days = day - audience.signup[users]
     likely = np.where(days < _EAGER_DAYS, np.maximum(likely, 0.75), likely)
-    likely = np.where(audience.away[users] & ~_back(audience, day, users) & (days >= _EAGER_DAYS), 0, likely)
+    likely = np.where(audience.away[users] & ~_back(audience, day, users), 0, likely)
     return np.where(days < 0, 0, np.minimum(likely, 0.95))
 
 

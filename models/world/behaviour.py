@@ -25,7 +25,7 @@ from models.world.shelves import Rows, Shelves
 from models.world.taste import fondness
 
 FRESH_DAYS = 7.0
-_PAGES_PER_WATCH = 2.75  # pages of one unit that bring one watch a user and day, measured
+_PAGES_PER_WATCH = 3.1  # pages of one unit that bring one watch a user and day, measured
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class WorldConfig:
     """The k-th item appeals in proportion to k to the minus this; 0 makes all items equal."""
     freshness: Annotated[float, Field(ge=0, le=20)] = 4.0
     """How much more an item is shown at its premiere than later (times its later weight); wears off within weeks."""
-    taste_strength: Annotated[float, Field(ge=0, le=5)] = 2.0
+    taste_strength: Annotated[float, Field(ge=0, le=5)] = 2.4
     """Standard deviation of the log of what people like; 0 makes all people alike."""
     demographic_share: Share = 0.4
     """Share of the variance of tastes that age, gender, region and device explain."""

@@ -15,8 +15,8 @@ from models.world.vocabulary import DEVICES, FLAVOURS, GENDERS, GENRES, NICHES, 
 
 AGE_BANDS = np.array([13, 25, 40, 60])
 _SAME_OWN = 0.5  # share of their own taste that people keep however far they drift
-_OF_GENRE = 0.6  # share of the variance of tastes that lies between genres, not within them
-_FOND = 8.0  # taste weight from which on people are as fond as can be
+_OF_GENRE = 0.75  # share of the variance of tastes that lies between genres, not within them
+_FOND = 10.0  # taste weight from which on people are as fond as can be
 
 
 @dataclass(frozen=True)

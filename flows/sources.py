@@ -120,4 +120,5 @@ class LogData:
 
 
 def _ids(known: Step) -> dict[str, Ref]:
-    return {"user_id": known["users"], "item_id": known["items"]}
+    """What events are audited against: who and what exists, and how long it is."""
+    return {"user_id": known["users"], "item_id": known["items"], "duration_s": known["items"]}

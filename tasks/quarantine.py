@@ -1,6 +1,6 @@
 """Quarantine: where what failed its audit waits, whole, with the report beside it, until somebody decides.
 
-    <lake>/quarantine/<stage>-<date>-<key>/report.json and one folder for every dataset of the failed call
+<lake>/quarantine/<stage>-<date>-<key>/report.json and one folder for every dataset of the failed call
 """
 
 import shutil

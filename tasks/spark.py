@@ -1,9 +1,13 @@
 """The stages that run in Spark, and the one Spark application that serves them all night."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from expectations.datasets import DATASETS
+from expectations.errors import Failure
 from spark_jobs.config import AlsConfig, FeaturesConfig, InteractionsConfig, ItemSimilarityConfig, PopularityConfig
 from tasks.config import ResourcesConfig
 from tasks.lake import Artifact
@@ -13,22 +17,48 @@ from tasks.stage import stage
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+MEMORY_SHARE = 0.35
+"""Of the night's memory, what the JVM's heap may grow to; its Python workers and the other stages need the rest."""
+
 _LOCK = threading.Lock()
 
 
 def session(resources: ResourcesConfig, home: Path) -> "SparkSession":
-    """The night's Spark application; started by whoever asks first."""
+    """The night's Spark application, which the first caller starts and the others wait for.
+
+    Raises:
+        UserError: there is no Java that is new enough.
+        Failure: Spark did not start.
+    """
     from spark_jobs.session import spark_session
 
+    memory_gib = max(1.0, resources.memory_gib * MEMORY_SHARE)
     with _LOCK:
-        return spark_session(
-            resources.spark_master, max(1.0, resources.memory_gib * 0.3), resources.threads, home, "nightjar"
-        )
+        return spark_session(resources.spark_master, memory_gib, resources.threads, home, "nightjar")
 
 
-def start_in_background(resources: ResourcesConfig, home: Path) -> None:
-    """Start it while something else goes on."""
-    threading.Thread(target=session, args=(resources, home), name="spark-start", daemon=True).start()
+def start_in_background(resources: ResourcesConfig, home: Path) -> threading.Thread:
+    """Start it while something else goes on. A failure shows when a stage asks for the session."""
+
+    def start() -> None:
+        with suppress(Exception):
+            session(resources, home)
+
+    thread = threading.Thread(target=start, name="spark-start", daemon=True)
+    thread.start()
+    return thread
+
+
+def stop() -> None:
+    """End the application, if there is one, and wait until its JVM is gone."""
+    from pyspark.sql import SparkSession
+
+    from spark_jobs.session import stop_session
+
+    with _LOCK:
+        running = SparkSession.getActiveSession() or SparkSession._instantiatedSession
+        if running is not None:
+            stop_session(running)
 
 
 @stage(produces=("interactions",), libraries=("pyspark",))
@@ -36,7 +66,8 @@ def interactions(out: Outputs, watches: tuple[Artifact, ...], config: Interactio
     """The window's positives by user and item."""
     from spark_jobs.interactions import interactions
 
-    _write(out, interactions=interactions(_read(out, "watches", watches), out.date, config))
+    with _explained(out):
+        _write(out, interactions=interactions(_read(out, "watches", *watches), out.date, config))
 
 
 @stage(produces=("user_features", "item_features", "histories", "exposures"), libraries=("pyspark",))
@@ -47,17 +78,12 @@ def features(
     items: Artifact,
     config: FeaturesConfig,
 ) -> None:
-    """What the log says of users and items as of the day."""
+    """What the log says of users and items as of the day; a real log may have no impressions."""
     from spark_jobs.features import features
 
-    made = features(
-        _read(out, "watches", watches),
-        _read(out, "impressions", impressions),
-        _read(out, "items", (items,)),
-        out.date,
-        config,
-    )
-    _write(out, **vars(made))
+    with _explained(out):
+        log = _read(out, "watches", *watches), _read(out, "impressions", *impressions)
+        _write(out, **vars(features(*log, _read(out, "items", items), out.date, config)))
 
 
 @stage(produces=("popularity",), libraries=("pyspark",))
@@ -65,15 +91,22 @@ def popularity(out: Outputs, watches: tuple[Artifact, ...], config: PopularityCo
     """Items by decayed number of positives."""
     from spark_jobs.popularity import popularity
 
-    _write(out, popularity=popularity(_read(out, "watches", watches), out.date, config))
+    with _explained(out):
+        _write(out, popularity=popularity(_read(out, "watches", *watches), out.date, config))
 
 
 @stage(produces=("als_user_factors", "als_item_factors"), libraries=("pyspark", "numba"), threads=2)
-def als(out: Outputs, interactions: Artifact, config: AlsConfig) -> None:
-    """Matrix factorisation of the window's positives."""
+def als(out: Outputs, interactions: Artifact, config: AlsConfig, watches: tuple[Artifact, ...] = ()) -> None:
+    """Matrix factorisation of the window's positives, or, for explicit feedback, of the ratings in `watches`."""
     from spark_jobs.als import factorise
+    from spark_jobs.interactions import ratings
 
-    made = factorise(_read(out, "interactions", (interactions,)), config, out.progress)
+    with _explained(out):
+        if config.feedback == "explicit":
+            entries = ratings(_read(out, "watches", *watches), out.date)
+        else:
+            entries = _read(out, "interactions", interactions)
+        made = factorise(entries, config, out.progress)
     out["als_user_factors"].write(made.users)
     out["als_item_factors"].write(made.items)
     out.note(losses=made.losses)
@@ -84,17 +117,32 @@ def item_similarity(out: Outputs, interactions: Artifact, config: ItemSimilarity
     """Nearest items by who watched them."""
     from spark_jobs.item_similarity import item_similarity
 
-    _write(out, item_similarity=item_similarity(_read(out, "interactions", (interactions,)), out.date, config))
+    with _explained(out):
+        _write(out, item_similarity=item_similarity(_read(out, "interactions", interactions), out.date, config))
 
 
-def _read(out: Outputs, dataset: str, artifacts: tuple[Artifact, ...]) -> "DataFrame":
-    from expectations.datasets import DATASETS
+def _read(out: Outputs, dataset: str, *artifacts: Artifact) -> "DataFrame":
     from spark_jobs.frames import read
 
-    return read(session(out.resources, out.home), DATASETS[dataset], [f for a in artifacts for f in a.files])
+    spark = session(out.resources, out.home)
+    return read(spark, DATASETS[dataset], [file for artifact in artifacts for file in artifact.files])
 
 
 def _write(out: Outputs, **frames: "DataFrame") -> None:
-    for name, frame in frames.items():
+    for number, (name, frame) in enumerate(frames.items()):
+        out.progress(number, len(frames), name)
         frame.write.parquet(str(out[name].path), mode="overwrite")
         out[name].written_by_spark()
+
+
+@contextmanager
+def _explained(out: Outputs) -> Iterator[None]:
+    """Spark's errors as one line that says where the rest of them is."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except (PySparkException, Py4JError, ConnectionError) as error:
+        words = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise Failure(f"{out.stage}: Spark failed: {words} (all of it in {out.home / 'logs' / 'spark.log'})") from error

@@ -1,0 +1,74 @@
+"""A tiny log and every job run on it once: what the class archive is recorded from."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame, SparkSession
+
+from expectations.datasets import IMPRESSIONS, ITEMS, WATCHES, Dataset
+from spark_jobs.als import als
+from spark_jobs.config import (
+    AlsConfig,
+    FeaturesConfig,
+    InteractionsConfig,
+    ItemSimilarityConfig,
+    PopularityConfig,
+)
+from spark_jobs.features import features
+from spark_jobs.frames import end_of, read
+from spark_jobs.interactions import interactions
+from spark_jobs.item_similarity import item_similarity
+from spark_jobs.popularity import popularity
+
+DAY = "2026-01-31"
+ROWS = 2_000
+
+
+def run_all(spark: SparkSession, folder: Path) -> None:
+    """Run all jobs from Parquet to Parquet."""
+    watches = read(spark, WATCHES, [_file(folder, WATCHES, _log())])
+    impressions = read(spark, IMPRESSIONS, [_file(folder, IMPRESSIONS, _log() | {"propensity": np.ones(ROWS)})])
+    items = read(spark, ITEMS, [_file(folder, ITEMS, {"item_id": np.arange(50), "genres": [["drama"]] * 50})])
+    pairs = _written(interactions(watches, DAY, InteractionsConfig()), folder / "pairs")
+    users, factors = als(pairs, AlsConfig(factors=4, iterations=1))
+    results = [
+        *vars(features(watches, impressions, items, DAY, FeaturesConfig())).values(),
+        popularity(watches, DAY, PopularityConfig()),
+        item_similarity(pairs, DAY, ItemSimilarityConfig()),
+        users,
+        factors,
+    ]
+    for number, frame in enumerate(results):
+        _written(frame, folder / f"result-{number}")
+
+
+def _log() -> dict[str, object]:
+    rng = np.random.default_rng(0)
+    return {
+        "watch_id": np.arange(ROWS),
+        "request_id": np.arange(ROWS),
+        "position": np.ones(ROWS),
+        "user_id": rng.integers(0, 100, ROWS),
+        "item_id": rng.integers(0, 50, ROWS),
+        "time": (int(end_of(DAY).timestamp()) - rng.integers(1, 10**6, ROWS)) * 1_000_000,
+        "weight": np.ones(ROWS),
+        "positive": np.ones(ROWS, bool),
+    }
+
+
+def _file(folder: Path, dataset: Dataset, columns: dict[str, object]) -> Path:
+    """A Parquet file of the dataset; columns that are not given are null."""
+    rows = len(columns["item_id"])  # type: ignore[arg-type]
+    arrays = [
+        pa.array(columns[f.name]).cast(f.type) if f.name in columns else pa.nulls(rows, f.type) for f in dataset.schema
+    ]
+    path = folder / f"{dataset.name}.parquet"
+    pq.write_table(pa.table(arrays, names=dataset.schema.names), path)
+    return path
+
+
+def _written(frame: DataFrame, path: Path) -> DataFrame:
+    frame.write.mode("overwrite").parquet(str(path))
+    return frame.sparkSession.read.parquet(str(path))

@@ -1,0 +1,220 @@
+"""The Spark session that every job runs in: on loopback, writing below one home, the same sums every time.
+
+Start-up is tuned, because a night at demo size is mostly start-up: a class archive (see `class_archive`) and a
+compiler without its optimiser took the processor time of a small session from 16 to 6 s.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+from py4j.protocol import Py4JError
+from pyspark import SparkConf, SparkContext
+from pyspark.errors import PySparkException
+from pyspark.java_gateway import launch_gateway
+from pyspark.sql import SparkSession
+
+from expectations.errors import Failure
+from spark_jobs.class_archive import archive_options
+from spark_jobs.java import Java, find_java
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# What results may depend on: the same under every master.
+SQL_SETTINGS = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.shuffle.partitions": "8",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.parquet.compression.codec": "zstd",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # Otherwise DataFrame jobs get Python workers of their own, beside those of RDD jobs.
+    "spark.sql.execution.pyspark.udf.simplifiedTraceback.enabled": "false",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
+}
+
+# A small night is over before the optimising compiler has paid for itself: without it, half the processor time. The
+# heavy loops are not Java's, so that 10 million events take no longer either. Executors of a cluster keep it.
+_QUICK_COMPILER = "-XX:TieredStopAtLevel=1"
+
+
+def spark_session(
+    master: str, memory_gib: float, threads: int, home: Path, app_name: str, java_options: tuple[str, ...] = ()
+) -> SparkSession:
+    """Start Spark, or give the session that runs already.
+
+    Args:
+        master: `local[2]`, `spark://host:7077`, ...; plain `local` takes `threads`.
+        memory_gib: heap of the driver, and of each executor where there are any.
+        threads: parallel tasks of plain `local`.
+        java_options: instead of those for the class archive.
+        home: all that Spark writes besides results (shuffles, logs, caches) goes below it.
+
+    Raises:
+        UserError: there is no Java, or it is too old.
+        Failure: Spark did not start; the message has its last words.
+    """
+    if SparkContext._active_spark_context is not None:
+        return SparkSession.builder.getOrCreate()
+    java, folders = find_java(), _Folders(home)
+    options = java_options or archive_options(java)
+    master = f"local[{threads}]" if master == "local" else master
+    settings = {
+        "spark.master": master,
+        "spark.app.name": app_name,
+        "spark.driver.memory": f"{int(memory_gib * 1024)}m",
+        "spark.executor.memory": f"{int(memory_gib * 1024)}m",
+        "spark.driver.extraJavaOptions": _java_options(options, folders),
+        **SQL_SETTINGS,
+        **_quiet_and_private(folders),
+        **_python_workers(folders),
+        **(_loopback() if _is_local(master) else {}),
+    }
+    _environment(java, master, folders)
+    return _start(SparkConf(loadDefaults=False).setAll(list(settings.items())), folders)
+
+
+def submitted_session(app_name: str) -> SparkSession:
+    """The session of a program started by spark-submit, which has been told master and memory."""
+    builder = SparkSession.builder.appName(app_name)
+    for key, value in SQL_SETTINGS.items():
+        builder = builder.config(key, value)
+    return builder.getOrCreate()
+
+
+def stop_session(spark: SparkSession) -> None:
+    """End the application and its JVM, and wait for it to be gone."""
+    gateway, scratch = SparkContext._gateway, spark.conf.get("spark.local.dir")
+    spark.stop()
+    if gateway is None or gateway.proc is None:
+        return
+    gateway.shutdown()
+    gateway.proc.stdin.close()  # what the JVM takes as the sign to exit
+    gateway.proc.wait()
+    SparkContext._gateway = SparkContext._jvm = None
+    shutil.rmtree(str(scratch), ignore_errors=True)
+
+
+class _Folders:
+    """Where Spark keeps what is not a result: a folder of this process, a log, and numba's machine code."""
+
+    def __init__(self, home: Path) -> None:
+        home = home.resolve()
+        _sweep(home / "scratch" / "spark")
+        self.own = home / "scratch" / "spark" / str(os.getpid())
+        self.temporary = self.own / "tmp"
+        self.numba = home / "cache" / "numba"
+        self.log = home / "logs" / "spark.log"
+        for folder in (self.temporary, self.numba, self.log.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.log4j = self.own / "log4j2.properties"
+        self.log4j.write_text(_LOG4J)
+
+
+def _sweep(scratch: Path) -> None:
+    """Remove what processes left that were killed; folders are named after them."""
+    for folder in scratch.glob("[0-9]*"):
+        if not psutil.pid_exists(int(folder.name)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+_LOG4J = """\
+rootLogger.level = warn
+rootLogger.appenderRef.stderr.ref = stderr
+appender.stderr.type = Console
+appender.stderr.name = stderr
+appender.stderr.target = SYSTEM_ERR
+appender.stderr.layout.type = PatternLayout
+appender.stderr.layout.pattern = %d{yyyy-MM-dd HH:mm:ss} %p %c{1}: %m%n%ex
+"""
+
+
+def _java_options(options: tuple[str, ...], folders: _Folders) -> str:
+    return " ".join(
+        (
+            "-XX:-UsePerfData",  # otherwise it writes /tmp/hsperfdata_*
+            f"-Djava.io.tmpdir={folders.temporary}",
+            f"-Dlog4j2.configurationFile=file:{folders.log4j}",
+            "-Djava.net.preferIPv4Stack=true",
+            _QUICK_COMPILER,
+            *options,
+        )
+    )
+
+
+def _quiet_and_private(folders: _Folders) -> dict[str, str]:
+    return {
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.local.dir": str(folders.own),
+        "spark.sql.warehouse.dir": f"file:{folders.own}/warehouse",
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.driver.maxResultSize": "0",  # factors are collected; the heap is the bound
+    }
+
+
+def _python_workers(folders: _Folders) -> dict[str, str]:
+    environment = {
+        "PYTHONPATH": str(ROOT),
+        "NUMBA_CACHE_DIR": str(folders.numba),  # one worker compiles a kernel, the others load it
+        "TMPDIR": str(folders.temporary),
+        # Parallelism is Spark's; and sums of BLAS differ between thread counts.
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+    }
+    return {
+        "spark.python.daemon.module": "spark_jobs.worker_daemon",
+        "spark.pyspark.python": sys.executable,
+        "spark.pyspark.driver.python": sys.executable,
+        **{f"spark.executorEnv.{name}": value for name, value in environment.items()},
+    }
+
+
+def _is_local(master: str) -> bool:
+    """Whether everything runs on this machine."""
+    return master.startswith("local") or urlsplit(master).hostname in ("127.0.0.1", "localhost")
+
+
+def _loopback() -> dict[str, str]:
+    return {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+
+
+def _environment(java: Java, master: str, folders: _Folders) -> None:
+    """What the JVM and numba can be told by environment only."""
+    os.environ["JAVA_HOME"] = str(java.home)
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    os.environ["NUMBA_CACHE_DIR"] = str(folders.numba)
+    os.environ["SPARK_LOCAL_DIRS"] = str(folders.own)
+    if _is_local(master):
+        os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
+    else:
+        os.environ.pop("SPARK_LOCAL_IP", None)  # executors elsewhere must reach the driver
+
+
+@contextmanager
+def _temporary_files(folder: Path) -> Iterator[None]:
+    """PySpark leaves the gateway's address in Python's temporary folder, which is outside the home."""
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+
+
+def _start(conf: SparkConf, folders: _Folders) -> SparkSession:
+    began = folders.log.stat().st_size if folders.log.exists() else 0
+    try:
+        with _temporary_files(folders.temporary), folders.log.open("ab") as log:
+            gateway = launch_gateway(conf, {"stdout": log, "stderr": log})
+            return SparkSession(SparkContext(conf=conf, gateway=gateway))
+    except (PySparkException, Py4JError, OSError) as error:
+        words = folders.log.read_bytes()[began:].decode(errors="replace").strip().splitlines()
+        last = "\n  ".join(words[-5:])
+        raise Failure(f"Spark did not start on {conf.get('spark.master')}. See {folders.log}:\n  {last}") from error

@@ -745,18 +745,6 @@ class Filters:
 # --- rank and order ---------------------------------------------------------------------------------------------------
 
 
-def reciprocal_rank(scores: np.ndarray, constant: float) -> np.ndarray:
-    """`[N, C]` scores as (c + 1) / (c + rank): 1 for the best of a row, 0 for -inf.
-
-    Reciprocal rank fusion (Cormack, Clarke and Buettcher 2009) adds such values up; no score's scale or outliers
-    matter.
-    """
-    order = np.argsort(-scores, axis=1, kind="stable")
-    ranks = np.empty_like(order)
-    np.put_along_axis(ranks, order, np.arange(1, scores.shape[1] + 1)[None, :], axis=1)
-    return np.where(np.isneginf(scores), 0.0, (constant + 1) / (constant + ranks))
-
-
 class Ranker:
     """Expected watch seconds, click and completion probabilities of pairs, and one score made of them."""
 
@@ -779,7 +767,7 @@ class Ranker:
         """log(click^a * watch^b * completion^c), `[N, C]`."""
         powers = (settings["click_power"], settings["watch_power"], settings["completion_power"])
         parts = zip(Ranker.OUTPUTS, powers, strict=True)
-        return sum(power * np.log(np.maximum(predicted[name], 1e-9)) for name, power in parts)
+        return sum(power * np.log(np.maximum(predicted[name], TINY)) for name, power in parts)
 
 
 class Order:
@@ -866,6 +854,7 @@ class Order:
 # --- the bundle -------------------------------------------------------------------------------------------------------
 
 SOURCES = ("towers", "als", "item_item", "content", "popularity")
+TINY = 1e-9  # smallest score or probability whose logarithm is taken
 WIDEN = 8  # how many times more candidates a user gets for whom too few are left
 BATCH = 256  # users worked on at once; bounds memory and keeps arrays in the cache
 TABLES = (
@@ -1163,15 +1152,19 @@ class Bundle:
         return pool, {reason: int(np.count_nonzero(gone)) for reason, gone in removals.items()}
 
     def _rank(self, features: Features, rows: np.ndarray, pool: Pool) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Relevance `[N, C]`, from 0 to 1, and what the ranker expects (empty when it is switched off)."""
+        """Relevance `[N, C]`, 1 for a user's best, and what the ranker expects (empty when it is switched off).
+
+        The weighted geometric mean of the fused retrieval score, which is made of ranks, and the ranker's, which is
+        made of calibrated probabilities: neither has outliers, so products need no further normalisation.
+        """
         settings = self.pipeline["rank"]
-        share, constant = settings["ranker_weight"], settings["rank_constant"]
-        relevance = (1 - share) * reciprocal_rank(pool.retrieval, constant)
-        if share == 0:
-            return relevance, {}
-        expected = self.ranker.predict(features.pairs(rows, pool.item_ids))
-        score = np.where(pool.item_ids >= 0, self.ranker.score(expected, settings), -np.inf)
-        return relevance + share * reciprocal_rank(score, constant), expected
+        share, expected = settings["ranker_weight"], {}
+        blend = (1 - share) * np.log(np.maximum(pool.retrieval, TINY))
+        if share > 0:
+            expected = self.ranker.predict(features.pairs(rows, pool.item_ids))
+            blend += share * self.ranker.score(expected, settings)
+        blend[pool.item_ids < 0] = -np.inf
+        return np.exp(blend - blend.max(axis=1, initial=np.log(TINY), keepdims=True)), expected
 
     def _draws(self, user_ids: np.ndarray) -> np.ndarray:
         """A number from [0, 1) for each user; the same one all day."""

@@ -67,11 +67,11 @@ class FiltersConfig:
 
 @settings
 class RankConfig:
-    """How candidates are scored: a product of what the ranker expects, fused with the retrieval."""
+    """How candidates are scored: a product of the fused retrieval score and of what the ranker expects."""
 
     ranker_weight: Share = 0.2
-    """Share of the ranker in the fusion with the retrieval's order; 0 leaves the ranker out, 1 the retrieval. The
-    ranker knows what is watched of what is shown, retrieval what is worth showing."""
+    """Exponent of the ranker's score in the product with the retrieval's, which gets the rest; 0 leaves the ranker out,
+    1 the retrieval. The ranker knows what is watched of what is shown, retrieval what is worth showing."""
     click_power: Power = 1.0
     """Exponent of the click probability."""
     watch_power: Power = 0.25
@@ -79,7 +79,8 @@ class RankConfig:
     completion_power: Power = 0.5
     """Exponent of the completion probability."""
     rank_constant: Annotated[float, Field(gt=0, le=1000)] = 20.0
-    """Constant c of the reciprocal ranks 1 / (c + rank); smaller favours the heads of the lists."""
+    """Constant c of the reciprocal ranks 1 / (c + rank) that the sources give; smaller favours the heads of their
+    lists."""
 
 
 @settings

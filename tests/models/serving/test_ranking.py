@@ -7,13 +7,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from models.serving.bundle import PAIR_FEATURES, SOURCES, BundleError, Ranker, reciprocal_rank
-
-
-def test_reciprocal_rank():
-    scores = np.array([[3.0, -np.inf, 9.0, 4.0], [0.0, 0.0, -1.0, -np.inf]])
-    ranks = np.array([[3, np.inf, 1, 2], [1, 2, 3, np.inf]])
-    np.testing.assert_allclose(reciprocal_rank(scores, 20.0), 21 / (20 + ranks))
+from models.serving.bundle import PAIR_FEATURES, SOURCES, BundleError, Ranker
 
 
 def traced(bundle, user_ids):
@@ -48,18 +42,28 @@ def test_without_the_ranker_lists_follow_retrieval(bundle_with, user_ids):
         assert values == sorted(values, reverse=True)
 
 
-def test_relevance_is_the_weighted_fusion_of_both(bundle_with, user_ids):
-    bundle = bundle_with(rank__ranker_weight=0.6, rank__rank_constant=10.0)
+def test_relevance_is_the_weighted_geometric_mean_of_both(bundle_with, user_ids):
+    bundle = bundle_with(rank__ranker_weight=0.6)
     rows = bundle.features.user_rows(np.array(user_ids))
     pool, _ = bundle._candidates(bundle.features.users, rows, 8)
     relevance, expected = bundle._rank(bundle.features, rows, pool)
-    user = 3
-    count = np.count_nonzero(pool.item_ids[user] >= 0)
-    score = Ranker.score({name: values[user, :count] for name, values in expected.items()}, bundle.pipeline["rank"])
-    by_ranker = 1 + np.argsort(np.argsort(-score))
-    by_retrieval = 1 + np.arange(count)  # pools are in that order
-    wanted = 0.6 * 11 / (10 + by_ranker) + 0.4 * 11 / (10 + by_retrieval)
-    np.testing.assert_allclose(relevance[user, :count], wanted)
+    settings = bundle.pipeline["rank"]
+    for user in user_ids:
+        product = [
+            retrieval**0.4
+            * (
+                click ** settings["click_power"]
+                * seconds ** settings["watch_power"]
+                * completion ** settings["completion_power"]
+            )
+            ** 0.6
+            for retrieval, click, seconds, completion, item in zip(
+                pool.retrieval[user], *(expected[n][user] for n in Ranker.OUTPUTS), pool.item_ids[user], strict=True
+            )
+            if item >= 0
+        ]
+        np.testing.assert_allclose(relevance[user, : len(product)], np.array(product) / max(product), rtol=1e-4)
+        assert (relevance[user, len(product) :] == 0).all()
 
 
 def test_the_ranker_sees_the_features_it_was_trained_on(bundle, path, user_ids):

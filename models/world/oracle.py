@@ -47,13 +47,22 @@ class Scores:
 
 def best_lists(scores: Sequence[Scores], k: int) -> pa.Table:
     """The k best items of each user, ties by item id, in dataset `oracle`."""
-    user, item, score = (np.concatenate([getattr(s, name) for s in scores]) for name in ("user", "item", "score"))
-    possible = score > 0
-    user, item, score = user[possible], item[possible], score[possible]
+    user, item, score = _together(*(np.concatenate([getattr(s, n) for s in scores]) for n in ("user", "item", "score")))
     order = np.lexsort((item, -score, user))
     rank = np.arange(len(order)) - np.searchsorted(user[order], user[order]) + 1
     order, rank = order[rank <= k], rank[rank <= k]
     return as_table(ORACLE, {"user_id": user[order], "rank": rank, "item_id": item[order], "score": score[order]})
+
+
+def _together(user: np.ndarray, item: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Each possible pair once: an episode may come by a page and by its series, and either way will do."""
+    possible = score > 0
+    user, item, score = user[possible], item[possible], score[possible]
+    order = np.lexsort((item, user))
+    user, item, score = user[order], item[order], score[order]
+    first = np.flatnonzero(np.r_[True, (user[1:] != user[:-1]) | (item[1:] != item[:-1])][: len(user)])
+    either = 1 - np.multiply.reduceat(1 - score, first) if len(first) else score
+    return user[first], item[first], either
 
 
 def from_pages(days: list[Day], users: np.ndarray, items: np.ndarray, seen: np.ndarray, k: int) -> Iterator[Scores]:

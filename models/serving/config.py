@@ -69,16 +69,16 @@ class FiltersConfig:
 class RankConfig:
     """How candidates are scored: a product of the fused retrieval score and of what the ranker expects."""
 
-    ranker_weight: Share = 0.2
+    ranker_weight: Share = 0.15
     """Exponent of the ranker's score in the product with the retrieval's, which gets the rest; 0 leaves the ranker out,
     1 the retrieval. The ranker knows what is watched of what is shown, retrieval what is worth showing."""
     click_power: Power = 1.0
     """Exponent of the click probability."""
-    watch_power: Power = 0.25
+    watch_power: Power = 0.1
     """Exponent of the expected watch seconds."""
-    completion_power: Power = 0.5
+    completion_power: Power = 0.25
     """Exponent of the completion probability."""
-    rank_constant: Annotated[float, Field(gt=0, le=1000)] = 20.0
+    rank_constant: Annotated[float, Field(gt=0, le=1000)] = 15.0
     """Constant c of the reciprocal ranks 1 / (c + rank) that the sources give; smaller favours the heads of their
     lists."""
 
@@ -92,7 +92,7 @@ class OrderConfig:
     switches diversification off."""
     genre_weight: Share = 0.3
     """Share of genres in the similarity of two items, the rest being their vectors."""
-    series_cap: Annotated[int, Field(ge=0, le=1000)] = 2
+    series_cap: Annotated[int, Field(ge=0, le=1000)] = 3
     """Most items of one series in a list while there are others; 0 means no cap."""
     creator_cap: Annotated[int, Field(ge=0, le=1000)] = 5
     """Most items of one creator in a list while there are others; 0 means no cap."""
@@ -114,7 +114,7 @@ class PipelineConfig:
 
     k: Annotated[int, Field(ge=1, le=1000)] = 20
     """Length of a list."""
-    pool_size: Annotated[int, Field(ge=1, le=10_000)] = 200
+    pool_size: Annotated[int, Field(ge=1, le=10_000)] = 150
     """Candidates of a user, of all sources together and after the filters, that are ranked."""
     sources: SourcesConfig = SourcesConfig()
     filters: FiltersConfig = FiltersConfig()

@@ -30,7 +30,7 @@ def test_settings_survive_json():
 
 
 def test_impossible_settings_are_refused():
-    with pytest.raises(ValidationError, match="pool_size is 200; it must be at least k, which is 300"):
+    with pytest.raises(ValidationError, match="pool_size is 150; it must be at least k, which is 300"):
         PipelineConfig(k=300)
     off = SourceConfig(num_candidates=0)
     with pytest.raises(ValidationError, match="at least one source must be on"):

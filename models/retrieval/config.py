@@ -21,6 +21,8 @@ class TowersConfig:
     """Units of the hidden layer of each tower."""
     history_length: Annotated[int, Field(ge=1, le=1000)] = 50
     """Last positives that the user tower averages."""
+    recent_lengths: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = (3, 10)
+    """Besides the whole history, this many of its last positives are averaged on their own: they tell what is next."""
     min_item_positives: Annotated[int, Field(ge=1)] = 3
     """Training positives from which on an item has an id embedding; others live on their content alone."""
     max_vocabulary: Annotated[int, Field(ge=1)] = 1_000_000
@@ -36,7 +38,7 @@ class TowersConfig:
     """Subtract the log of the sampling probability from the logits."""
     mask_accidental_hits: bool = True
     """A negative that is the example's own positive does not count."""
-    temperature: Annotated[float, Field(gt=0, le=10)] = 0.07
+    temperature: Annotated[float, Field(gt=0, le=10)] = 0.1
     """Divides the cosines before the softmax."""
 
     max_examples_per_user: Annotated[int, Field(ge=1)] = 50
@@ -49,8 +51,12 @@ class TowersConfig:
     """The metric is recall of the validation positives among this many items, out of all items."""
     max_validation_examples: Annotated[int, Field(ge=1)] = 5000
     """Validation positives, a sample of them where there are more."""
-    fit: FitConfig = FitConfig()
-    """The epoch loop."""
+    finishing_epochs: Annotated[int, Field(ge=0, le=100)] = 1
+    """Epochs over all days, those of validation included, after early stopping has found the best weights."""
+    finishing_rate_share: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """Learning rate of the finishing epochs, as a share of the peak."""
+    fit: FitConfig = FitConfig(learning_rate=3e-3, max_epochs=8, patience=2, threads=1)
+    """The epoch loop. One thread: the steps are small, and two that wait for each other lose on a busy machine."""
 
 
 @settings

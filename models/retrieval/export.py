@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
+from onnx import TensorProto
 from torch import nn
 
 from expectations.errors import Failure
@@ -42,12 +43,17 @@ def export_user_tower(model: TwoTowers, users: Encoded, items: Encoded, history_
         inputs_UD = model.item_inputs(items.take(np.arange(1, len(items.ids) + 1)))
     graph = Graph()
     history = graph.input("history", "int64", history_length)
+    rows = _rows(graph, history, items.ids)
+    table = graph.constant(np.pad(inputs_UD.numpy(), ((1, 0), (0, 0))))
+    windows = [rows, *(_last(graph, rows, length) for length in model.recent)]
+    means = [_mean_of_rows(graph, window, table) for window in windows]
     fields = _field_sum(graph, model.user_fields)
-    pooled = _mean_history(graph, history, items.ids, inputs_UD.numpy())
     if not model.user_fields.fields:
-        fields = graph.add("Expand", fields, graph.add("Shape", pooled))
-    hidden = _network(graph, model.user_network, graph.add("Concat", pooled, fields, axis=1))
-    total = graph.add("Add", graph.add("Add", pooled, fields), hidden)
+        fields = graph.add("Expand", fields, graph.add("Shape", means[0]))
+    means.append(fields)
+    total = _network(graph, model.user_network, graph.add("Concat", *means, axis=1))
+    for mean in means:
+        total = graph.add("Add", total, mean)
     graph.output(graph.unit_length(total), "user_vector", model.dim)
     graph.save(path)
     _check_user_tower(model, users, items.ids, inputs_UD, history_length, path)
@@ -63,9 +69,9 @@ def _field_sum(graph: Graph, fields: FieldSum) -> str:
 
 def _field(graph: Graph, fields: FieldSum, name: str, kind: str, length: int) -> str:
     if kind == "category":
-        return graph.add("Gather", graph.constant(_table(fields, name)), graph.input(name, "int64"))
+        return graph.add("Gather", _table(graph, fields, name), graph.input(name, "int64"))
     if kind == "bag":
-        return _mean_of_rows(graph, graph.input(name, "int64", length), _table(fields, name))
+        return _mean_of_rows(graph, graph.input(name, "int64", length), _table(graph, fields, name))
     layer = fields.numbers[name]
     assert isinstance(layer, nn.Linear)
     if kind == "vector":
@@ -73,30 +79,33 @@ def _field(graph: Graph, fields: FieldSum, name: str, kind: str, length: int) ->
     return graph.linear(graph.add("Unsqueeze", graph.input(name, "float32"), graph.constant(np.array([1]))), layer)
 
 
-def _table(fields: FieldSum, name: str) -> np.ndarray:
+def _table(graph: Graph, fields: FieldSum, name: str) -> str:
     table = fields.tables[name]
     assert isinstance(table, nn.Embedding | nn.EmbeddingBag)
-    return table.weight.detach().numpy()
+    return graph.constant(table.weight)
 
 
-def _mean_of_rows(graph: Graph, rows: str, table: np.ndarray) -> str:
+def _mean_of_rows(graph: Graph, rows: str, table: str) -> str:
     """Mean of the table rows `[N, F]` other than row 0, which is zeros; zeros where there are none."""
     places = graph.constant(np.array([1]))
-    total = graph.add("ReduceSum", graph.add("Gather", graph.constant(table), rows), places, keepdims=0)
-    present = graph.add("Cast", graph.add("Greater", rows, graph.constant(np.array(0))), to=1)
+    total = graph.add("ReduceSum", graph.add("Gather", table, rows), places, keepdims=0)
+    present = graph.add("Cast", graph.add("Greater", rows, graph.constant(np.array(0))), to=TensorProto.FLOAT)
     count = graph.add("ReduceSum", present, places, keepdims=1)
     return graph.add("Div", total, graph.add("Max", count, graph.constant(np.ones(1, np.float32))))
 
 
-def _mean_history(graph: Graph, history: str, ids: np.ndarray, inputs_UD: np.ndarray) -> str:
-    """Map item_id + 1 to the row of the catalogue, then the mean of its inputs."""
+def _rows(graph: Graph, history: str, ids: np.ndarray) -> str:
+    """item_id + 1 to 1 + row of the catalogue; 0 stays 0, and so do ids that the catalogue lacks."""
     row_of_id = np.zeros(int(ids.max(initial=-1)) + 2, dtype=np.int64)
     row_of_id[ids.astype(np.int64) + 1] = np.arange(len(ids)) + 1
     inside = graph.add("Less", history, graph.constant(np.array(len(row_of_id))))
     bounded = graph.add("Where", inside, history, graph.constant(np.array(0)))
-    return _mean_of_rows(
-        graph, graph.add("Gather", graph.constant(row_of_id), bounded), np.pad(inputs_UD, ((1, 0), (0, 0)))
-    )
+    return graph.add("Gather", graph.constant(row_of_id), bounded)
+
+
+def _last(graph: Graph, rows: str, length: int) -> str:
+    starts, ends, axes = (graph.constant(np.array([number])) for number in (-length, np.iinfo(np.int64).max, 1))
+    return graph.add("Slice", rows, starts, ends, axes)
 
 
 def _network(graph: Graph, network: nn.Sequential, value: str) -> str:

@@ -2,7 +2,8 @@
 
 An item's input is the sum of the embeddings of all its fields: its id, and its content, which stands for it alone as
 long as it is cold. The same input, averaged over the last positives, is the user's history, so every watch also
-teaches the history side. Both towers add a small network to their input and end on the unit sphere.
+teaches the history side. Averages over the very last ones stand beside it: what comes next, such as the next episode,
+follows from them. Both towers add a small network to their input and end on the unit sphere.
 
 Shapes: U distinct items of a batch, B users, H places of a history, D dimensions, F entries of a bag or vector.
 """
@@ -57,17 +58,25 @@ class TwoTowers(nn.Module):
     Args:
         user_fields: fitted encoder fields of the users; may be empty.
         item_fields: fitted encoder fields of the items, `item_item_id` among them.
+        recent: besides the whole history, that many of its last places are averaged.
     """
 
     def __init__(
-        self, user_fields: Sequence[EncoderField], item_fields: Sequence[EncoderField], dim: int, hidden: int
+        self,
+        user_fields: Sequence[EncoderField],
+        item_fields: Sequence[EncoderField],
+        dim: int,
+        hidden: int,
+        recent: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        self.dim, self.hidden = dim, hidden
+        self.dim, self.hidden, self.recent = dim, hidden, tuple(recent)
         self.item_fields = FieldSum(item_fields, dim)
         self.user_fields = FieldSum(user_fields, dim)
         self.item_network = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, dim))
-        self.user_network = nn.Sequential(nn.Linear(2 * dim, hidden), nn.ReLU(), nn.Linear(hidden, dim))
+        self.user_network = nn.Sequential(
+            nn.Linear((2 + len(self.recent)) * dim, hidden), nn.ReLU(), nn.Linear(hidden, dim)
+        )
 
     def item_inputs(self, fields: Mapping[str, Tensor]) -> Tensor:
         """Encoded item fields -> `[U, D]`, what both towers know of an item."""
@@ -82,11 +91,11 @@ class TwoTowers(nn.Module):
         """Encoded user fields and histories -> unit vectors `[B, D]`.
 
         Args:
-            history_BH: 1 + row of `inputs_UD` for every place of the history; 0 where there is none. At least one
-                column, in any order: the history is averaged.
+            history_BH: 1 + row of `inputs_UD` for every place of the history, newest last; 0 where there is none.
         """
         padded = functional.pad(inputs_UD, (0, 0, 1, 0))
-        history_BD = functional.embedding_bag(history_BH, padded, mode="mean", padding_idx=0)
-        fields_BD = self.user_fields(fields).expand_as(history_BD)
-        hidden_BD = self.user_network(torch.cat([history_BD, fields_BD], dim=1))
-        return functional.normalize(history_BD + fields_BD + hidden_BD, dim=1)
+        windows = [history_BH, *(history_BH[:, -length:] for length in self.recent)]
+        means = [functional.embedding_bag(w.contiguous(), padded, mode="mean", padding_idx=0) for w in windows]
+        means.append(self.user_fields(fields).expand_as(means[0]))
+        hidden_BD = self.user_network(torch.cat(means, dim=1))
+        return functional.normalize(torch.stack(means).sum(dim=0) + hidden_BD, dim=1)

@@ -62,6 +62,16 @@ def test_a_history_is_averaged_whatever_its_padding_and_order(model):
     assert torch.allclose(one, functional.normalize(expected, dim=0), atol=1e-6)
 
 
+def test_the_last_places_are_averaged_on_their_own():
+    model = initialise(TwoTowers([], ITEM_FIELDS, dim=4, hidden=8, recent=(1, 2)), seed=0)
+    inputs = model.item_inputs(ITEMS)
+    first, second, third = inputs
+    (got,) = model.user_vectors({}, torch.tensor([[0, 3, 1, 2]]), inputs)
+    means = [(first + second + third) / 3, second, (first + second) / 2, model.user_fields({})]
+    expected = sum(means) + model.user_network(torch.cat(means))
+    assert torch.allclose(got, functional.normalize(expected, dim=0), atol=1e-6)
+
+
 def test_a_user_without_history_or_fields_still_has_a_vector():
     model = initialise(TwoTowers([], ITEM_FIELDS, dim=4, hidden=8), seed=0)
     vectors = model.user_vectors({}, torch.zeros(2, 3, dtype=torch.long), model.item_inputs(ITEMS))

@@ -144,6 +144,33 @@ def test_validation_days_are_not_trained_on(train, planted):
     assert trained[7].num_validation == trained[0].num_examples - trained[7].num_examples
 
 
+def test_finishing_epochs_go_over_all_days_and_only_after_validation(train, planted):
+    short = replace(SMALL, fit=replace(SMALL.fit, max_epochs=1), batch_size=32)
+    finished, stopped = (train(planted, short, finishing_epochs=num) for num in (2, 0))
+    assert finished.log == stopped.log and stopped.finishing_log is None and not same(finished, stopped)
+    steps = [epoch.steps for epoch in finished.finishing_log.epochs]
+    assert (
+        steps == [(finished.num_examples + finished.num_validation) // 32] * 2
+        and steps[0] > finished.log.epochs[0].steps
+    )
+    slower = train(planted, short, finishing_epochs=2, finishing_rate_share=0.01)
+    assert slower.finishing_log.epochs[1].loss > finished.finishing_log.epochs[1].loss
+    assert train(planted, short, validation_days=0).finishing_log is None
+
+
+def test_the_last_watches_decide_what_is_next(train, planted, tmp_path, write):
+    """Everybody watches chains of items, each followed by its successor: only the newest watch tells what is next."""
+    rng = np.random.default_rng(0)
+    num_items = len(planted.items)
+    start = rng.integers(0, num_items, (300, 6))
+    item = (start[:, :, None] + np.arange(4)).reshape(300, -1) % num_items
+    user = np.repeat(np.arange(300), item.shape[1])
+    time = np.tile(np.arange(item.shape[1])[::-1] * 86400.0, 300) + 1.0
+    chains = replace(planted, watches=[write(tmp_path / "chains.parquet", user, item.ravel(), time)])
+    with_recent, without = (train(chains, recent_lengths=lengths).log.best_metric for lengths in ((1,), ()))
+    assert with_recent > 1.3 * without
+
+
 def test_an_item_needs_its_positives_for_an_id(train, planted):
     short = replace(SMALL, fit=FitConfig(max_epochs=1, threads=1), validation_days=0)
     few = train(planted, short, min_item_positives=60).item_fields[0]["vocabulary"]

@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import date as Date
 from datetime import timedelta
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def write_days(config: WorldConfig, days: Sequence[str], folder: Path) -> Made:
 def spread(days: Sequence[str], workers: int) -> list[Sequence[str]]:
     """Consecutive days for each worker: what it works out for one day serves the next."""
     bounds = [len(days) * n // workers for n in range(workers + 1)]
-    return [days[start:end] for start, end in zip(bounds, bounds[1:], strict=False) if end > start]
+    return [days[start:end] for start, end in pairwise(bounds) if end > start]
 
 
 def main() -> None:

@@ -25,7 +25,9 @@ from models.world.shelves import Rows, Shelves
 from models.world.taste import fondness
 
 FRESH_DAYS = 7.0
-_PAGES_PER_WATCH = 3.1  # pages of one unit that bring one watch a user and day, measured
+# Pages of one unit for one watch a user and day, measured. The more people watch, the more of what the pages would
+# show them they have watched already, so pages grow faster than watches.
+_PAGES, _PAGES_GROWTH = 2.6, 1.3
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Day:
 
 def page_rate(config: WorldConfig) -> float:
     """Pages (of one unit) that a person of appetite 1 opens on a day on which they come."""
-    return config.watches_per_user_day * (1 - config.series_share) * _PAGES_PER_WATCH
+    return _PAGES * (config.watches_per_user_day * (1 - config.series_share)) ** _PAGES_GROWTH
 
 
 def on_shelves(config: WorldConfig, catalogue: Catalogue, day: int) -> Shelves:

@@ -164,7 +164,7 @@ def _weights(rng: np.random.Generator, is_series: np.ndarray, exponent: float) -
 def _until(config: WorldConfig, rng: np.random.Generator, uploaded: np.ndarray, is_series: np.ndarray) -> np.ndarray:
     """Series keep their rights: nobody is left in the middle of one."""
     ends = (rng.random(len(uploaded)) < config.expiring_item_share) & ~is_series
-    return np.where(ends, uploaded + rng.integers(120, 400, size=len(uploaded)), NEVER)
+    return np.where(ends, uploaded + rng.integers(60, 300, size=len(uploaded)), NEVER)
 
 
 def existing(catalogue: Catalogue, day: int) -> int:

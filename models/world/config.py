@@ -30,7 +30,7 @@ class WorldConfig:
     num_items: Annotated[int, Field(ge=100, le=1_000_000)] = 2_000
     """Items in the catalogue at the end of day `num_days`."""
     watches_per_user_day: Annotated[float, Field(gt=0, le=20)] = 2.2
-    """Watches a day, on average over everyone who has an account."""
+    """Watches a day, on average over everyone who has an account; about that, as it hangs on what there is to watch."""
     page_size: Annotated[int, Field(ge=2, le=50)] = 8
     """Places on a page of the home or browse surface; a search shows half as many."""
 
@@ -41,10 +41,10 @@ class WorldConfig:
     """Share of the catalogue that has been uploaded but has not had its premiere: nobody can have watched it."""
     new_item_share: Annotated[float, Field(gt=0, le=0.02)] = 0.003
     """Items uploaded a day, as a share of `num_items`."""
-    expiring_item_share: Share = 0.10
-    """Share of the items whose rights end, some 120 to 400 days after their upload."""
+    expiring_item_share: Share = 0.20
+    """Share of the items whose rights end, 60 to 300 days after their upload."""
 
-    popularity_exponent: Annotated[float, Field(ge=0, le=2)] = 0.8
+    popularity_exponent: Annotated[float, Field(ge=0, le=2)] = 1.0
     """The k-th item appeals in proportion to k to the minus this; 0 makes all items equal."""
     freshness: Annotated[float, Field(ge=0, le=20)] = 4.0
     """How much more an item is shown at its premiere than later (times its later weight); wears off within weeks."""

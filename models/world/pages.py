@@ -19,7 +19,7 @@ from models.world.config import WorldConfig
 from models.world.draws import generator, luck
 
 LOOKS = 0.5  # places looked at on a page, on average
-_ATTRACTED, _ATTRACTED_FOND = 0.05, 0.70  # chance to watch what is looked at: to begin with, and for fondness
+_ATTRACTED, _ATTRACTED_FOND = 0.06, 0.85  # chance to watch what is looked at: to begin with, and for fondness
 SURFACES = ("home", "browse", "search", "next_up")
 VARIANTS = ("control", "treatment")
 

@@ -27,8 +27,8 @@ class Tastes:
     other: np.ndarray
     phase: np.ndarray
 
-    def on(self, day: int, users: np.ndarray, config: WorldConfig) -> np.ndarray:
-        """Tastes of some users on a day (ordinal), float32 `[len(users), Z]`."""
+    def on(self, day: int | np.ndarray, users: np.ndarray, config: WorldConfig) -> np.ndarray:
+        """Tastes of some users on a day (ordinal; one, or one for each), float32 `[len(users), Z]`."""
         turn = 2 * np.pi * (day / config.drift_period_days + self.phase[users])
         away = (config.drift * 0.5 * (1 - np.cos(turn))).astype(np.float32)[:, None]
         return self.one[users] * (1 - away) + self.other[users] * away

@@ -521,7 +521,6 @@ class Features:
 
 # --- retrieval: every source gives item ids int64 [N, k], best first and -1 padded, and scores float32 [N, k] ---------
 
-HISTORY = 30  # last history items whose neighbours are looked at
 Found = tuple[np.ndarray, np.ndarray]
 
 
@@ -573,7 +572,11 @@ class Factors:
 
 
 class Neighbours:
-    """Sum of the similarities to the last items of the history; for who watched them or for what they are."""
+    """Sum of the similarities to the last items of the history, the newest counting most.
+
+    For who watched them (Sarwar et al. 2001, "Item-based Collaborative Filtering") or for what they are; the decay by
+    place is that of Ding and Li 2005, "Time Weight Collaborative Filtering", with places for days.
+    """
 
     def __init__(self, similarity: pa.Table, items: Items) -> None:
         ids, neighbours = similarity["item_id"].to_numpy(), similarity["neighbour_id"].to_numpy()
@@ -583,16 +586,25 @@ class Neighbours:
         self.ids, self.scores = np.full(shape, -1, dtype=np.int64), np.zeros(shape, dtype=np.float32)
         self.ids[ids[kept], places] = neighbours[kept]
         self.scores[ids[kept], places] = similarity["score"].to_numpy()[kept]
+        self.weights = np.ones(1)
+
+    def using(self, settings: Mapping[str, Any]) -> "Neighbours":
+        """The same neighbours, looked at as the pipeline's section `history` says."""
+        other, most = copy.copy(self), settings["num_neighbours"]
+        other.ids, other.scores = self.ids[:, :most], self.scores[:, :most]
+        other.weights = 0.5 ** (np.arange(settings["length"])[::-1] / settings["half_life"])
+        return other
 
     def find(self, users: Users, rows: np.ndarray, k: int) -> Found:
-        history = users.history.last(rows, HISTORY)
-        found, scores = (np.concatenate(a[history].transpose(1, 0, 2), axis=1) for a in (self.ids, self.scores))
+        history = users.history.last(rows, len(self.weights)).T
+        found = np.concatenate(self.ids[history], axis=1)
+        scores = np.concatenate(self.scores[history] * self.weights[:, None, None], axis=1)
         order = np.argsort(found, axis=1)
         found, scores = np.take_along_axis(found, order, axis=1), np.take_along_axis(scores, order, axis=1)
         first = np.ones(found.shape, dtype=bool)
         first[:, 1:] = found[:, 1:] != found[:, :-1]
         totals = np.full(found.shape, -np.inf)
-        totals[first] = np.add.reduceat(scores.ravel().astype(np.float64), np.flatnonzero(first))
+        totals[first] = np.add.reduceat(scores.ravel(), np.flatnonzero(first))
         totals[found < 0] = -np.inf
         return _top(found, totals.astype(np.float32), k)
 
@@ -984,7 +996,7 @@ class Bundle:
         shards = sorted(name for name in self.manifest["files"] if name.endswith(".faiss"))
         self.index = Towers([self.path / name for name in shards])
         catalogue = self.features.items
-        self.sources: dict[str, Source] = {
+        self._sources: dict[str, Source] = {
             "towers": self.index,
             "als": Factors(*(pq.read_table(self.path / name) for name in FACTORS)),
             "item_item": Neighbours(tables["item_similarity"], catalogue),
@@ -996,6 +1008,10 @@ class Bundle:
     def _use(self, pipeline: Mapping[str, Any]) -> None:
         self.pipeline = pipeline
         self.filters = Filters(self.features.items, pipeline["filters"])
+        self.sources = {
+            name: source.using(pipeline["history"]) if isinstance(source, Neighbours) else source
+            for name, source in self._sources.items()
+        }
         self.active = [name for name in SOURCES if pipeline["sources"][name]["num_candidates"]]
 
     def with_pipeline(self, pipeline: Mapping[str, Any]) -> "Bundle":

@@ -34,13 +34,25 @@ class SourcesConfig:
     """Nearest items of the user's tower vector in the index; knows cold items and cold users by their features."""
     als: SourceConfig = SourceConfig(num_candidates=150, items="warm")
     """Matrix factorisation."""
-    item_item: SourceConfig = SourceConfig(num_candidates=100, items="warm")
+    item_item: SourceConfig = SourceConfig(weight=1.5, items="warm")
     """Sum of the similarities to the items of the history."""
     content: SourceConfig = SourceConfig(weight=2.0)
     """Neighbours by TF-IDF of the items of the history: the way in for items that nobody has watched yet. With
     `items="cold"` it proposes only those."""
     popularity: SourceConfig = SourceConfig(num_candidates=100, weight=0.5)
     """What everybody watches; with the towers the way for users without a history."""
+
+
+@settings
+class HistoryConfig:
+    """How the sources `item_item` and `content` look at what a user has watched."""
+
+    length: Annotated[int, Field(ge=1, le=1000)] = 20
+    """Last items of the history whose neighbours are proposed."""
+    half_life: Annotated[float, Field(gt=0, le=1e6)] = 5.0
+    """An item so many places further back in the history counts half."""
+    num_neighbours: Annotated[int, Field(ge=1, le=1000)] = 20
+    """Neighbours of each of them."""
 
 
 @settings
@@ -78,7 +90,7 @@ class RankConfig:
     """Exponent of the expected watch seconds."""
     completion_power: Power = 0.25
     """Exponent of the completion probability."""
-    rank_constant: Annotated[float, Field(gt=0, le=1000)] = 15.0
+    rank_constant: Annotated[float, Field(gt=0, le=1000)] = 10.0
     """Constant c of the reciprocal ranks 1 / (c + rank) that the sources give; smaller favours the heads of their
     lists."""
 
@@ -92,7 +104,7 @@ class OrderConfig:
     switches diversification off."""
     genre_weight: Share = 0.3
     """Share of genres in the similarity of two items, the rest being their vectors."""
-    series_cap: Annotated[int, Field(ge=0, le=1000)] = 3
+    series_cap: Annotated[int, Field(ge=0, le=1000)] = 4
     """Most items of one series in a list while there are others; 0 means no cap."""
     creator_cap: Annotated[int, Field(ge=0, le=1000)] = 5
     """Most items of one creator in a list while there are others; 0 means no cap."""
@@ -117,6 +129,7 @@ class PipelineConfig:
     pool_size: Annotated[int, Field(ge=1, le=10_000)] = 150
     """Candidates of a user, of all sources together and after the filters, that are ranked."""
     sources: SourcesConfig = SourcesConfig()
+    history: HistoryConfig = HistoryConfig()
     filters: FiltersConfig = FiltersConfig()
     rank: RankConfig = RankConfig()
     order: OrderConfig = OrderConfig()

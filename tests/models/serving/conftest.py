@@ -29,7 +29,7 @@ def changed(pipeline, changes):
 def pipeline():
     """Settings under which every part has something to do on 150 items."""
     settings = {"k": 8, "pool_size": 60, "order.exploration_head": 12, "order.exploration_position": 6}
-    settings |= {"order.creator_cap": 2, "order.series_cap": 1, "sources.content.items": "cold"}
+    settings |= {"history.length": 8, "order.creator_cap": 2, "order.series_cap": 1, "sources.content.items": "cold"}
     sizes = {"towers": 40, "als": 40, "item_item": 30, "content": 20, "popularity": 30}
     settings |= {f"sources.{name}.num_candidates": size for name, size in sizes.items()}
     return changed(plain(PipelineConfig()), settings)

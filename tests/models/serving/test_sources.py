@@ -5,7 +5,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from models.serving.bundle import HISTORY, SOURCES, Filters
+from models.serving.bundle import SOURCES, Filters
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +36,11 @@ def als(tables, bundle, histories, user):
 
 def neighbours(dataset):
     def scores(tables, bundle, histories, user):
-        total = defaultdict(float)
-        for watched in histories[user][-HISTORY:]:
+        settings, total = bundle.pipeline["history"], defaultdict(float)
+        for places_back, watched in enumerate(histories[user][::-1][: settings["length"]]):
             for row in tables[dataset].to_pylist():
-                if row["item_id"] == watched:
-                    total[row["neighbour_id"]] += row["score"]
+                if row["item_id"] == watched and row["rank"] <= settings["num_neighbours"]:
+                    total[row["neighbour_id"]] += row["score"] * 0.5 ** (places_back / settings["half_life"])
         return total
 
     return scores
@@ -70,6 +70,16 @@ def test_source_equals_brute_force(source, tables, bundle, histories):
         assert sorted(wanted) == sorted(i for i in found if i >= 0)
         np.testing.assert_allclose(values[: len(wanted)], [expected[i] for i in wanted], rtol=1e-4, atol=1e-5)
         assert np.isneginf(values[len(wanted) :]).all()
+
+
+@pytest.mark.parametrize("changes", [{"length": 2}, {"half_life": 0.5}, {"num_neighbours": 3}, {"length": 99}])
+@pytest.mark.parametrize("source", ["item_item", "content"])
+def test_the_history_is_looked_at_as_told(source, changes, tables, bundle, bundle_with, histories):
+    other = bundle_with(**{f"history__{name}": value for name, value in changes.items()})
+    before, after = (b.retrieve(source, range(36), 5, filtered=False)[0].tolist() for b in (bundle, other))
+    for user, found in enumerate(after):
+        assert sorted(i for i in found if i >= 0) == sorted(best(REFERENCES[source](tables, other, histories, user), 5))
+    assert before != after
 
 
 def test_cold_users_have_towers_and_popularity_only(bundle):

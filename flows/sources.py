@@ -10,7 +10,6 @@ from typing import Protocol
 from flows.config import Calendar, NightlyConfig, WindowConfig
 from models.world.config import WorldConfig
 from tasks import generation, ingestion
-from tasks.sources.catalogue import catalogue_digest
 from tasks.sources.scan import scan
 from tasks.lake import Ref
 from tasks.sources.state import Scan
@@ -107,13 +106,10 @@ class LogData:
         return Date.fromisoformat(self.log.last_full_day)
 
     def catalogue(self, dates: Sequence[str]) -> Step:
-        return ingestion.ingest_catalogue.over(dates, digest=lambda date: catalogue_digest(self.log, date))
+        return ingestion.catalogue_step(self.log, dates)
 
     def events(self, days: Sequence[str], known: Step) -> Step:
-        self.log.window(days[-1])
-        return ingestion.ingest_events.over(
-            days, digest=lambda date: self.log.days[date], audited_against=_ids(known)
-        )
+        return ingestion.events_step(self.log, days, _ids(known))
 
     def oracle(self, days: Calendar, window: tuple[Ref, ...], users: Ref, items: Ref) -> list[Step]:
         return []

@@ -39,7 +39,7 @@ class SourcesConfig:
     content: SourceConfig = SourceConfig(weight=2.0)
     """Neighbours by TF-IDF of the items of the history: the way in for items that nobody has watched yet. With
     `items="cold"` it proposes only those."""
-    popularity: SourceConfig = SourceConfig(num_candidates=100, weight=0.5)
+    popularity: SourceConfig = SourceConfig(weight=0.7)
     """What everybody watches; with the towers the way for users without a history."""
 
 

@@ -65,6 +65,7 @@ def evaluation(
     out["evaluation"].write(pa.concat_tables([table, *without]))
     out.note(
         judged_days=[day.date for day in watches],
+        ablation_k=served.pipeline["k"],
         users_judged=len(judged.user_ids),
         left_out=everyone.left_out,
         hits_by_source=hits_by_source(final, judged, config.primary_k),
@@ -96,7 +97,10 @@ def _systems(
 def _ablations(
     served: "Bundle", judged: "Judged", catalogue: "Catalogue", config: EvaluationConfig
 ) -> "Iterator[pa.Table]":
-    """The bundle with one part of its pipeline left out at a time, compared with the whole one on the same users."""
+    """The bundle with one part of its pipeline left out at a time, compared with the whole one on the same users.
+
+    Judged at the length that is served: quotas and the exploration slot act at the end of a list.
+    """
     import numpy as np
 
     from models.evaluation.ablations import CONTROL, ablations
@@ -105,11 +109,10 @@ def _ablations(
 
     if not len(judged.user_ids):
         return
-    k = max((*config.ks, config.primary_k))
-    users = judged.user_ids
+    k, users = int(served.pipeline["k"]), judged.user_ids
     systems = {}
     for name, pipeline in ablations(served.pipeline).items():
-        # Lists of the length that is served: quotas and the exploration slot depend on it.
         systems[name] = lists_from_table(served.with_pipeline(pipeline).recommend(users).table, users, k)
     everyone = {"all": np.ones(len(users), dtype=bool)}
-    yield judge(systems, judged, everyone, catalogue, dataclasses.replace(config, ks=(k,)), CONTROL)
+    whole_lists = dataclasses.replace(config, ks=(k,), primary_k=k)
+    yield judge(systems, judged, everyone, catalogue, whole_lists, CONTROL)

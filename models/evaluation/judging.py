@@ -17,13 +17,15 @@ from models.evaluation.config import EvaluationConfig
 from models.evaluation.truth import Judged
 from models.metrics.beyond_accuracy import coverage, gini, intra_list_diversity, mean_over_list, recommendation_counts
 from models.metrics.bootstrap import bootstrap_means, paired_bootstrap
+from models.metrics.item_sets import ItemSets
 from models.metrics.ranking import PerUser, ranking_metrics
 
 Systems = Mapping[str, np.ndarray]
 """System -> its lists, int64 `[U, K]`, -1 where a list is shorter."""
 
 COMPARED = ("ndcg", "recall")
-"""Metrics that also stand in the table as `<metric>_vs_final`: the system minus `final`, user by user."""
+"""Metrics that also stand in the table as `<metric>_vs_final`: the system minus `final`, user by user. Beside them
+stands `overlap_with_final`: the share of a list that is also in the final one."""
 
 
 @dataclass
@@ -77,6 +79,7 @@ def judge(
     for tier, tier_name in enumerate(TIERS):
         _add_means(rows, f"items={tier_name}", _values_in_tier(systems, judged, items, tier, config), config)
     _add_comparisons(rows, values, baseline, config)
+    _add_means(rows, "all", _overlaps(systems, baseline, config.primary_k), config)
     return rows.table()
 
 
@@ -140,6 +143,16 @@ def _add_comparisons(rows: _Rows, values: Mapping[str, PerUser], baseline: str, 
             )  # fmt: skip
             users = len(values[system][metric, k])
             rows.add(system, "all", f"{metric}_vs_final", k, c.difference, users, c.low, c.high)
+
+
+def _overlaps(systems: Systems, baseline: str, k: int) -> dict[str, PerUser]:
+    rows, places = np.nonzero(systems[baseline][:, :k] >= 0)
+    served = ItemSets.from_pairs(rows, systems[baseline][rows, places], len(systems[baseline]))
+    return {
+        name: {("overlap_with_final", k): served.contains(lists[:, :k]).sum(axis=1) / np.maximum(served.sizes, 1)}
+        for name, lists in systems.items()
+        if name != baseline
+    }
 
 
 def headline(table: pa.Table, systems: Systems, judged: Judged, config: EvaluationConfig) -> dict[str, Any]:

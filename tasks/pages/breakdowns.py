@@ -76,34 +76,47 @@ _SEGMENT_COLUMNS = {
 
 def ablation_section(evaluation: Evaluation) -> Section | None:
     """What each part is worth."""
-    names = evaluation.ablations()
+    names, k = evaluation.ablations(), evaluation.ablation_k
     if not names:
         return None
-    changes = {n.removeprefix(ABLATION): {"": e} for n in names if (e := evaluation.estimate(n, "ndcg_vs_final"))}
+    changes = {
+        n.removeprefix(ABLATION).replace("_", " "): {"": e}
+        for n in names
+        if (e := evaluation.estimate(n, "ndcg_vs_final", k=k))
+    }
     figure = Figure(
-        f"Change of NDCG@{evaluation.k} when a part is left out",
+        f"Change of NDCG@{k} when a part is left out",
         "Left of zero: the part helps, the lists get worse without it. Whiskers that cross zero: no difference that "
         "these users can show. Parts on the right cost accuracy, some of them on purpose (variety, caps, exploration).",
-        intervals("ablations", changes, f"change of NDCG@{evaluation.k}", zero_line=True, digits=4),
+        intervals("ablations", changes, f"change of NDCG@{k}", zero_line=True, digits=4),
     )
-    metrics = ("ndcg", "recall", "coverage", "diversity", "novelty", "average_popularity")
     rows: list[tuple[Cell, ...]] = [
-        (n, *(evaluation.value(n, m) for m in metrics)) for n in (CONTROL, *names) if evaluation.value(n, "ndcg")
+        (n, *(evaluation.value(n, m, k=k) for m in _ABLATION_COLUMNS.values())) for n in (CONTROL, *names)
     ]
     table = Table(
-        "ablations", f"Without each part, at {evaluation.k} places",
-        "The first row is the whole pipeline on the same users. What costs accuracy should buy variety or reach.",
-        ("pipeline", "NDCG", "recall", "coverage", "diversity", "novelty (bits)", "mean popularity"),
-        tuple(rows), digits=4, emphasis=CONTROL,
+        "ablations", f"Without each part, at {k} places",
+        "The first row is the whole pipeline on the same users. The same items is the share of the list that stays "
+        "when the part is gone: 1 would mean that it does nothing. What costs accuracy should buy variety or reach.",
+        ("pipeline", *_ABLATION_COLUMNS), tuple(rows), emphasis=CONTROL,
     )  # fmt: skip
-    users = evaluation.row(names[0], "ndcg_vs_final")
+    users = evaluation.row(names[0], "ndcg_vs_final", k=k)
+    assert users is not None
     lead = (
         f"The same bundle with one source, step or filter switched off at a time, on {users['num_users']:,} judged "
-        "users, compared user by user with the whole pipeline."
-        if users
-        else ""
+        "users, compared user by user with the whole pipeline, over the whole list."
     )
     return Section("ablations", "Ablations", "What each part is worth", lead, (figure,), (table,))
+
+
+_ABLATION_COLUMNS = {
+    "NDCG": "ndcg",
+    "recall": "recall",
+    "the same items": "overlap_with_final",
+    "coverage": "coverage",
+    "diversity": "diversity",
+    "novelty (bits)": "novelty",
+    "Gini": "gini",
+}
 
 
 def sources_section(evaluation: Evaluation, removed: Mapping[str, int]) -> Section:
@@ -145,9 +158,10 @@ def sources_section(evaluation: Evaluation, removed: Mapping[str, int]) -> Secti
 def _sources_table(found: Mapping[str, Mapping[str, int]]) -> Table:
     rows = tuple(
         (s, f["recommended"], f["hits"], f["hits"] / f["recommended"] if f["recommended"] else None)
-        for s, f in found.items()
+        for s, f in sorted(found.items(), key=lambda pair: -pair[1]["recommended"])
     )
     return Table(
-        "sources", "Hits by source", "Hit rate is the share of the source's places that the user went on to like.",
+        "sources", "Hits by source",
+        "Of the first places of the judged users: how many each source filled, and how many were liked.",
         ("source", "places", "hits", "hits per place"), rows, digits=4,
     )  # fmt: skip

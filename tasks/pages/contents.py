@@ -8,6 +8,8 @@ from tasks.pages.data import Cell, Figure, Section, Table
 from tasks.pages.plots import columns_by_day
 
 MAX_WARNINGS = 20
+MAX_LINES = 3
+"""Artifacts of one dataset that have a line each."""
 
 
 def data_section(daily: Mapping[str, Sequence[Artifact]], judged: Sequence[str]) -> Section:
@@ -64,23 +66,18 @@ def _in_words(finding: Mapping[str, Any]) -> str:
 
 
 def lineage_section(artifacts: Iterable[Artifact]) -> Section:
-    """Every artifact behind the night, by dataset and date; many days of one dataset share a line."""
+    """Every artifact behind the night; many days of one dataset share a line."""
     grouped: dict[str, list[Artifact]] = {}
     for artifact in artifacts:
         grouped.setdefault(artifact.dataset, []).append(artifact)
     rows: list[tuple[Cell, ...]] = []
     for dataset, group in grouped.items():
-        dates = sorted({a.date for a in group})
-        one = len(group) == 1
-        rows.append(
-            (
-                dataset,
-                dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}",
-                group[0].key[:12] if one else f"{len(group)} artifacts",
-                sum(a.rows for a in group) or None,
-                group[0].content_digest[:12] if one else None,
-            )
-        )
+        dates = sorted(a.date for a in group)
+        if len(group) > MAX_LINES:
+            total = sum(a.rows for a in group)
+            rows.append((dataset, f"{dates[0]} to {dates[-1]}", f"{len(group)} artifacts", total, None))
+        else:
+            rows += [(dataset, a.date, a.key[:12], a.rows or None, a.content_digest[:12]) for a in group]
     table = Table(
         "lineage", "Artifacts",
         "The key says what decided the content (config, inputs, code, libraries); the digest is the content itself. "

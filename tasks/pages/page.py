@@ -2,8 +2,12 @@
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tasks.pages.data import Cell, ReportData, RunFacts, Table
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
@@ -19,7 +23,14 @@ def render_report(data: ReportData, run: RunFacts | None = None) -> str:
     from markupsafe import Markup
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"cell": format_cell, "rows": _grouped, "seconds": _seconds, "mib": _mib, "svg": Markup}
+    environment.filters |= {
+        "cell": format_cell,
+        "rows": _grouped,
+        "seconds": _seconds,
+        "mib": _mib,
+        "svg": Markup,
+        "prose": _prose,
+    }
     environment.tests["numeric"] = lambda value: isinstance(value, int | float)
     longest = max((s.seconds for s in run.stages), default=0.0) if run else 0.0
     return environment.from_string(TEMPLATE.read_text()).render(data=data, run=run, longest=longest or 1.0)
@@ -42,6 +53,14 @@ def format_cell(cell: Cell, digits: int) -> str:
     if isinstance(cell, float):
         return f"{cell:.{digits}f}"
     return _grouped(cell) if isinstance(cell, int) else cell
+
+
+def _prose(text: str) -> "Markup":
+    """Text with `code` in backticks."""
+    from markupsafe import Markup, escape
+
+    parts = [escape(part) for part in text.split("`")]
+    return Markup("").join(Markup("<code>{}</code>").format(p) if n % 2 else p for n, p in enumerate(parts))
 
 
 def _grouped(value: int) -> str:

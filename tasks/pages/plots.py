@@ -67,10 +67,10 @@ def _series(rows: Mapping[Label, Mapping[str, Any]]) -> list[str]:
 def _write_values(axes: Axes, rows: Mapping[Label, Mapping[str, Estimate]], emphasis: str, form: str) -> None:
     for place, (label, row) in enumerate(rows.items()):
         for estimate in row.values():
+            words = format(estimate.value, form).replace("-", "−")
             axes.annotate(
-                format(estimate.value, form), (1, place), xycoords=("axes fraction", "data"), xytext=(6, 0),
-                textcoords="offset points", va="center", fontsize=8.5,
-                fontweight="bold" if label == emphasis else "normal",
+                words, (1, place), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",
+                va="center", fontsize=8.5, fontweight="bold" if label == emphasis else "normal",
             )  # fmt: skip
 
 

@@ -27,15 +27,16 @@ class Evaluation:
         self.rows: dict[Key, Row] = {(r["system"], r["segment"], r["metric"], r["k"]): r for r in rows}
         self.notes = notes
         self.k = int(notes["primary_k"])
+        self.ablation_k = int(notes["ablation_k"])
         self.level = float(notes["confidence_level"])
 
     def row(self, system: str, metric: str, segment: str = "all", k: int | None = None) -> Row | None:
         """One row, at the primary cut-off unless told otherwise; None where there is none."""
         return self.rows.get((system, segment, metric, self.k if k is None else k))
 
-    def value(self, system: str, metric: str, segment: str = "all") -> float | None:
+    def value(self, system: str, metric: str, segment: str = "all", k: int | None = None) -> float | None:
         """The figure of a row."""
-        row = self.row(system, metric, segment)
+        row = self.row(system, metric, segment, k)
         return None if row is None else float(row["value"])
 
     def estimate(self, system: str, metric: str, segment: str = "all", k: int | None = None) -> Estimate | None:
@@ -60,7 +61,10 @@ class Evaluation:
     def ablations(self) -> list[str]:
         """Parts that were left out in turn, the most missed first."""
         names = [s for s, _, metric, _ in self.rows if s.startswith(ABLATION) and metric == "ndcg_vs_final"]
-        return sorted((n for n in names if n != CONTROL), key=lambda n: (self.value(n, "ndcg_vs_final") or 0, n))
+        return sorted(
+            (n for n in names if n != CONTROL),
+            key=lambda n: (self.value(n, "ndcg_vs_final", k=self.ablation_k) or 0, n),
+        )
 
     @property
     def confidence(self) -> str:

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.made_bundle import make_bundle, make_tables
 from models.evaluation.config import EvaluationConfig
 from models.serving.bundle import Bundle
-from models.serving.config import PipelineConfig
+from models.serving.config import OrderConfig, PipelineConfig
 from tasks.config import ResourcesConfig
 from tasks.evaluation import evaluation
 from tasks.lake import Artifact
@@ -28,7 +28,8 @@ CONFIG = EvaluationConfig(ks=(3, 20), primary_k=10, num_resamples=200)
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     root = tmp_path_factory.mktemp("made")
-    return Bundle(make_bundle(root, make_tables(NUM_USERS, NUM_ITEMS), plain(PipelineConfig(pool_size=60))), threads=2)
+    pipeline = PipelineConfig(pool_size=60, order=OrderConfig(series_cap=1, creator_cap=2))
+    return Bundle(make_bundle(root, make_tables(NUM_USERS, NUM_ITEMS), plain(pipeline)), threads=2)
 
 
 @pytest.fixture(scope="module")
@@ -120,9 +121,20 @@ def test_leaving_it_out_costs_most(judged):
 
 
 def test_the_control_is_what_was_served(judged):
+    table, notes = judged
+    assert notes["ablation_k"] == 20
+    assert value(table, "without nothing", k=20) == pytest.approx(value(table, "final", k=20))
+
+
+def test_every_part_left_out_changes_lists(judged):
     table, _ = judged
-    for metric in ("ndcg", "coverage", "diversity"):
-        assert value(table, "without nothing", metric) == pytest.approx(value(table, "final", metric))
+    overlaps = {
+        r["system"]: r["value"]
+        for r in table.to_pylist()
+        if r["metric"] == "overlap_with_final" and r["system"].startswith("without")
+    }
+    assert len(overlaps) == 16
+    assert all(0 < overlap < 1 for overlap in overlaps.values())
 
 
 def test_notes_count_what_was_left_out_and_who_found_what(judged, liked):

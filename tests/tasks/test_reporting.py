@@ -148,7 +148,8 @@ class MadeNight:
         every = {"all": np.ones(len(judged.user_ids), dtype=bool)}
         without = judge(parts, judged, every, catalogue, config, "without nothing")
         notes = {
-            "judged_days": self.judged_days, "users_judged": len(judged.user_ids), "left_out": judged.left_out,
+            "judged_days": self.judged_days, "ablation_k": 10,
+            "users_judged": len(judged.user_ids), "left_out": judged.left_out,
             "hits_by_source": hits_by_source(recommendations, judged, 10), **headline(table, systems, judged, config),
         }  # fmt: skip
         return self.make("evaluation", DATE, pa.concat_tables([table, without]), notes=notes)
@@ -277,6 +278,11 @@ def test_ids_are_unique_and_references_have_a_target(page: str):
 
 def test_titles_are_text_whatever_they_say(page: str):
     assert "&lt;script&gt;alert" in page
+
+
+def test_code_in_words_is_set_as_code(page: str):
+    assert "<code>nightjar show DATASET --date DATE</code>" in page
+    assert "`" not in page
 
 
 def test_colours_follow_light_and_dark(page: str):

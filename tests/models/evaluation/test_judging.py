@@ -117,3 +117,8 @@ def test_without_genres_there_is_no_diversity_rather_than_a_perfect_one(judged: 
     lists = {"final": np.tile([[0, 1, 2]], (NUM_USERS, 1))}
     table = judge(lists, judged, {"all": np.ones(NUM_USERS, dtype=bool)}, plain, CONFIG)
     assert "diversity" not in table["metric"].to_pylist()
+
+
+def test_overlap_is_the_share_of_the_list_that_is_also_served(table: pa.Table):
+    assert row(table, "late", "overlap_with_final")["value"] == 0.5  # {u, u+1} against {u+2, u}
+    assert row(table, "blind", "overlap_with_final")["value"] == 0.5

@@ -182,6 +182,7 @@ class PairTable:
         return rows.astype(np.int64) * self.width + columns + 1
 
     def get(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """The values of pairs, in the shape that `rows` and `columns` have together."""
         keys = self._key(rows, columns)
         places = np.searchsorted(self.keys, keys)
         return self.values[np.where(self.keys[places] == keys, places, -1)]
@@ -424,10 +425,12 @@ class Users:
 
     @cached_property
     def seen_exactly(self) -> PairTable:
+        """True for every user's seen items."""
         rows = self.seen.rows()
         return PairTable(rows, self.seen.values, np.ones(len(rows), dtype=bool), self.items.size)
 
     def seen_probably(self, false_positive_rate: float) -> "BloomFilter":
+        """Keys `row * (I + 1) + item_id` of every user's seen items, in little memory."""
         if false_positive_rate not in self._blooms:
             keys = self.seen.rows() * (self.items.size + 1) + self.seen.values
             self._blooms[false_positive_rate] = BloomFilter(keys, false_positive_rate)
@@ -545,6 +548,7 @@ class Towers:
         self.shards = [faiss.read_index(str(file)) for file in files]
 
     def search(self, vectors: np.ndarray, k: int) -> Found:
+        """The k items nearest to each of `[N, d]` vectors."""
         parts = [shard.search(vectors, min(k, shard.ntotal)) for shard in self.shards]
         scores, item_ids = (np.concatenate(p, axis=1) for p in zip(*parts, strict=True))
         return _top(item_ids, np.where(item_ids < 0, -np.inf, scores), k)
@@ -704,6 +708,7 @@ class BloomFilter:
             yield ((first + np.uint64(number) * step) % np.uint64(self.num_bits)).astype(np.int64)
 
     def contains(self, keys: np.ndarray) -> np.ndarray:
+        """bool in the shape of `keys`: perhaps a member, or certainly none."""
         found = np.ones(keys.shape, dtype=bool)
         for places in self._places(keys):
             found &= (self.bytes[places >> 3] >> (places & 7).astype(np.uint8) & 1).astype(bool)

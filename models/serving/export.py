@@ -41,7 +41,7 @@ user = release.ids("user", ["{user}"])               # outside ids to dense ids
 print(release.recommend(user, k=10).table)           # item_id, score, source, reason
 print(release.recommend_for_history([{item}], k=10).table)   # somebody who is not known
 print(release.similar({item}, k=5))                  # nearest items
-vectors, scores = release.retrieve("towers", user, k=100)    # one source alone: towers, als, item_item, ...
+items, scores = release.retrieve("towers", user, k=100)      # one source alone: towers, als, item_item, ...
 ```
 
 `manifest.json` has the sha256 of every file, library versions, metric ({metric}), dimensions ({dim}), data days,

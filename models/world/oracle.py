@@ -5,7 +5,7 @@ score of an item is the probability of exactly that: they come; a page shows it 
 it; it pleases and is watched to at least half. For the series that they follow it is that they come often enough and
 do not give up. What is luck stays unknown: who comes, what the pages are dealt, which series is begun next.
 
-Shapes: N users, P items, J judged days, Z niches, m shortlisted items.
+Shapes: N users, P items, J judged days, Z niches, C combinations of rights, M pairs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,12 +28,12 @@ from models.world.following import (
     series_shelves,
     spell,
 )
-from models.world.pages import KINDS, attraction, known_share, looks, niche_attraction, propensity, size_of
+from models.world.pages import KINDS, attraction, known_share, looks, niche_attraction, size_of
 from models.world.taste import fondness
 from models.world.watching import pleases, positive_share
 
 _SPARE = 100  # whims may lift an item by this many places onto a list
-_CELLS = 2**22  # users times items times days held at once
+_CELLS = 2**20  # users times items times days held at once, small enough for the caches
 
 
 @dataclass(frozen=True)
@@ -46,23 +46,29 @@ class Scores:
 
 
 def best_lists(scores: Sequence[Scores], k: int) -> pa.Table:
-    """The k best items of each user, ties by item id, in dataset `oracle`."""
-    user, item, score = _together(*(np.concatenate([getattr(s, n) for s in scores]) for n in ("user", "item", "score")))
+    """The k best items of each user, ties by item id, in dataset `oracle`; no pair may occur twice."""
+    whole = joined(scores)
+    possible = whole.score > 0
+    user, item, score = whole.user[possible], whole.item[possible], whole.score[possible]
     order = np.lexsort((item, -score, user))
     rank = np.arange(len(order)) - np.searchsorted(user[order], user[order]) + 1
     order, rank = order[rank <= k], rank[rank <= k]
     return as_table(ORACLE, {"user_id": user[order], "rank": rank, "item_id": item[order], "score": score[order]})
 
 
-def _together(user: np.ndarray, item: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Each possible pair once: an episode may come by a page and by its series, and either way will do."""
-    possible = score > 0
-    user, item, score = user[possible], item[possible], score[possible]
-    order = np.lexsort((item, user))
-    user, item, score = user[order], item[order], score[order]
-    first = np.flatnonzero(np.r_[True, (user[1:] != user[:-1]) | (item[1:] != item[:-1])][: len(user)])
-    either = 1 - np.multiply.reduceat(1 - score, first) if len(first) else score
-    return user[first], item[first], either
+def joined(scores: Sequence[Scores]) -> Scores:
+    """All of them, one after the other."""
+    return Scores(*(np.concatenate([getattr(s, name) for s in scores]) for name in ("user", "item", "score")))
+
+
+def either(scores: Scores) -> Scores:
+    """Each pair once: what may come about in two ways does unless both fail."""
+    order = np.lexsort((scores.item, scores.user))
+    user, item = scores.user[order], scores.item[order]
+    first = np.flatnonzero((np.diff(user, prepend=-1) != 0) | (np.diff(item, prepend=-1) != 0))
+    if not len(first):
+        return scores
+    return Scores(user[first], item[first], 1 - np.multiply.reduceat(1 - scores.score[order], first))
 
 
 def from_pages(days: list[Day], users: np.ndarray, items: np.ndarray, seen: np.ndarray, k: int) -> Iterator[Scores]:
@@ -74,53 +80,67 @@ def from_pages(days: list[Day], users: np.ndarray, items: np.ndarray, seen: np.n
         seen: sorted codes (`behaviour.pair_codes`) of pairs that may not.
     """
     shown = np.stack([day.shelves.place_of[items] >= 0 for day in days]).any(axis=0)
-    size = max(_CELLS // max(int(shown.sum()) * len(days), 1), 1)
-    for start in range(0, len(users) if shown.any() else 0, size):
-        yield _chunk(days, users[start : start + size], items[shown], seen, k)
+    items = items[shown]
+    appeals = [_appeal(day, items) for day in days]
+    size = max(_CELLS // max(len(items) * len(days), 1), 1)
+    for start in range(0, len(users) if len(items) else 0, size):
+        yield _chunk(days, appeals, users[start : start + size], items, seen, k)
 
 
-def _chunk(days: list[Day], users: np.ndarray, items: np.ndarray, seen: np.ndarray, k: int) -> Scores:
+def _appeal(day: Day, items: np.ndarray) -> np.ndarray:
+    """Appeal of items under each combination of rights, 0 where they are not on the day's pages; float32 `[C, P]`."""
+    places = day.shelves.place_of[items]
+    return np.where(places >= 0, day.shelves.appeal[:, places], 0).astype(np.float32)
+
+
+def _chunk(
+    days: list[Day], appeals: list[np.ndarray], users: np.ndarray, items: np.ndarray, seen: np.ndarray, k: int
+) -> Scores:
     """Scores of the most promising items of some users."""
     niche, quality = days[0].catalogue.niche[items], days[0].catalogue.quality[items].astype(np.float32)
-    rough = np.zeros((len(users), len(items)), dtype=np.float32)
-    known = []
-    for day in days:
+    rough, known = np.zeros((len(users), len(items)), dtype=np.float32), []
+    for day, appeal in zip(days, appeals, strict=True):
         taste = day.audience.tastes.on(day.day, users, day.config)
         there = presence(day.audience, day.day, users)
-        exposure = _exposure(day, taste, users, items)
+        exposure = _exposure(day, appeal, taste, users, niche)
         fond = fondness(taste)
-        rough += (there[:, None] * niche_attraction(fond) * pleases(fond)).astype(np.float32)[:, niche] * exposure
+        worth = (there[:, None] * niche_attraction(fond) * pleases(fond)).astype(np.float32)
+        rough += np.take(worth, niche, axis=1) * exposure
         known.append((day, there[:, None], fond, exposure))
     rough *= quality
     rough[_places_of(seen, users, items)] = 0
     most = min(k + _SPARE, len(items))
-    best = np.argpartition(-rough, most - 1, axis=1)[:, :most]
-    score, unwatched = np.zeros(best.shape), np.ones(best.shape)
+    least = np.partition(rough, -most, axis=1)[:, -most, None]
+    row, column = np.nonzero((rough > 0) & (rough >= least))
+    score, unwatched = np.zeros(len(row)), np.ones(len(row))
     for day, there, fonds, exposure in known:
-        fond = np.take_along_axis(fonds, niche[best], axis=1)
-        drawn = attraction(day.config, users[:, None], items[best], fond, quality[best])
+        fond = fonds[row, niche[column]]
+        drawn = attraction(day.config, users[row], items[column], fond, quality[column])
         # Pages come as a Poisson process, so the watches of an item do too: one or more is 1 - exp(-mean).
-        watched = there * -np.expm1(-np.take_along_axis(exposure, best, axis=1) * drawn)
+        watched = there[row, 0] * -np.expm1(-exposure[row, column] * drawn)
         score += unwatched * watched * pleases(fond)
         unwatched *= 1 - watched
-    score *= positive_share(days[0].config, days[0].audience.device[users])[:, None]
-    score[np.take_along_axis(rough, best, axis=1) == 0] = 0
-    return Scores(np.repeat(users, best.shape[1]), items[best].ravel(), score.ravel())
+    score *= positive_share(days[0].config, days[0].audience.device[users])[row]
+    return Scores(users[row], items[column], score)
 
 
-def _exposure(day: Day, taste: np.ndarray, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+def _exposure(day: Day, appeal: np.ndarray, taste: np.ndarray, users: np.ndarray, niche: np.ndarray) -> np.ndarray:
     """How often each user would look at each item on a day on which they come, float32 `[N, P]`."""
-    config, rights, places = day.config, day.audience.rights[users], day.shelves.place_of[items]
-    appeal = np.where(places >= 0, day.shelves.appeal[:, places], 0).astype(np.float32)[rights]
-    niche, mass = day.catalogue.niche[items], day.shelves.mass[rights]
+    config, rights = day.config, day.audience.rights[users]
+    appeal, mass = appeal[rights], day.shelves.mass[rights]
     looked = np.zeros(appeal.shape, dtype=np.float32)
     for kind in KINDS:
-        known = known_share(config, kind, users)[:, None]
+        known, size = known_share(config, kind, users)[:, None], size_of(kind, config)
         page = taste * known + (1 - known)
-        page /= (page * mass).sum(axis=1, keepdims=True)
-        size = size_of(kind, config)
-        looked += propensity(page[:, niche] * appeal, size) * np.float32(kind.pages * looks(config, size).sum())
-    return looked * (page_rate(config) * day.audience.appetite[users]).astype(np.float32)[:, None]
+        page *= size / (page * mass).sum(axis=1, keepdims=True)
+        # In place and in single precision: this is done for every user and item.
+        shown = np.take(page.astype(np.float32), niche, axis=1)
+        shown *= appeal
+        np.minimum(shown, 1, out=shown)  # `pages.propensity`, times the places of the page
+        shown *= np.float32(kind.pages * looks(config, size).mean())
+        looked += shown
+    looked *= (page_rate(config) * day.audience.appetite[users]).astype(np.float32)[:, None]
+    return looked
 
 
 def _places_of(codes: np.ndarray, users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -134,7 +154,7 @@ def _places_of(codes: np.ndarray, users: np.ndarray, items: np.ndarray) -> tuple
     return row[found], column[found]
 
 
-def from_series(days: list[Day], users: np.ndarray, standing: Progress) -> Iterator[Scores]:
+def from_series(days: list[Day], users: np.ndarray, standing: Progress, k: int) -> Scores:
     """Scores of the episodes that come next: of the series people follow, and of those they may begin.
 
     Args:
@@ -143,11 +163,12 @@ def from_series(days: list[Day], users: np.ndarray, standing: Progress) -> Itera
     config, first = days[0].config, spell(days[0].config.seed, days[0].day, users)[1]
     begun = first < days[0].day
     follows = np.flatnonzero(begun & (standing.watched < standing.length))
-    yield from _followed(days, users[follows], first[follows], standing.take(follows))
+    scores = [*_followed(days, users[follows], first[follows], standing.take(follows))]
     starts = np.where(begun, first + SPELL_DAYS, first)
     newly = starts <= days[-1].day
     if config.series_share > 0 and newly.any():
-        yield from _begun(days, users[newly], starts[newly])
+        scores += _begun(days, users[newly], starts[newly], k)
+    return either(joined(scores))
 
 
 def _coming(days: list[Day], users: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
@@ -180,20 +201,22 @@ def _followed(days: list[Day], users: np.ndarray, first: np.ndarray, standing: P
         yield Scores(users, standing.series + episode, np.where(episode < standing.length, score, 0))
 
 
-def _begun(days: list[Day], users: np.ndarray, starts: np.ndarray) -> Iterator[Scores]:
+def _begun(days: list[Day], users: np.ndarray, starts: np.ndarray, k: int) -> Iterator[Scores]:
     """Of series begun within the judged days nothing is known but the taste that will choose them."""
     day = days[0]
     config, audience = day.config, day.audience
     shelves = series_shelves(day.catalogue, day.day)
-    niche, lengths = day.catalogue.niche[shelves.items], series_lengths(day.catalogue)[shelves.items]
     taste = audience.tastes.on(day.day, users, config)
-    weight = taste[:, niche] * shelves.appeal[audience.rights[users]]
+    weight = taste[:, day.catalogue.niche[shelves.items]] * shelves.appeal[audience.rights[users]]
     chosen = FOLLOWING * weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-300)
-    fond = fondness(taste[:, niche])
+    # No later episode is likelier than the first, so no list of k needs more than k series, but for what is seen.
+    best = np.argsort(-chosen, axis=1)[:, : k + _SPARE]
+    chosen, series = np.take_along_axis(chosen, best, axis=1), shelves.items[best]
+    fond = fondness(np.take_along_axis(taste, day.catalogue.niche[series], axis=1))
     liked = pleases(fond, True) * positive_share(config, audience.device[users])[:, None]
+    lengths = series_lengths(day.catalogue)[series]
     coming, speed = _coming(days, users, starts, starts + SPELL_DAYS - 1), pace(config, users)
     for episode in range(int(np.ceil(speed.max() * len(days)))):
         reached = _reaching(coming, speed, np.zeros(len(users)), np.full(len(users), episode))
         score = chosen * liked * (1 - leaving(fond)) ** episode * reached[:, None] * (episode < lengths)
-        items = np.broadcast_to(shelves.items + episode, score.shape)
-        yield Scores(np.repeat(users, len(niche)), items.ravel(), score.ravel())
+        yield Scores(np.repeat(users, series.shape[1]), (series + episode).ravel(), score.ravel())

@@ -79,8 +79,8 @@ class World:
         days = [self.day(n) for n in range(self._number(first), self._number(last) + 1)]
         users, codes = users.astype(np.int64), np.unique(pair_codes(*seen))
         standing = self.progress(days[0].day, users)
-        episodes = [_allowed(s, items, codes) for s in from_series(days, users, standing)]
-        return best_lists([*from_pages(days, users, items, codes, k), *episodes], k)
+        episodes = _allowed(from_series(days, users, standing, k), items, codes)
+        return best_lists([*from_pages(days, users, items, codes, k), episodes], k)
 
     def day(self, number: int) -> Day:
         """What the pages of a day (ordinal) are made of."""

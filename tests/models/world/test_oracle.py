@@ -8,7 +8,7 @@ import pytest
 from models.world.audience import presence
 from models.world.behaviour import pair_codes, shown
 from models.world.config import WorldConfig
-from models.world.oracle import from_pages
+from models.world.oracle import Scores, either, from_pages
 from models.world.taste import fondness
 from models.world.watching import pleases, positive_share
 from models.world.world import World
@@ -62,6 +62,7 @@ def test_lists_are_ranked_and_hold_only_what_may_be_on_them(
     assert np.all(np.diff(rank)[np.diff(user) == 0] == 1)
     assert np.all(np.diff(score)[np.diff(user) == 0] <= 0)
     assert rank.max() == 100
+    assert len(np.unique(pair_codes(user, item))) == len(user)
     assert 0 < score.min() < score.max() < 1
     assert not np.isin(pair_codes(user, item), pair_codes(*seen)).any()
 
@@ -140,3 +141,12 @@ def test_co_watching_can_be_learnt_from(world: World, month: Log, seen: tuple[np
     counts[seen] = -1
     personal, popular = (_ndcg(dict(enumerate(np.argsort(-s, axis=1)[:, :10])), truth) for s in (scores, counts))
     assert personal > 1.5 * popular
+
+
+def test_what_may_come_about_in_two_ways_is_listed_once() -> None:
+    """An episode of the series that a person follows, who may begin the same series again."""
+    two_ways = Scores(np.array([1, 0, 1, 1]), np.array([7, 7, 8, 7]), np.array([0.5, 0.1, 0.3, 0.2]))
+    once = either(two_ways)
+    assert (once.user.tolist(), once.item.tolist()) == ([0, 1, 1], [7, 7, 8])
+    assert once.score.tolist() == pytest.approx([0.1, 0.6, 0.3])
+    assert len(either(Scores(NOTHING, NOTHING, np.empty(0))).user) == 0

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from expectations.datasets import DATASETS
 from expectations.errors import UserError
 from models.world.behaviour import pair_codes
 from models.world.config import WorldConfig
@@ -63,6 +64,32 @@ def test_another_seed_is_another_service(last_day: str) -> None:
     one, other = (World(WorldConfig(seed=seed, **SMALL)) for seed in (0, 1))
     assert one.items(last_day)["title"] != other.items(last_day)["title"]
     assert one.users(last_day)["age"] != other.users(last_day)["age"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"num_users": 10, "num_items": 100},
+        {"num_users": 50, "num_items": 100, "cold_user_share": 0.0, "cold_item_share": 0.0, "page_size": 50},
+        {"num_users": 200, "num_items": 150, "cold_user_share": 0.15, "cold_item_share": 0.3, "new_item_share": 0.02},
+        {"num_users": 50, "watches_per_user_day": 0.001, "taste_strength": 5.0, "popularity_exponent": 2.0},
+        {"num_users": 50, "watches_per_user_day": 20.0, "series_share": 0.5, "num_days": 365, "position_bias": 2.0},
+        {"num_users": 50, "expiring_item_share": 1.0, "exploration": 0.0, "rewatch_after_days": 100},
+    ],
+)
+def test_extreme_services_work(settings: dict[str, Any], days: Callable[..., list[str]]) -> None:
+    """The smallest, and those with every knob at an end: tables as declared, an oracle for everyone."""
+    world = World(WorldConfig(**settings))
+    for day in days(world, [0, 35]):
+        for name, table in world.events(day).items():
+            table.validate(full=True)
+            assert table.schema == DATASETS[name].schema
+    first, last = days(world, [36, 37])
+    users, items = np.arange(world.users(first).num_rows), np.arange(world.items(first).num_rows)
+    none = np.empty(0, dtype=np.int32)
+    lists = world.oracle(first, last, users, items, (none, none), k=10)
+    assert lists.num_rows > 0
+    assert np.isfinite(lists["score"].to_numpy()).all()
 
 
 @pytest.mark.parametrize("day", ["2025-12-31", "2026-02-30", "soon"])

@@ -20,7 +20,7 @@ SERVING_FILES = ("user_tower.onnx", "item_tower.onnx", "encoders.json")
 
 
 def save_towers(trained: TrainedTowers, users: pa.Table, items: pa.Table, history_length: int, folder: Path) -> None:
-    """Write weights (safetensors), `encoders.json`, `model.json`, the training logs and both towers as ONNX.
+    """Write weights (safetensors), `encoders.json`, `model.json`, `training_log.json` and both towers as ONNX.
 
     Args:
         users, items: the catalogue that the model was trained on.
@@ -34,8 +34,6 @@ def save_towers(trained: TrainedTowers, users: pa.Table, items: pa.Table, histor
     _write_json(folder / "encoders.json", encoders)
     _write_json(folder / "model.json", {"dim": model.dim, "hidden": model.hidden, "recent": model.recent})
     trained.log.save(folder / "training_log.json")
-    if trained.finishing_log is not None:
-        trained.finishing_log.save(folder / "finishing_log.json")
     encoded_users = Encoded.of(users.sort_by("user_id"), "user_id", trained.user_fields)
     encoded_items = Encoded.of(items.sort_by("item_id"), "item_id", trained.item_fields)
     export_item_tower(model, encoded_items, folder / "item_tower.onnx")

@@ -43,6 +43,7 @@ class Batches:
         uniform = rng.integers(1, num_items + 1, size=self._config.mixed_negatives)
         candidates = np.concatenate([examples.positives(), uniform])
         history = examples.histories(self._config.history_length)
+        history[rng.random(len(examples)) < self._config.history_dropout] = 0
         distinct, place = _distinct(num_items, candidates, history)
         items = self._items.take(distinct)
         hidden = rng.random(len(distinct)) < self._config.id_dropout

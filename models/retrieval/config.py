@@ -29,6 +29,8 @@ class TowersConfig:
     """Most values of one category (item id, series, creator, ...), the most frequent ones."""
     id_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the items of a batch whose id is hidden, so that content learns to stand for cold items."""
+    history_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the examples whose history is hidden, so that the other fields learn to stand for new users."""
 
     batch_size: Annotated[int, Field(ge=2, le=65536)] = 256
     """Examples of a step; each is a negative of all others."""
@@ -46,15 +48,12 @@ class TowersConfig:
     max_examples_per_epoch: Annotated[int, Field(ge=1)] = 500_000
     """Examples of one epoch; of a longer log every epoch sees another sample."""
     validation_days: Annotated[int, Field(ge=0, le=365)] = 2
-    """Last days of the window that are validated on instead of trained on; 0 trains all epochs on all days."""
+    """Last days of the window that are validated on instead of trained on; 0 trains all epochs on all days. Only on
+    these days can the ranker learn what the towers' score is worth: on the others they know the answers."""
     validation_k: Annotated[int, Field(ge=1)] = 50
     """The metric is recall of the validation positives among this many items, out of all items."""
     max_validation_examples: Annotated[int, Field(ge=1)] = 5000
     """Validation positives, a sample of them where there are more."""
-    finishing_epochs: Annotated[int, Field(ge=0, le=100)] = 1
-    """Epochs over all days, those of validation included, after early stopping has found the best weights."""
-    finishing_rate_share: Annotated[float, Field(gt=0, le=1)] = 0.3
-    """Learning rate of the finishing epochs, as a share of the peak."""
     fit: FitConfig = FitConfig(learning_rate=3e-3, max_epochs=8, patience=2, threads=1)
     """The epoch loop. One thread: the steps are small, and two that wait for each other lose on a busy machine."""
 

@@ -2,8 +2,7 @@
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,26 +10,24 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from models.config import FitConfig
 from models.encoding import EncoderField
 from models.fit import Batch, Progress, TrainingLog, fit, initialise
 from models.losses import sampled_softmax
 from models.retrieval.batches import Batches
 from models.retrieval.catalogue import Encoded, fit_item_fields, fit_user_fields
 from models.retrieval.config import TowersConfig
-from models.retrieval.examples import Examples, ExampleShards, write_examples
+from models.retrieval.examples import Examples, write_examples
 from models.retrieval.towers import TwoTowers
 
 
 @dataclass(frozen=True)
 class TrainedTowers:
-    """A trained model with the encoders that feed it, and what happened: until early stopping, and after it."""
+    """A trained model with the encoders that feed it and the log of its training."""
 
     model: TwoTowers
     user_fields: list[EncoderField]
     item_fields: list[EncoderField]
     log: TrainingLog
-    finishing_log: TrainingLog | None
     num_examples: int
     num_validation: int
 
@@ -48,63 +45,46 @@ def train_towers(
 ) -> TrainedTowers:
     """Train on the positives of a window.
 
-    Early stopping needs the last days for itself; the model that is served should know them. So after it has found
-    the best weights, `config.finishing_epochs` more go over all days.
-
     Args:
         watches: Parquet files of the window's watches; streamed, in any order.
         users, items: the catalogue as of `last_day`, any order; small next to the log, and held whole.
         last_day: last day of the window; the `config.validation_days` that end with it are validated on.
-        scratch: an empty folder for shards of examples, about 60 bytes a watch.
+        scratch: an empty folder for shards of examples, about 40 bytes a watch.
 
     Raises:
         Failure: no examples, or a loss that is not finite.
     """
     users, items = users.sort_by("user_id"), items.sort_by("item_id")
-    write = partial(_write, watches, items, config, on_progress)
-    end = datetime.datetime.combine(last_day, datetime.time(), datetime.UTC) + datetime.timedelta(days=1)
-    shards = write(scratch / "training", end - datetime.timedelta(days=config.validation_days))
-    user_fields = fit_user_fields(users, config.max_vocabulary)
-    item_fields = fit_item_fields(items, shards.num_positives[1:], config.min_item_positives, config.max_vocabulary)
-    model = TwoTowers(user_fields, item_fields, config.dim, config.hidden, config.recent_lengths)
-    initialise(model, config.seed)
-    known = Encoded.of(users, "user_id", user_fields), Encoded.of(items, "item_id", item_fields)
-    validate = Validation(shards.validation, *known, config) if len(shards.validation) else None
-    train = partial(fit, model, loss=TowersLoss(config), device=device, on_progress=on_progress)
-    log = train(batches=Batches(shards, *known, config), config=config.fit, validate=validate)
-    finishing_log = None
-    if config.finishing_epochs and validate is not None:
-        batches = Batches(write(scratch / "all-days", end), *known, config)
-        finishing_log = train(batches=lambda epoch: batches(config.fit.max_epochs + epoch), config=_finishing(config))
-    return TrainedTowers(
-        model, user_fields, item_fields, log, finishing_log, shards.num_examples, len(shards.validation)
-    )  # fmt: skip
-
-
-def _write(
-    watches: Sequence[Path],
-    items: pa.Table,
-    config: TowersConfig,
-    on_progress: Progress,
-    folder: Path,
-    split: datetime.datetime,
-) -> ExampleShards:
-    folder.mkdir()
-    return write_examples(
+    shards = write_examples(
         watches,
         items["item_id"].to_numpy(),
-        folder,
-        split=split,
+        scratch,
+        split=_midnight(last_day) + datetime.timedelta(days=1 - config.validation_days),
         max_examples_per_user=config.max_examples_per_user,
         max_validation_examples=config.max_validation_examples,
         seed=config.seed,
         on_progress=on_progress,
     )
+    user_fields = fit_user_fields(users, config.max_vocabulary)
+    item_fields = fit_item_fields(items, shards.num_positives[1:], config.min_item_positives, config.max_vocabulary)
+    known = Encoded.of(users, "user_id", user_fields), Encoded.of(items, "item_id", item_fields)
+    model = TwoTowers(user_fields, item_fields, config.dim, config.hidden, config.recent_lengths)
+    initialise(model, config.seed)
+    num_validation = len(shards.validation)
+    log = fit(
+        model,
+        Batches(shards, *known, config),
+        TowersLoss(config),
+        config.fit,
+        validate=Validation(shards.validation, *known, config) if num_validation else None,
+        device=device,
+        on_progress=on_progress,
+    )
+    return TrainedTowers(model, user_fields, item_fields, log, shards.num_examples, num_validation)
 
 
-def _finishing(config: TowersConfig) -> FitConfig:
-    rate = config.fit.learning_rate * config.finishing_rate_share
-    return replace(config.fit, learning_rate=rate, max_epochs=config.finishing_epochs, final_learning_rate_share=1.0)
+def _midnight(day: datetime.date) -> datetime.datetime:
+    return datetime.datetime.combine(day, datetime.time(), tzinfo=datetime.UTC)
 
 
 @dataclass(frozen=True)

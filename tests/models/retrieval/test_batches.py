@@ -58,7 +58,7 @@ def test_batches_are_a_pure_function_of_seed_and_epoch(made):
 def test_history_and_candidates_point_at_the_items_of_the_batch(made):
     shards, users, items = made
     examples = shards.read(0)
-    batch = Batches(*made, TowersConfig(id_dropout=0, mixed_negatives=7, history_length=6))._batch(
+    batch = Batches(*made, TowersConfig(id_dropout=0, history_dropout=0, mixed_negatives=7, history_length=6))._batch(
         examples, np.random.default_rng(0)
     )
     of_row = items.inputs["item_item_id"]
@@ -101,6 +101,20 @@ def test_id_dropout_hides_the_ids_of_that_share_of_items(made):
 
     cold = hidden(0.0)
     assert hidden(0.4) == pytest.approx(cold + (1 - cold) * 0.4, abs=0.03)
+
+
+def test_history_dropout_hides_that_share_of_whole_histories(made):
+    def without_history(rate):
+        return (
+            torch.cat([(b["history"] == 0).all(dim=1) for b in batches(made, history_dropout=rate)])
+            .float()
+            .mean()
+            .item()
+        )
+
+    first = without_history(0.0)
+    assert 0 < first < 0.1
+    assert without_history(0.4) == pytest.approx(first + (1 - first) * 0.4, abs=0.03)
 
 
 def test_a_capped_epoch_sees_a_sample_and_the_next_another(made):

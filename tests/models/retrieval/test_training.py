@@ -144,18 +144,12 @@ def test_validation_days_are_not_trained_on(train, planted):
     assert trained[7].num_validation == trained[0].num_examples - trained[7].num_examples
 
 
-def test_finishing_epochs_go_over_all_days_and_only_after_validation(train, planted):
-    short = replace(SMALL, fit=replace(SMALL.fit, max_epochs=1), batch_size=32)
-    finished, stopped = (train(planted, short, finishing_epochs=num) for num in (2, 0))
-    assert finished.log == stopped.log and stopped.finishing_log is None and not same(finished, stopped)
-    steps = [epoch.steps for epoch in finished.finishing_log.epochs]
-    assert (
-        steps == [(finished.num_examples + finished.num_validation) // 32] * 2
-        and steps[0] > finished.log.epochs[0].steps
-    )
-    slower = train(planted, short, finishing_epochs=2, finishing_rate_share=0.01)
-    assert slower.finishing_log.epochs[1].loss > finished.finishing_log.epochs[1].loss
-    assert train(planted, short, validation_days=0).finishing_log is None
+def test_history_dropout_teaches_what_the_fields_say(train, planted):
+    """Users are trained on when their history is long: nobody without one is ever seen unless it is hidden."""
+    with_it, without = (
+        scores(train(planted, max_examples_per_user=10, history_dropout=rate), planted) for rate in (0.3, 0.0)
+    )  # fmt: skip
+    assert share_of_taste(with_it, planted) > share_of_taste(without, planted) + 0.04
 
 
 def test_the_last_watches_decide_what_is_next(train, planted, tmp_path, write):

@@ -37,7 +37,7 @@ def make_archive() -> Path:
         options = (f"-XX:ArchiveClassesAtExit={path}", "-Xlog:disable", "-Xlog:all=error:stderr")
         spark = spark_session("local[2]", 1, 2, Path(folder), "class archive", options)
         rehearsal.run_all(spark, Path(folder))
-        stop_session(spark)
+        stop_session()
     return path
 
 

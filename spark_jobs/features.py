@@ -48,8 +48,8 @@ def user_features(watches: DataFrame, impressions: DataFrame, items: DataFrame, 
     watching = watches.groupBy("user_id").agg(
         *_watch_counts(),
         F.size(F.collect_set("item_id")).alias("num_items"),
-        exact_sum(_seconds()).alias("watch_s"),
-        exact_sum(_share()).alias("sum_completion"),
+        exact_sum(_seconds(), "watches.watch_s").alias("watch_s"),
+        exact_sum(_share(), "watches.completion").alias("sum_completion"),
         F.size(F.collect_set(F.to_date("time"))).alias("days_active"),
         age_days(F.max("time"), as_of).alias("recency_days"),
     )
@@ -82,14 +82,14 @@ def item_features(watches: DataFrame, impressions: DataFrame, as_of: str, config
     # By pair first, so that distinct users are counted without holding them all.
     pairs = watches.groupBy("item_id", "user_id").agg(
         *_watch_counts(),
-        exact_sum(_seconds()).alias("watch_s"),
-        exact_sum(_share()).alias("sum_completion"),
-        exact_sum(decay(F.col("time"), as_of, config.recent_half_life_days)).alias("recent_watches"),
+        exact_sum(_seconds(), "watches.watch_s").alias("watch_s"),
+        exact_sum(_share(), "watches.completion").alias("sum_completion"),
+        exact_sum(decay(F.col("time"), as_of, config.recent_half_life_days), "decay").alias("recent_watches"),
     )
     watched = pairs.groupBy("item_id").agg(
         *(F.sum(name).alias(name) for name in ("num_watches", "num_positives")),
         F.count("*").alias("num_users"),
-        *(exact_sum(F.col(name)).alias(name) for name in ("watch_s", "sum_completion", "recent_watches")),
+        *(exact_sum(F.col(name), name).alias(name) for name in ("watch_s", "sum_completion", "recent_watches")),
     )
     shown = impressions.groupBy("item_id").agg(F.count("*").alias("num_impressions"))
     led_to_watch = _led_to_watch(watches).groupBy("item_id").agg(F.count("*").alias("num_led"))

@@ -14,7 +14,9 @@ from expectations.datasets import Dataset
 DAY_S = 86_400
 
 _UNITS = 2.0**24
-"""Steps to one in exact sums. A sum may reach 5e11."""
+"""Steps to one in exact sums. A sum may reach 5e11, beyond which Spark reports an overflow."""
+
+_LARGEST = 5e11
 
 
 def spark_schema(dataset: Dataset) -> StructType:
@@ -57,9 +59,12 @@ def decay(time: Column, day: str, half_life_days: float) -> Column:
     return F.pow(F.lit(2.0), -age_days(time, day) / half_life_days)
 
 
-def exact_sum(value: Column) -> Column:
+def exact_sum(value: Column, name: str) -> Column:
     """A sum that does not depend on the order of the rows, so that it repeats under every number of partitions.
 
-    Floating-point sums do not. Values are rounded to 2^-24 and summed as integers, whose overflow Spark reports.
+    Floating-point sums do not. Values are rounded to 2^-24 and summed as integers. NaN, infinity and what is too large
+    end the job with a message that says `name`.
     """
-    return F.sum(F.round(value * _UNITS).cast("bigint")) / _UNITS
+    refuse = F.raise_error(F.concat(F.lit(f"{name} is "), value.cast("string"), F.lit(", which cannot be summed")))
+    units = F.when(F.abs(value) <= _LARGEST, F.round(value * _UNITS).cast("bigint"))
+    return F.sum(units.when(value.isNotNull(), refuse)) / _UNITS

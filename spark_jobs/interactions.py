@@ -18,9 +18,9 @@ def interactions(watches: DataFrame, as_of: str, config: InteractionsConfig) -> 
     weight = F.col("weight") * decay(F.col("time"), as_of, config.half_life_days)
     pairs = positives.groupBy("user_id", "item_id").agg(
         F.count("*").alias("num_watches"),
-        exact_sum(F.coalesce("watch_s", F.lit(0.0))).alias("watch_s"),
+        exact_sum(F.coalesce("watch_s", F.lit(0.0)), "watches.watch_s").alias("watch_s"),
         _last_rating().alias("rating"),
-        F.greatest(exact_sum(weight), F.lit(SMALLEST_WEIGHT)).alias("weight"),
+        F.greatest(exact_sum(weight, "watches.weight"), F.lit(SMALLEST_WEIGHT)).alias("weight"),
         F.max("time").alias("last_time"),
     )
     return typed(pairs, INTERACTIONS)

@@ -13,10 +13,10 @@ def popularity(watches: DataFrame, as_of: str, config: PopularityConfig) -> Data
     """Items with positives up to the end of day `as_of`, keyed by item; equal scores rank by item id."""
     positives = until(watches, as_of).filter("positive")
     by_pair = positives.groupBy("item_id", "user_id").agg(
-        exact_sum(decay(F.col("time"), as_of, config.half_life_days)).alias("score")
+        exact_sum(decay(F.col("time"), as_of, config.half_life_days), "decay").alias("score")
     )
     items = by_pair.groupBy("item_id").agg(
-        exact_sum(F.col("score")).alias("score"),
+        exact_sum(F.col("score"), "score").alias("score"),
         F.count("*").alias("num_users"),
     )
     # One partition sorts them all, which catalogues are small enough for.

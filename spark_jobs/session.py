@@ -4,6 +4,7 @@ Start-up is tuned, because a night at demo size is mostly start-up: a class arch
 compiler without its optimiser took the processor time of a small session from 16 to 6 s.
 """
 
+import logging
 import os
 import shutil
 import sys
@@ -39,6 +40,9 @@ SQL_SETTINGS = {
     "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
 }
 
+_NO_PERFDATA = "-XX:-UsePerfData"
+"""Keeps Java from writing /tmp/hsperfdata_*."""
+
 # A small night is over before the optimising compiler has paid for itself: without it, half the processor time. The
 # heavy loops are not Java's, so that 10 million events take no longer either. Executors of a cluster keep it.
 _QUICK_COMPILER = "-XX:TieredStopAtLevel=1"
@@ -71,6 +75,7 @@ def spark_session(
         "spark.driver.memory": f"{int(memory_gib * 1024)}m",
         "spark.executor.memory": f"{int(memory_gib * 1024)}m",
         "spark.driver.extraJavaOptions": _java_options(options, folders),
+        "spark.executor.extraJavaOptions": " ".join((_NO_PERFDATA, *(options if _is_local(master) else ()))),
         **SQL_SETTINGS,
         **_quiet_and_private(folders),
         **_python_workers(folders),
@@ -88,12 +93,15 @@ def submitted_session(app_name: str) -> SparkSession:
     return builder.getOrCreate()
 
 
-def stop_session(spark: SparkSession) -> None:
-    """End the application and its JVM, and wait for it to be gone."""
-    gateway, scratch = SparkContext._gateway, spark.conf.get("spark.local.dir")
+def stop_session() -> None:
+    """End the application, if there is one, and wait until its JVM is gone."""
+    if SparkContext._active_spark_context is None:
+        return
+    gateway, spark = SparkContext._gateway, SparkSession.builder.getOrCreate()
+    scratch = spark.conf.get("spark.local.dir")
     spark.stop()
     if gateway is None or gateway.proc is None:
-        return
+        return  # spark-submit's
     gateway.shutdown()
     gateway.proc.stdin.close()  # what the JVM takes as the sign to exit
     gateway.proc.wait()
@@ -138,7 +146,7 @@ appender.stderr.layout.pattern = %d{yyyy-MM-dd HH:mm:ss} %p %c{1}: %m%n%ex
 def _java_options(options: tuple[str, ...], folders: _Folders) -> str:
     return " ".join(
         (
-            "-XX:-UsePerfData",  # otherwise it writes /tmp/hsperfdata_*
+            _NO_PERFDATA,
             f"-Djava.io.tmpdir={folders.temporary}",
             f"-Dlog4j2.configurationFile=file:{folders.log4j}",
             "-Djava.net.preferIPv4Stack=true",
@@ -210,6 +218,8 @@ def _temporary_files(folder: Path) -> Iterator[None]:
 
 def _start(conf: SparkConf, folders: _Folders) -> SparkSession:
     began = folders.log.stat().st_size if folders.log.exists() else 0
+    # PySpark would print every error as a page of JSON before it raises it.
+    logging.getLogger("SQLQueryContextLogger").disabled = True
     try:
         with _temporary_files(folders.temporary), folders.log.open("ab") as log:
             gateway = launch_gateway(conf, {"stdout": log, "stderr": log})

@@ -51,14 +51,10 @@ def start_in_background(resources: ResourcesConfig, home: Path) -> threading.Thr
 
 def stop() -> None:
     """End the application, if there is one, and wait until its JVM is gone."""
-    from pyspark.sql import SparkSession
-
     from spark_jobs.session import stop_session
 
     with _LOCK:
-        running = SparkSession.getActiveSession() or SparkSession._instantiatedSession
-        if running is not None:
-            stop_session(running)
+        stop_session()
 
 
 @stage(produces=("interactions",), libraries=("pyspark",))
@@ -138,11 +134,12 @@ def _write(out: Outputs, **frames: "DataFrame") -> None:
 @contextmanager
 def _explained(out: Outputs) -> Iterator[None]:
     """Spark's errors as one line that says where the rest of them is."""
-    from py4j.protocol import Py4JError
+    from py4j.protocol import Py4JError, Py4JJavaError
     from pyspark.errors import PySparkException
 
     try:
         yield
     except (PySparkException, Py4JError, ConnectionError) as error:
-        words = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        text = str(error.java_exception) if isinstance(error, Py4JJavaError) else str(error)
+        words = (text.strip().splitlines() or [type(error).__name__])[0]
         raise Failure(f"{out.stage}: Spark failed: {words} (all of it in {out.home / 'logs' / 'spark.log'})") from error

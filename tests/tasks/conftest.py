@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -105,3 +106,65 @@ def make_artifact(
 @pytest.fixture(scope="session")
 def artifact_of() -> Callable[..., Artifact]:
     return make_artifact
+
+
+@pytest.fixture(scope="session")
+def small_log(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Four days of 40 users who watch the items of their own parity, as artifacts: what the `towers` stage reads,
+    and the histories that a features stage would make of them."""
+    root, rng = tmp_path_factory.mktemp("small-log"), np.random.default_rng(0)
+    days = [f"2026-03-0{day}" for day in range(1, 5)]
+    watches, histories = [], {user: [] for user in range(40)}
+    for number, day in enumerate(days):
+        user = np.repeat(np.arange(40), 6)
+        item = 2 * rng.integers(0, 30, len(user)) + user % 2
+        seconds = np.datetime64(day, "s").astype(np.int64) + np.sort(rng.integers(0, 86_400, len(user)))
+        for u, i in zip(user.tolist(), item.tolist(), strict=True):
+            histories[u].append(i)
+        columns = {"watch_id": number * 1000 + np.arange(len(user)), "user_id": user, "item_id": item}
+        columns |= {"time": seconds * 1_000_000, "weight": np.ones(len(user)), "positive": np.ones(len(user), bool)}
+        watches.append(make_artifact(root, "watches", day, _filled("watches", columns)))
+    lists = list(histories.values())
+    empty = {"times": [[0] * 24] * 40, "watch_shares": [[1.0] * 24] * 40, "seen": [sorted(set(h)) for h in lists]}
+    users = {"user_id": np.arange(42), "region": ["odd" if u % 2 else "even" for u in range(42)]}
+    items = {"item_id": np.arange(60), "genres": [["odd" if i % 2 else "even"] for i in range(60)]}
+    return {
+        "watches": tuple(watches),
+        "users": make_artifact(root, "users", days[-1], _filled("users", users)),
+        "items": make_artifact(root, "items", days[-1], _filled("items", items)),
+        "histories": make_artifact(
+            root, "histories", days[-1], _filled("histories", {"user_id": np.arange(40), "item_ids": lists, **empty})
+        ),
+    }
+
+
+def _filled(dataset: str, columns: dict[str, Any]) -> pa.Table:
+    """A table of a dataset; columns that are not given are null."""
+    schema = DATASETS[dataset].schema
+    rows = len(next(iter(columns.values())))
+    return pa.table(
+        [_column(columns[f.name], f.type) if f.name in columns else pa.nulls(rows, f.type) for f in schema],
+        names=schema.names,
+    )
+
+
+def _column(values: Any, type_: pa.DataType) -> pa.Array:
+    return pa.array(values, pa.int64()).cast(type_) if pa.types.is_timestamp(type_) else pa.array(values).cast(type_)
+
+
+@pytest.fixture
+def run_stage(tmp_path: Path) -> Callable[..., tuple[Outputs, dict[str, Artifact]]]:
+    """Call a stage's function; gives its outputs and, as the lake would, the artifacts it made."""
+
+    def run(stage: Stage, date: str, **arguments: Any) -> tuple[Outputs, dict[str, Artifact]]:
+        folder = tmp_path / f"{stage.name}-{len(list(tmp_path.iterdir()))}"
+        told: list[tuple[int, int, str]] = []
+        out = Outputs(date, folder, stage.produces, ResourcesConfig(device="cpu"), tmp_path, stage.name)
+        out.report = lambda *what: told.append(what)
+        stage.function(out, **arguments)
+        for output in out:
+            write_json(output.path / MANIFEST, {"notes": out.notes, "rows": 0})
+        assert told and sorted(p.name for p in folder.iterdir()) == sorted(stage.produces)
+        return out, {name: Artifact(Ref(name, date, "k"), out[name].path) for name in stage.produces}
+
+    return run

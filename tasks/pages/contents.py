@@ -77,7 +77,8 @@ def lineage_section(artifacts: Iterable[Artifact]) -> Section:
             total = sum(a.rows for a in group)
             rows.append((dataset, f"{dates[0]} to {dates[-1]}", f"{len(group)} artifacts", total, None))
         else:
-            rows += [(dataset, a.date, a.key[:12], a.rows or None, a.content_digest[:12]) for a in group]
+            ordered = sorted(group, key=lambda a: a.date)
+            rows += [(dataset, a.date, a.key[:12], a.rows or None, a.content_digest[:12]) for a in ordered]
     table = Table(
         "lineage", "Artifacts",
         "The key says what decided the content (config, inputs, code, libraries); the digest is the content itself. "

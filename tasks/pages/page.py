@@ -24,14 +24,9 @@ def render_report(data: ReportData, run: RunFacts | None = None) -> str:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
-        "cell": format_cell,
-        "rows": _grouped,
-        "seconds": _seconds,
-        "mib": _mib,
-        "svg": Markup,
-        "prose": _prose,
-    }
-    environment.tests["numeric"] = lambda value: isinstance(value, int | float)
+        "alignment": _alignment, "cell": format_cell, "mib": _mib, "prose": _prose, "rows": _grouped,
+        "seconds": _seconds, "svg": Markup,
+    }  # fmt: skip
     longest = max((s.seconds for s in run.stages), default=0.0) if run else 0.0
     return environment.from_string(TEMPLATE.read_text()).render(data=data, run=run, longest=longest or 1.0)
 
@@ -53,6 +48,12 @@ def format_cell(cell: Cell, digits: int) -> str:
     if isinstance(cell, float):
         return f"{cell:.{digits}f}"
     return _grouped(cell) if isinstance(cell, int) else cell
+
+
+def _alignment(table: Table) -> list[str]:
+    """The class of each column: numbers stand to the right, also where one is missing."""
+    columns = zip(*table.rows, strict=True) if table.rows else [()] * len(table.columns)
+    return ["number" if any(isinstance(cell, int | float) for cell in column) else "words" for column in columns]
 
 
 def _prose(text: str) -> "Markup":

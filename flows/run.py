@@ -162,6 +162,9 @@ def carry_out(request: NightRequest) -> dict[str, Any]:
     outcomes: list[Outcome] = []
     try:
         with started.night.meter:
+            for thread in started.threads:
+                # SQLAlchemy fails when one thread sets up its mappers while another still imports MLflow's.
+                thread.join()
             run_steps(started.night, steps, outcomes)
             summary = conclude(started.night, started.plan, record, outcomes)
         record.state = "succeeded"

@@ -356,7 +356,7 @@ def describe_all(written: Written, verdicts: Mapping[str, Verdict]) -> None:
 def describe(cell: Cell, ref: Ref, folder: Path, notes: dict[str, Any], audit: dict[str, Any]) -> dict[str, Any]:
     """The manifest of a finished folder: what it is, what it came from, and a hash of all that is in it."""
     dataset = DATASETS[ref.dataset]
-    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in (MANIFEST, RUN))
+    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p not in (folder / MANIFEST, folder / RUN))
     hashes = files_sha256(paths)
     files = {
         p.relative_to(folder).as_posix(): {"sha256": h, "bytes": p.stat().st_size}

@@ -115,7 +115,7 @@ def _people(
 def _models(towers: Artifact, ranker: Artifact, index: Artifact) -> list[Section]:
     from tasks.pages.training import IndexFacts, TrainedModel, index_section, training_section
 
-    metric = f"recall@{towers.notes['validation_k']} on the next day"
+    metric = f"recall@{towers.notes['validation_k']} on held-out days"
     models = (
         TrainedModel("two towers", read_json(towers.path / "training_log.json"), metric),
         TrainedModel("ranker", read_json(ranker.path / "training_log.json"), "validation loss", is_loss=True),
@@ -127,11 +127,13 @@ def _models(towers: Artifact, ranker: Artifact, index: Artifact) -> list[Section
 
 
 def _index_tile(index: Artifact) -> Tile:
+    from tasks.pages.training import INDEX_TYPES
+
     notes = index.notes
     return Tile(
         f"index recall@{notes['recall_k']}",
         f"{notes['recall']:.3f}",
-        f"{notes['type']}, {notes['num_items']:,} items; bar {notes['min_recall']:g}",
+        f"{INDEX_TYPES[notes['type']]}, {notes['num_items']:,} items; bar {notes['min_recall']:g}",
         notes["recall"],
     )
 

@@ -28,7 +28,7 @@ def segments_section(evaluation: Evaluation) -> Section | None:
             Figure(
                 f"Recall@{k} by how well known the liked item was",
                 "Head items make the first half of all watching, torso the next 30%, tail the rest; cold items had no "
-                "positive at all in the window. Popularity finds the head only.",
+                "positive at all in the window. Lists of what is popular find little but the head.",
                 intervals("tiers", tiers, f"recall@{k} of such items"),
             )
         )

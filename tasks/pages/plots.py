@@ -212,7 +212,7 @@ def _name_ends(axes: Axes, ends: list[tuple[float, str, str, float]]) -> None:
 
 def columns_by_day(name: str, days: Sequence[str], volumes: Mapping[str, Sequence[int]], judged: Sequence[str]) -> str:
     """One small panel a dataset: rows a day, the judged days in another colour."""
-    with drawing(0.45 + 0.8 * len(volumes), len(volumes)) as (figure, panels):
+    with drawing(0.45 + max(0.8 * len(volumes), 1.6), len(volumes)) as (figure, panels):
         colours = [SECOND if day in judged else FIRST for day in days]
         for axes, (dataset, counts) in zip(panels, volumes.items(), strict=True):
             axes.bar(range(len(days)), counts, color=colours, width=0.78)

@@ -125,7 +125,8 @@ def quality_section(evaluation: Evaluation) -> Section:
             f"NDCG@{k} by system",
             f"Further right is better: liked items stand nearer the top of the first {k} places. Whiskers are the "
             f"{evaluation.confidence} over users. The final lists are what is served; every source stands alone, "
-            "behind the same filters. Oracle and random are the upper and lower marks.",
+            "behind the same filters, and one that has nothing for a user scores 0 there. Random lists are the lower "
+            "mark" + (", the oracle's the upper one." if "oracle" in estimates else "."),
             intervals("systems", {s: {"": e} for s, e in estimates.items()}, f"NDCG@{k}", emphasis="final"),
         )
     ]

@@ -79,7 +79,7 @@ def _curves(model: TrainedModel) -> list[Figure]:
     return figures
 
 
-_TYPES = {"flat": "Exact search", "ivf": "IVF", "ivf_pq": "IVF-PQ", "hnsw": "HNSW"}
+INDEX_TYPES = {"flat": "exact search", "ivf": "IVF", "ivf_pq": "IVF-PQ", "hnsw": "HNSW"}
 
 
 @dataclass(frozen=True)
@@ -108,13 +108,16 @@ def index_section(facts: IndexFacts) -> Section:
                       log_x=True, bar=(facts.min_recall, f"least recall to be published, {facts.min_recall:g}")),
             )
         )  # fmt: skip
-    rows = tuple((_TYPES[facts.type], p if p is not None else "exact", r, facts.min_recall) for p, r in facts.rungs)
+    rows = tuple(
+        (INDEX_TYPES[facts.type], p if p is not None else "exact", r, facts.min_recall) for p, r in facts.rungs
+    )
     table = Table(
         "index", "Search parameters tried", "Measured on the vectors of real users against exhaustive search.",
         ("type", "search parameter", f"recall@{facts.k}", "bar"), rows, digits=4,
     )  # fmt: skip
+    how = INDEX_TYPES[facts.type]
     lead = (
-        f"{_TYPES[facts.type]} over {facts.num_items:,} items, held to {facts.min_recall:g} of the exact answer; "
-        "below that nothing is published."
+        f"Answered by {how} over {facts.num_items:,} items, held to {facts.min_recall:g} of the exact answer; below "
+        "that nothing is published."
     )
     return Section("index", "Index", "Index", lead, tuple(figures), (table,))

@@ -1,5 +1,6 @@
 """The end of a night: pointers, Data Docs, the report with this run's times, and the same tables in Prefect's UI."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def _write_report(night: Night, plan: Plan, made: dict[str, Artifact], outcomes:
         version=f"nightjar-recommender {measures['version']}",
         stages=tuple(StageTime(o.step, o.state, o.seconds, o.rows, o.peak_bytes) for o in outcomes),
         index=made["index"].run.get("measures", {}),
-        total_seconds=sum(o.seconds for o in outcomes),
+        total_seconds=time.monotonic() - night.began,
         links={"lake": night.lake.url, "data docs": str(docs), "registry": measures["registry"]},
     )
     folder = night.home / "reports" / plan.days.day

@@ -1,5 +1,6 @@
 """`docs/extending.md`, followed in a copy of the project: a dataset and a stage in a few steps."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-DATASET = '''
+DATASET = """
 LONGEST = Dataset(
     "longest",
     "the longest item of every genre",
@@ -21,7 +22,7 @@ LONGEST = Dataset(
     key=("genre",),
 )
 
-DATASETS: dict'''
+DATASETS: dict"""
 
 MODEL = '''
 """The longest item of every genre."""
@@ -55,7 +56,7 @@ def longest(out: Outputs, items: Artifact) -> None:
     out["longest"].write(longest(items.table()))
 '''
 
-PLAN_LINE = '    plan.add(longest(date=T, items=items))\n    alike = plan.add(content_similarity('
+PLAN_LINE = "    plan.add(longest(date=T, items=items))\n    alike = plan.add(content_similarity("
 
 CHECK = """
 import sys
@@ -101,9 +102,62 @@ def test_a_dataset_and_a_stage(copy: Path, tmp_path: Path):
     (copy / "models/longest.py").write_text(MODEL.lstrip())
     (copy / "tasks/longest.py").write_text(STAGE.lstrip())
     _edit(copy / "flows/nightly.py", "    alike = plan.add(content_similarity(", PLAN_LINE)
-    _edit(copy / "flows/nightly.py", "from tasks.recommending", "from tasks.longest import longest\nfrom tasks.recommending")
+    _edit(
+        copy / "flows/nightly.py",
+        "from tasks.recommending",
+        "from tasks.longest import longest\nfrom tasks.recommending",
+    )
     (copy / "check.py").write_text(CHECK)
     done = subprocess.run(
         [sys.executable, "check.py", str(tmp_path / "home")], cwd=copy, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+KEYS = """
+import json
+from datetime import date
+from flows.config import calendar, load_config
+from flows.nightly import plan_night
+from flows.sources import open_source
+
+config = load_config(None)
+plan = plan_night(config, calendar(config.window, date(2026, 1, 30)), open_source(config, None))
+print(json.dumps({s.name: s.cells[0].key for s in plan.steps}))
+"""
+
+
+def _keys(copy: Path) -> dict[str, str]:
+    (copy / "keys.py").write_text(KEYS)
+    done = subprocess.run([sys.executable, "keys.py"], cwd=copy, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def _rerun(copy: Path, path: str, old: str, new: str) -> set[str]:
+    before = _keys(copy)
+    _edit(copy / path, old, new)
+    after = _keys(copy)
+    return {name for name in before if before[name] != after[name]}
+
+
+def test_editing_a_docstring_reruns_nothing(copy: Path):
+    for path in ("models/losses.py", "spark_jobs/als.py", "models/serving/bundle.py", "models/world/world.py"):
+        first = (copy / path).read_text().split('"""')[1]
+        assert _rerun(copy, path, first, "In other words.") == set()
+
+
+def test_editing_the_towers_loss_reruns_its_descendants_and_nothing_else(copy: Path):
+    text = (copy / "models/losses.py").read_text()
+    line = next(line for line in text.splitlines() if "return" in line and "cross_entropy" in line)
+    reruns = _rerun(copy, "models/losses.py", line, line + " * 1.0")
+    lists = {"bundle", "recommendations", "evaluation", "release", "report"}
+    assert reruns == {"towers", "embeddings", "index", "ranker"} | lists
+
+
+def test_editing_als_reruns_its_descendants_and_nothing_else(copy: Path):
+    reruns = _rerun(copy, "spark_jobs/als.py", "def _gram(", "_NEW = 1\n\n\ndef _gram(")
+    assert reruns == set()
+    text = (copy / "spark_jobs/als.py").read_text()
+    line = next(line for line in text.splitlines() if line.startswith("def _gram("))
+    reruns = _rerun(copy, "spark_jobs/als.py", line, line + "\n    _ = 1")
+    assert reruns == {"als", "bundle", "recommendations", "evaluation", "release", "report"}

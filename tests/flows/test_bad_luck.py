@@ -78,7 +78,9 @@ window: {train_days: all, judge_days: 1, rank_days: 1}
 def test_a_log_that_fails_its_audit_goes_to_quarantine_and_stops_the_night(make_home):
     """Ratings in the billions of a billion are no float32 that a rule lets pass."""
     home = make_home()
-    lines = [f"u{n % 7},i{n % 11},2026-01-0{1 + n % 5}T10:00:{n % 60:02d}Z,{'1e39' if n == 13 else 4}" for n in range(200)]
+    lines = [
+        f"u{n % 7},i{n % 11},2026-01-0{1 + n % 5}T10:00:{n % 60:02d}Z,{'1e39' if n == 13 else 4}" for n in range(200)
+    ]
     (home.path / "log.csv").write_text("u,i,t,r\n" + "\n".join(lines) + "\n")
     home.config.write_text(BROKEN.replace("LOG", str(home.path / "log.csv")))
     done = home.night()

@@ -37,7 +37,7 @@ def test_every_command_has_help(make_home, command):
         (["run", "CONFIG", "--set", "als.faktors=3"], "unknown key als.faktors, did you mean factors?"),
         (["run", "CONFIG", "--set", "als.factors=-1"], "als.factors is -1"),
         (["run", "CONFIG", "--date", "2026-02-30"], "--date 2026-02-30: no such day"),
-        (["run", "CONFIG", "--date", "1990-01-01"], "1990"),
+        (["run", "CONFIG", "--date", "1990-01-01"], "choose a later date"),
         (["run", "CONFIG", "--force", "fishing"], "no stage 'fishing'; stages: catalogue"),
         (["run", "CONFIG", "--lake", "gopher://x"], "lake: 'gopher://x' is no lake URL"),
         (["run", "CONFIG", "--set", "source.kind=movielens", "--set", "source.path=/nowhere"], "/nowhere"),

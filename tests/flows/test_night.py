@@ -143,3 +143,28 @@ def test_a_corrected_day_reruns_its_descendants_only(undisturbed):
     assert undisturbed.night().returncode == 0
     assert {n for n, s in undisturbed.states().items() if s == "ran"} == {"events"}
     assert undisturbed.digests() == before
+
+
+def test_every_filter_removes_something(undisturbed):
+    (path,) = (undisturbed.path / "home/lake/recommendations").glob("date=*/*/manifest.json")
+    removals = json.loads(path.read_text())["notes"]["removals"]
+    assert all(removals.get(reason, 0) > 0 for reason in ("seen", "region", "tier", "maturity", "availability")), (
+        removals
+    )
+
+
+def test_two_runs_at_once_in_one_home(make_home, undisturbed):
+    home = make_home()
+    runs = [home.command("run", str(home.config)) for _ in range(2)]
+    ends = [run.communicate(timeout=500) for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], ends
+    assert home.digests() == undisturbed.digests()
+    from tasks.registry import Registry
+
+    assert len(Registry(home.path / "home").versions()) == 1
+
+
+def test_the_same_night_from_scratch_has_the_same_digests(make_home, undisturbed):
+    home = make_home()
+    assert home.night("--sequential", "--set", "resources.memory_gib=4").returncode == 0
+    assert home.digests() == undisturbed.digests()

@@ -8,7 +8,6 @@ from datetime import date as Date
 from typing import Any
 
 from prefect import flow
-from tasks.spark import als, features, interactions, item_similarity, popularity
 
 from flows.config import SECTIONS, Calendar, NightlyConfig, WindowConfig
 from flows.plan import Log, Plan
@@ -32,6 +31,7 @@ from tasks.recommending import bundle, content_similarity, recommendations
 from tasks.releasing import ReleaseConfig, release
 from tasks.reporting import report
 from tasks.source_config import SourceConfig
+from tasks.spark import als, features, interactions, item_similarity, popularity
 from tasks.stage import Inputs
 from tasks.training import towers
 

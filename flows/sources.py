@@ -10,8 +10,8 @@ from typing import Protocol
 from flows.config import Calendar, NightlyConfig, WindowConfig
 from models.world.config import WorldConfig
 from tasks import generation, ingestion
-from tasks.sources.scan import scan
 from tasks.lake import Ref
+from tasks.sources.scan import scan
 from tasks.sources.state import Scan
 from tasks.stage import Step
 

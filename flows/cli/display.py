@@ -99,7 +99,8 @@ class Display(Watcher):
         self.console.print("interrupted; what was published stands, the same command continues", style="yellow")
 
     def _plain(self, line: _Line) -> str:
-        return f"{MARKS[line.state]} {line.name:<20} {line.state:<8} {line.seconds:7.1f} s {line.rows:>12,} rows  {line.days}"
+        figures = f"{line.seconds:7.1f} s {line.rows:>12,} rows"
+        return f"{MARKS[line.state]} {line.name:<20} {line.state:<8} {figures}  {line.days}"
 
     def table(self) -> Table:
         """The stage table as it stands."""

@@ -77,7 +77,7 @@ def test_all_of_a_log_begins_with_its_first_day():
 
 
 def test_too_short_a_window_is_refused():
-    with pytest.raises(UserError, match="window.rank_days"):
+    with pytest.raises(UserError, match=r"window\.rank_days"):
         calendar(WindowConfig(train_days=28, judge_days=2, rank_days=7), date(2026, 3, 10), date(2026, 3, 2))
 
 

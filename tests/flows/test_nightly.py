@@ -97,7 +97,7 @@ def test_a_later_night_shares_its_days():
     nights = [
         plan_night(config, calendar(WindowConfig(), date(2026, 1, d)), open_source(config, None)) for d in (30, 31)
     ]
-    shared = set.intersection(*({r for r in n.step("events").refs("watches")} for n in nights))
+    shared = set.intersection(*(set(n.step("events").refs("watches")) for n in nights))
     assert len(shared) == 29
 
 

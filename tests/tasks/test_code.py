@@ -18,7 +18,10 @@ def train(out):
 def other(out):
     return 2
 ''',
-    "models/losses.py": "import math\ndef softmax(x, n):\n    return helper(x)\ndef helper(x):\n    return x\ndef hinge(x):\n    return 0\n",
+    "models/losses.py": (
+        "import math\ndef softmax(x, n):\n    return helper(x)\n"
+        "def helper(x):\n    return x\ndef hinge(x):\n    return 0\n"
+    ),
     "models/towers.py": 'class Tower:\n    width: int = 3\n    """Units."""\n',
     "models/unused.py": "A = 1\n",
     "models/__init__.py": "",

@@ -2,7 +2,8 @@
 
 python benchmarks/als.py --pairs 1000000 --users 20000 --items 5000 --factors 64 --iterations 10
 
-Both minimise the same loss: MLlib too weights the ridge with the number of interactions.
+Both minimise the same loss: MLlib too weights the ridge with the number of interactions. It is given Java's optimising
+compiler, which the night's sessions leave out, and the deep stack that its lineage of ten sweeps asks for.
 """
 
 import argparse
@@ -22,6 +23,8 @@ from spark_jobs.als import factorise
 from spark_jobs.config import AlsConfig
 from spark_jobs.session import spark_session, stop_session
 from tasks.memory import Meter
+
+JAVA_OPTIONS = ("-XX:TieredStopAtLevel=4", "-Xss16m")
 
 Floats = npt.NDArray[np.float32]
 Factors = tuple[Floats, Floats]
@@ -99,7 +102,9 @@ def loss(factors: Factors, pairs: pa.Table, config: AlsConfig) -> float:
     return data + config.regularisation * float(sum(ridges))
 
 
-def measured(run: Callable[..., Factors], frame: DataFrame, config: AlsConfig, options: argparse.Namespace) -> tuple[Factors, float, float]:  # fmt: skip # noqa: E501
+def measured(
+    run: Callable[..., Factors], frame: DataFrame, config: AlsConfig, options: argparse.Namespace
+) -> tuple[Factors, float, float]:
     """Factors, seconds and peak GiB of the process tree, after a first small run that loads what has to be loaded."""
     run(frame.limit(1000), AlsConfig(factors=4, iterations=1, feedback=config.feedback), options)
     with Meter() as meter:
@@ -144,7 +149,7 @@ def main() -> None:
     parser.add_argument("--without-mllib", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        spark = spark_session(options.master, options.memory_gib, 2, Path(folder), "als benchmark")
+        spark = spark_session(options.master, options.memory_gib, 2, Path(folder), "als benchmark", JAVA_OPTIONS)
         try:
             compare(spark, Path(folder), options)
         finally:

@@ -22,7 +22,7 @@ from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
 from expectations.errors import Failure
-from spark_jobs.class_archive import archive_options
+from spark_jobs.class_archive import archive_options, copy_kernels
 from spark_jobs.java import Java, find_java
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -121,6 +121,7 @@ class _Folders:
         self.log = home / "logs" / "spark.log"
         for folder in (self.temporary, self.numba, self.log.parent):
             folder.mkdir(parents=True, exist_ok=True)
+        copy_kernels(self.numba)
         self.log4j = self.own / "log4j2.properties"
         self.log4j.write_text(_LOG4J)
 

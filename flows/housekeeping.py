@@ -41,8 +41,10 @@ def garbage(home: Path, lake: Lake, keep_days: int, registry_url: str = "") -> l
 def _roots(home: Path, lake: Lake, keep_days: int, registry_url: str) -> set[Ref]:
     horizon = time.time() - keep_days * 86_400
     roots: set[Ref] = set()
-    for run in all_runs(home):
-        if _began(run.id) >= horizon:
+    runs = all_runs(home)
+    for run in runs:
+        # The newest night stays whole whatever its age: it is what the next one builds on.
+        if _began(run.id) >= horizon or run is runs[-1]:
             roots |= {_ref(f) for folders in run.refs.values() for f in folders}
     for dataset in DATASETS:
         current = lake.current(dataset)

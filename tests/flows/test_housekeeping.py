@@ -34,7 +34,7 @@ def test_what_a_dead_run_left_is_ended_and_nothing_else(tmp_path):
             time.sleep(0.1)
         assert [p.pid for p in leftovers(home)] == [left.pid]
         assert end_leftovers(home) == 1
-        assert left.wait(5) != 0 and mine.poll() is None and elsewhere.poll() is None
+        assert left.poll() is not None and mine.poll() is None and elsewhere.poll() is None
     finally:
         for process in (left, mine, elsewhere):
             process.kill()

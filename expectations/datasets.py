@@ -304,7 +304,10 @@ CONTENT_SIMILARITY = Dataset(
     "content_similarity", "nearest items by TF-IDF of what they are", _NEIGHBOURS, key=("item_id", "neighbour_id")
 )
 
-TOWERS = Dataset("towers", "two-tower model: weights (safetensors), encoders.json, training_log.json")
+TOWERS = Dataset(
+    "towers",
+    "two-tower model: weights (safetensors), both towers as ONNX, encoders.json, model.json, training_log.json",
+)
 EMBEDDINGS = Dataset(
     "embeddings",
     "item vectors of the item tower, unit length",
@@ -315,7 +318,7 @@ EMBEDDINGS = Dataset(
     ),
     key=("item_id",),
 )
-INDEX = Dataset("index", "FAISS shards, id_map.parquet, index.json (type, search parameters, recall, latency)")
+INDEX = Dataset("index", "FAISS shards, index.json (type, search effort, recall and its ladder, tower digest)")
 RANKER = Dataset("ranker", "multi-task ranker: weights (safetensors), ranker.json, training_log.json")
 BUNDLE = Dataset("bundle", "everything a consumer needs, in one folder")
 

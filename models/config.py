@@ -23,5 +23,6 @@ class FitConfig:
     """Most passes over the training examples."""
     patience: Annotated[int, Field(ge=1, le=1000)] = 2
     """Epochs without a better validation metric after which training stops."""
-    threads: Annotated[int, Field(ge=1, le=256)] = 2
-    """CPU threads of the sums. Float sums differ between thread counts, so this decides content."""
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+    """CPU threads of the sums. Float sums differ between thread counts, so this decides content. The steps of small
+    models are so short that threads mostly wait for each other, and on a busy machine lose by it."""

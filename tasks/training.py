@@ -6,7 +6,7 @@ from tasks.outputs import Outputs
 from tasks.stage import stage
 
 
-@stage(produces=("towers",), libraries=("torch", "onnx", "safetensors"), memory_gib=1.5, threads=2)
+@stage(produces=("towers",), libraries=("torch", "onnx", "safetensors"), memory_gib=1.0)
 def towers(out: Outputs, watches: tuple[Artifact, ...], users: Artifact, items: Artifact, config: TowersConfig) -> None:
     """Towers trained on the daily `watches` of a window that ends on the day of the `users` and `items` snapshots."""
     import datetime

@@ -43,9 +43,9 @@ def exact(shards: Sequence[Shard], queries: np.ndarray, k: int) -> np.ndarray:
 
 
 def recall_at_k(found: np.ndarray, truth: np.ndarray) -> float:
-    """Mean share of each row of `truth` that the same row of `found` has; ids of -1 in `truth` do not count."""
-    hits = (found[:, :, None] == truth[:, None, :]).any(axis=1) & (truth >= 0)
-    return float(hits.sum() / (truth >= 0).sum())
+    """Share of all ids of `truth` that the same row of `found` has; ids of -1 in `truth` do not count."""
+    hits = sum(np.isin(wanted[wanted >= 0], got).sum() for got, wanted in zip(found, truth, strict=True))
+    return float(hits / (truth >= 0).sum())
 
 
 def tune(

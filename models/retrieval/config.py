@@ -45,7 +45,7 @@ class TowersConfig:
 
     max_examples_per_user: Annotated[int, Field(ge=1)] = 50
     """Latest positives of a user that are trained on, so that heavy users do not drown the others."""
-    max_examples_per_epoch: Annotated[int, Field(ge=1)] = 500_000
+    max_examples_per_epoch: Annotated[int, Field(ge=1)] = 300_000
     """Examples of one epoch; of a longer log every epoch sees another sample."""
     validation_days: Annotated[int, Field(ge=0, le=365)] = 2
     """Last days of the window that are validated on instead of trained on; 0 trains all epochs on all days. Only on
@@ -54,8 +54,8 @@ class TowersConfig:
     """The metric is recall of the validation positives among this many items, out of all items."""
     max_validation_examples: Annotated[int, Field(ge=1)] = 5000
     """Validation positives, a sample of them where there are more."""
-    fit: FitConfig = FitConfig(learning_rate=3e-3, max_epochs=8, patience=2, threads=1)
-    """The epoch loop. One thread: the steps are small, and two that wait for each other lose on a busy machine."""
+    fit: FitConfig = FitConfig(learning_rate=3e-3, max_epochs=8, patience=2)
+    """The epoch loop."""
 
 
 @settings
@@ -66,5 +66,5 @@ class EmbeddingsConfig:
     """Items of one shard of vectors, and so of one shard of the index."""
     batch_size: Annotated[int, Field(ge=1)] = 4096
     """Items of one step of inference."""
-    threads: Annotated[int, Field(ge=1, le=256)] = 2
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
     """CPU threads of the sums; like the batch size it may change the last bit of a vector."""

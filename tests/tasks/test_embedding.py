@@ -9,7 +9,7 @@ from tasks.embedding import embeddings
 from tasks.training import towers
 
 DAY = "2026-03-04"
-CONFIG = TowersConfig(dim=8, hidden=16, validation_days=1, fit=FitConfig(max_epochs=1, threads=1))
+CONFIG = TowersConfig(dim=8, hidden=16, validation_days=1, fit=FitConfig(max_epochs=1))
 
 
 def test_every_item_has_a_unit_vector_and_a_shard(run_stage, small_log):

@@ -17,7 +17,7 @@ from tasks.lake import MANIFEST, write_json
 from tasks.training import towers
 
 DAY = "2026-03-04"
-CONFIG = TowersConfig(dim=8, hidden=16, validation_days=1, fit=FitConfig(max_epochs=2, threads=1))
+CONFIG = TowersConfig(dim=8, hidden=16, validation_days=1, fit=FitConfig(max_epochs=2))
 
 
 @pytest.fixture

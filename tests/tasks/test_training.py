@@ -16,7 +16,7 @@ from tasks.training import towers
 
 CONFIG = TowersConfig(
     dim=8, hidden=16, history_length=6, recent_lengths=(2,), batch_size=32, mixed_negatives=16, min_item_positives=1,
-    validation_days=1, validation_k=5, fit=FitConfig(learning_rate=1e-2, max_epochs=6, threads=1),
+    validation_days=1, validation_k=5, fit=FitConfig(learning_rate=1e-2, max_epochs=6),
 )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from models.retrieval.queries import query_vectors
 from models.retrieval.training import train_towers
 from models.serving.bundle import UserTower, encode
 
-CONFIG = TowersConfig(dim=8, hidden=16, history_length=5, fit=FitConfig(max_epochs=1, threads=1))
+CONFIG = TowersConfig(dim=8, hidden=16, history_length=5, fit=FitConfig(max_epochs=1))
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_the_digest_tells_towers_apart(saved, tmp_path):
 def test_embeddings_are_the_item_vectors_in_fair_shards(saved, rich):
     trained, folder = saved
     shuffled = rich.items.take(np.random.default_rng(0).permutation(len(rich.items)))
-    config = EmbeddingsConfig(items_per_shard=100, batch_size=64, threads=1)
+    config = EmbeddingsConfig(items_per_shard=100, batch_size=64)
     table = pa.Table.from_batches(embed_items(load_towers(folder), shuffled, config))
     assert table["item_id"].to_pylist() == rich.items["item_id"].to_pylist()
     assert np.array(table["vector"].to_pylist()) == pytest.approx(item_vectors(trained, rich), abs=1e-6)

@@ -17,7 +17,7 @@ from models.retrieval.training import TrainedTowers, Validation, train_towers
 
 SMALL = TowersConfig(
     dim=16, hidden=32, batch_size=128, mixed_negatives=128, max_examples_per_user=100,
-    fit=FitConfig(max_epochs=6, learning_rate=1e-2, threads=1),
+    fit=FitConfig(max_epochs=6, learning_rate=1e-2),
 )  # fmt: skip
 
 
@@ -136,8 +136,7 @@ def test_accidental_hits_and_temperature_reach_the_loss(train, planted):
 
 def test_validation_days_are_not_trained_on(train, planted):
     trained = {
-        days: train(planted, replace(SMALL, fit=FitConfig(max_epochs=1, threads=1)), validation_days=days)
-        for days in (0, 2, 7)
+        days: train(planted, replace(SMALL, fit=FitConfig(max_epochs=1)), validation_days=days) for days in (0, 2, 7)
     }
     assert trained[0].num_examples > trained[2].num_examples > trained[7].num_examples
     assert trained[0].num_validation == 0 and trained[0].log.best_metric is None
@@ -166,7 +165,7 @@ def test_the_last_watches_decide_what_is_next(train, planted, tmp_path, write):
 
 
 def test_an_item_needs_its_positives_for_an_id(train, planted):
-    short = replace(SMALL, fit=FitConfig(max_epochs=1, threads=1), validation_days=0)
+    short = replace(SMALL, fit=FitConfig(max_epochs=1), validation_days=0)
     few = train(planted, short, min_item_positives=60).item_fields[0]["vocabulary"]
     many = train(planted, short, min_item_positives=1).item_fields[0]["vocabulary"]
     assert set(few) < set(many) and planted.appeal[few].mean() > 2 * planted.appeal.mean()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -26,6 +27,20 @@ pipeline: {k: 10}
 
 
 @dataclass
+class Running:
+    """A command under way."""
+
+    process: subprocess.Popen[bytes]
+    out: Path
+    err: Path
+
+    def wait(self, timeout: float = 400) -> subprocess.CompletedProcess[str]:
+        """Its end, with all that it printed."""
+        code = self.process.wait(timeout)
+        return subprocess.CompletedProcess(self.process.args, code, self.out.read_text(), self.err.read_text())
+
+
+@dataclass
 class Home:
     """A home with a config, and the command run in it."""
 
@@ -36,25 +51,26 @@ class Home:
     def config(self) -> Path:
         return self.path / "night.yaml"
 
-    def command(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    def command(self, *arguments: str, **environment: str) -> Running:
         """Start `nightjar ...` in a process group of its own."""
         env = {k: v for k, v in os.environ.items() if not k.startswith(("NIGHTJAR", "PREFECT", "TMPDIR"))}
         env |= {"NIGHTJAR_HOME": str(self.path / "home"), "COLUMNS": "200", **self.environment, **environment}
-        return subprocess.Popen(
-            [sys.executable, "-m", "flows", *arguments],
-            cwd=ROOT,
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        # Files, not pipes: what outlives a killed run would hold a pipe open, and the reader would wait for it.
+        names = [self.path / f"{secrets.token_hex(4)}.{kind}" for kind in ("out", "err")]
+        with names[0].open("w") as out, names[1].open("w") as err:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "flows", *arguments],
+                cwd=ROOT,
+                env=env,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+        return Running(process, *names)
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `nightjar ...` to its end."""
-        process = self.command(*arguments, **environment)
-        out, err = process.communicate(timeout=400)
-        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+        return self.command(*arguments, **environment).wait()
 
     def night(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return self.run("run", str(self.config), *arguments, **environment)

@@ -35,13 +35,13 @@ def test_kills_at_random(make_home, undisturbed, group):
     home = make_home()
     moments = random.Random(7 + group)
     for _ in range(4):
-        process = home.command("run", str(home.config))
+        running = home.command("run", str(home.config))
         time.sleep(moments.uniform(3, 25))
         if group:
-            os.killpg(process.pid, signal.SIGKILL)
+            os.killpg(running.process.pid, signal.SIGKILL)
         else:
-            process.kill()
-        process.communicate()
+            running.process.kill()
+        running.wait()
     done = home.night()
     assert done.returncode == 0, done.stderr
     _same(home, undisturbed)
@@ -50,15 +50,16 @@ def test_kills_at_random(make_home, undisturbed, group):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_an_interrupted_run_leaves_at_once_and_cleans_up(make_home, number):
     home = make_home()
-    process = home.command("run", str(home.config))
+    running = home.command("run", str(home.config))
     deadline = time.monotonic() + 100
     while not list((home.path / "home/lake").glob("watches/*/*")) and time.monotonic() < deadline:
         time.sleep(0.2)
     began = time.monotonic()
-    process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    running.process.send_signal(number)
+    done = running.wait(60)
     assert time.monotonic() - began < 15
-    assert process.returncode == 128 + number and "the same command continues" in out and "Traceback" not in err
+    assert done.returncode == 128 + number
+    assert "the same command continues" in done.stdout and "Traceback" not in done.stderr
     assert home.record()["state"] == "interrupted" and home.processes() == []
 
 

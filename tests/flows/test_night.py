@@ -157,8 +157,8 @@ def test_every_filter_removes_something(undisturbed):
 def test_two_runs_at_once_in_one_home(make_home, undisturbed):
     home = make_home()
     runs = [home.command("run", str(home.config)) for _ in range(2)]
-    ends = [run.communicate(timeout=500) for run in runs]
-    assert [run.returncode for run in runs] == [0, 0], ends
+    ends = [run.wait(500) for run in runs]
+    assert [end.returncode for end in ends] == [0, 0], ends
     assert home.digests() == undisturbed.digests()
     from tasks.registry import Registry
 

@@ -1,5 +1,7 @@
 """Runs a plan as Prefect tasks: one a step, side by side where the plan allows, Cached where nothing changed."""
 
+import errno
+import shutil
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -11,6 +13,9 @@ from prefect.states import Completed, State
 from expectations.errors import Failure, UserError
 from tasks.running import Night, Outcome
 from tasks.stage import Step
+
+FULL_BYTES = 2**20
+"""A disk with less room than this is full."""
 
 
 def run_steps(night: Night, steps: Iterable[Step], outcomes: list[Outcome]) -> None:
@@ -39,13 +44,10 @@ def _body(night: Night, step: Step, errors: list[BaseException]) -> Callable[[],
     def body() -> Outcome | State[Any]:
         try:
             outcome = night.execute(step)
-        except (UserError, Failure) as error:
-            errors.append(error)
-            night.watcher.failed(step, error)
-            raise
         except Exception as error:
-            night.watcher.failed(step, error)
-            errors.append(unexpected(step, error))
+            told = in_its_own_words(night, step, error)
+            errors.append(told)
+            night.watcher.failed(step, told)
             raise
         if outcome.state == "cached":
             return Completed(name="Cached", message="nothing that decides it has changed", data=outcome)
@@ -54,13 +56,16 @@ def _body(night: Night, step: Step, errors: list[BaseException]) -> Callable[[],
     return body
 
 
-def unexpected(step: Step, error: Exception) -> Exception:
-    """An error nobody foresaw, as one message; a full disk, which may strike anywhere, in its own words."""
-    if isinstance(error, OSError) and error.errno == 28:
+def in_its_own_words(night: Night, step: Step, error: Exception) -> Exception:
+    """An error as one message for people; a full disk, which strikes anywhere and in many guises, named as such."""
+    full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+    if full or shutil.disk_usage(night.home).free < FULL_BYTES:
         failure = Failure(
-            f"{step.name}: the disk is full ({error.filename or 'no space left'}); free some space, for instance with "
-            f"`nightjar gc --delete`, and run the same command again: what was published stands"
+            f"{step.name}: the disk is full at {night.home}; free some space, `nightjar gc --delete` helps, "
+            "and run the same command again: what was published stands"
         )
+    elif isinstance(error, UserError | Failure):
+        return error
     else:
         failure = Failure(f"{step.name}: {type(error).__name__}: {error} (--debug shows where)")
     failure.__cause__ = error

@@ -83,6 +83,8 @@ def _run(request: Any, home: Path) -> None:
     from flows.runs import folder
 
     started = begin(request, home)
+    # A log that cannot be written, on a full disk say, must not hide the message that says so.
+    logging.raiseExceptions = False
     log = folder(home, started.record.id) / "log.txt"
     log.parent.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(

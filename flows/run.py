@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -194,6 +195,7 @@ def _leave_at_once_when_told(started: Started) -> None:
             started.record.save(started.home)
         started.night.watcher.interrupted()
         end_children()
+        sys.stdout.flush()
         os._exit(128 + number)
 
     if threading.current_thread() is threading.main_thread():

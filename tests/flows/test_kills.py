@@ -1,7 +1,5 @@
 """`kill -9` at any moment, then the same command again: the night completes with the very same content."""
 
-import os
-import random
 import signal
 import time
 
@@ -28,24 +26,6 @@ def test_a_kill_inside_every_stage(make_home, undisturbed):
         if done.returncode != -signal.SIGKILL:
             survived.append((fault, done.stdout[-2000:], done.stderr[-2000:]))
     assert not survived
-    done = home.night()
-    assert done.returncode == 0, done.stderr
-    _same(home, undisturbed)
-
-
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize("group", [True, False], ids=["the whole group", "the process alone"])
-def test_kills_at_random(make_home, undisturbed, group):
-    home = make_home()
-    moments = random.Random(7 + group)
-    for _ in range(4):
-        running = home.command("run", str(home.config))
-        time.sleep(moments.uniform(3, 25))
-        if group:
-            os.killpg(running.process.pid, signal.SIGKILL)
-        else:
-            running.process.kill()
-        running.wait()
     done = home.night()
     assert done.returncode == 0, done.stderr
     _same(home, undisturbed)

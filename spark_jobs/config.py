@@ -48,12 +48,12 @@ class AlsConfig:
     """Latent factors of a user and an item."""
     iterations: Annotated[int, Field(ge=1, le=1000)] = 10
     """Sweeps; each solves all users, then all items."""
-    regularisation: Annotated[float, Field(ge=0, le=1e6)] = 0.1
+    regularisation: Annotated[float, Field(ge=0, le=1e6)] = 0.3
     """Ridge penalty on the factors."""
     weighted_regularisation: bool = True
     """The penalty of a user or item grows with its number of interactions (Zhou et al. 2008), so that one value suits
     logs of any size."""
-    alpha: Annotated[float, Field(gt=0, le=1e6)] = 10
+    alpha: Annotated[float, Field(gt=0, le=1e6)] = 2
     """Confidence that a unit of weight adds; implicit only."""
     cg_steps: Annotated[int, Field(ge=1, le=1024)] = 3
     """Conjugate-gradient steps a row and sweep (Takács, Pilászy, Tikk 2011); as many as factors solve exactly."""

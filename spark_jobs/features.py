@@ -46,17 +46,15 @@ def user_features(watches: DataFrame, impressions: DataFrame, items: DataFrame, 
     Users who were shown things and watched none count as not having watched since they were first shown one.
     """
     watching = watches.groupBy("user_id").agg(
-        *_watch_counts(),
+        *_watch_sums(),
         F.size(F.collect_set("item_id")).alias("num_items"),
-        exact_sum(_seconds(), "watches.watch_s").alias("watch_s"),
-        exact_sum(_share(), "watches.completion").alias("sum_completion"),
         F.size(F.collect_set(F.to_date("time"))).alias("days_active"),
         age_days(F.max("time"), as_of).alias("recency_days"),
     )
     shown = impressions.groupBy("user_id").agg(
         F.count("*").alias("num_impressions"), age_days(F.min("time"), as_of).alias("first_shown_days")
     )
-    users = watching.join(shown, "user_id", "full").join(top_genres(watches, items), "user_id", "left")
+    users = watching.join(top_genres(watches, items), "user_id", "left").join(shown, "user_id", "full")
     counts = ("num_watches", "num_positives", "num_items", "num_impressions", "watch_s", "days_active")
     return typed(
         users.fillna(0, counts)
@@ -79,21 +77,15 @@ def top_genres(watches: DataFrame, items: DataFrame) -> DataFrame:
 
 def item_features(watches: DataFrame, impressions: DataFrame, as_of: str, config: FeaturesConfig) -> DataFrame:
     """One row for every item that was watched or shown."""
-    # By pair first, so that distinct users are counted without holding them all.
-    pairs = watches.groupBy("item_id", "user_id").agg(
-        *_watch_counts(),
-        exact_sum(_seconds(), "watches.watch_s").alias("watch_s"),
-        exact_sum(_share(), "watches.completion").alias("sum_completion"),
-        exact_sum(decay(F.col("time"), as_of, config.recent_half_life_days), "decay").alias("recent_watches"),
-    )
-    watched = pairs.groupBy("item_id").agg(
-        *(F.sum(name).alias(name) for name in ("num_watches", "num_positives")),
-        F.count("*").alias("num_users"),
-        *(exact_sum(F.col(name), name).alias(name) for name in ("watch_s", "sum_completion", "recent_watches")),
+    recent = exact_sum(decay(F.col("time"), as_of, config.recent_half_life_days), "decay")
+    watching = watches.groupBy("item_id").agg(
+        *_watch_sums(),
+        recent.alias("recent_watches"),
+        F.size(F.collect_set("user_id")).alias("num_users"),
+        F.size(F.collect_set("request_id")).alias("num_led"),  # each impression once, however often taken up again
     )
     shown = impressions.groupBy("item_id").agg(F.count("*").alias("num_impressions"))
-    led_to_watch = _led_to_watch(watches).groupBy("item_id").agg(F.count("*").alias("num_led"))
-    items = watched.join(shown, "item_id", "full").join(led_to_watch, "item_id", "left").fillna(0)
+    items = watching.join(shown, "item_id", "full").fillna(0)
     return typed(
         items.withColumn("watch_rate", _watch_rate(config.watch_rate_prior))
         .withColumn("watch_s", _mean("watch_s", "num_watches", default=0.0))
@@ -128,23 +120,21 @@ def exposures(watches: DataFrame, impressions: DataFrame, as_of: str, config: Fe
     """How often an item was shown to a user in the last days, and how many of these led to a watch."""
     recent = age_days(F.col("time"), as_of) <= config.exposure_days
     shown = impressions.filter(recent).groupBy("user_id", "item_id").agg(F.count("*").alias("num_shown"))
-    led = _led_to_watch(watches.filter(recent)).groupBy("user_id", "item_id").agg(F.count("*").alias("num_led"))
+    # Each impression once, however often the watch was taken up again.
+    led = watches.filter(recent & F.col("request_id").isNotNull()).select("user_id", "item_id", "request_id").distinct()
+    led = led.groupBy("user_id", "item_id").agg(F.count("*").alias("num_led"))
     pairs = shown.join(led, ["user_id", "item_id"], "left").fillna(0)
     # A watch just after the first midnight may come from an impression just before it.
     return typed(pairs.withColumn("num_watched", F.least("num_shown", "num_led")), EXPOSURES)
 
 
-def _led_to_watch(watches: DataFrame) -> DataFrame:
-    """Impressions that led to a watch, each once, however often the watch was taken up again."""
-    return watches.filter("request_id is not null").select("user_id", "item_id", "request_id").distinct()
-
-
-def _watch_counts() -> tuple[Column, Column]:
-    return F.count("*").alias("num_watches"), F.sum(F.col("positive").cast("int")).alias("num_positives")
-
-
-def _seconds() -> Column:
-    return F.coalesce("watch_s", F.lit(0.0))
+def _watch_sums() -> list[Column]:
+    return [
+        F.count("*").alias("num_watches"),
+        F.sum(F.col("positive").cast("int")).alias("num_positives"),
+        exact_sum(F.coalesce("watch_s", F.lit(0.0)), "watches.watch_s").alias("watch_s"),
+        exact_sum(_share(), "watches.completion").alias("sum_completion"),
+    ]
 
 
 def _share() -> Column:

@@ -66,5 +66,5 @@ def exact_sum(value: Column, name: str) -> Column:
     end the job with a message that says `name`.
     """
     refuse = F.raise_error(F.concat(F.lit(f"{name} is "), value.cast("string"), F.lit(", which cannot be summed")))
-    units = F.when(F.abs(value) <= _LARGEST, F.round(value * _UNITS).cast("bigint"))
+    units = F.when(F.abs(value) <= _LARGEST, F.rint(value * _UNITS).cast("bigint"))
     return F.sum(units.when(value.isNotNull(), refuse)) / _UNITS

@@ -33,8 +33,12 @@ def ratings(watches: DataFrame, as_of: str) -> DataFrame:
 
 
 def _last_rating() -> Column:
-    newest = F.max(F.when(F.col("rating").isNotNull(), F.struct("time", "watch_id", "rating")))
-    return newest["rating"]
+    """Of two in the same microsecond, the one with the larger watch id (modulo 4096).
+
+    One number to order by, because Spark must sort all rows to find the largest pair.
+    """
+    moment = F.unix_micros("time") * 4096 + F.pmod("watch_id", F.lit(4096))
+    return F.max_by("rating", F.when(F.col("rating").isNotNull(), moment))
 
 
 def main(argv: list[str] | None = None) -> None:

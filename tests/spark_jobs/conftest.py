@@ -49,14 +49,15 @@ def make_table() -> Callable[[Dataset, dict[str, Any]], pa.Table]:
 def log() -> dict[str, pa.Table]:
     """Watches, impressions and items: 30 users, 20 items, 12 days and one day after the window's end."""
     rng = np.random.default_rng(7)
-    shown, watched = 900, 500
+    requests, shown, watched = 300, 900, 500
     start = END - timedelta(days=12)
-    seconds = rng.integers(0, 13 * 86400, shown)
+    seconds = rng.integers(0, 13 * 86400, requests).repeat(3)
+    popular = 0.85 ** np.arange(20) / (0.85 ** np.arange(20)).sum()
     impressions = {
-        "request_id": np.arange(shown) // 3,
+        "request_id": np.arange(requests).repeat(3),
         "position": np.arange(shown) % 3 + 1,
-        "user_id": rng.integers(0, 30, shown),
-        "item_id": np.minimum(rng.geometric(0.15, shown) - 1, 19),
+        "user_id": rng.integers(0, 30, requests).repeat(3),
+        "item_id": np.concatenate([rng.choice(20, 3, replace=False, p=popular) for _ in range(requests)]),
         "time": [start + timedelta(seconds=int(s)) for s in seconds],
         "propensity": np.ones(shown),
     }

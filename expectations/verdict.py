@@ -36,11 +36,6 @@ class Finding:
         """As JSON types."""
         return {**asdict(self), "examples": list(self.examples)}
 
-    @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> "Finding":
-        """Back from `to_dict`."""
-        return cls(**{**value, "examples": tuple(value["examples"])})
-
     def brief(self) -> dict[str, Any]:
         """What a manifest keeps of it."""
         names = ("expectation", "column", "unexpected_count", "total")
@@ -73,37 +68,3 @@ class Verdict:
             "failures": [f.brief() for f in self.failures],
             "warnings": [f.brief() for f in self.warnings if f.inherent],
         }
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON types, with everything."""
-        return {
-            "dataset": self.dataset,
-            "date": self.date,
-            "passed": self.passed,
-            "checked": self.checked,
-            "failures": [f.to_dict() for f in self.failures],
-            "warnings": [f.to_dict() for f in self.warnings],
-        }
-
-    @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> "Verdict":
-        """Back from `to_dict`."""
-        failures, warnings = (tuple(map(Finding.from_dict, value[name])) for name in ("failures", "warnings"))
-        return cls(value["dataset"], value["date"], value["checked"], failures, warnings)
-
-    def to_markdown(self) -> str:
-        """A page for people: every finding with its example rows as a table."""
-        lines = [f"# {self.dataset} of {self.date}: {'passed' if self.passed else 'failed'}", ""]
-        lines.append(f"{self.checked} rules checked, {len(self.failures)} broken, {len(self.warnings)} warnings.")
-        for finding in (*self.failures, *self.warnings):
-            lines += ["", f"## {finding.severity}: {finding.expectation} on {finding.column}", "", finding.message]
-            lines += ["", *_table(finding.examples)]
-        return "\n".join(lines) + "\n"
-
-
-def _table(rows: tuple[Row, ...]) -> list[str]:
-    if not rows:
-        return []
-    names = list(rows[0])
-    lines = [names, ["---"] * len(names), *([str(row.get(n)).replace("|", "\\|") for n in names] for row in rows)]
-    return [f"| {' | '.join(cells)} |" for cells in lines]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from expectations.datasets import DATASETS
-from flows.runs import all_runs
+from flows.runs import RunRecord, all_runs
 from tasks.lake import MANIFEST, Lake, Ref, read_json
 from tasks.registry import Registry
 
@@ -22,13 +22,13 @@ class Garbage:
     remove: Callable[[], None]
 
 
-def garbage(home: Path, lake: Lake, keep_days: int, registry_url: str = "") -> list[Garbage]:
+def garbage(home: Path, lake: Lake, keep_days: int) -> list[Garbage]:
     """Artifacts that no run of the last `keep_days` days, no registered release and no pointer refers to.
 
     What a kept artifact was made from is kept with it, so that its lineage can still be shown and its days need not
     be made again.
     """
-    kept = _closure(lake, _roots(home, lake, keep_days, registry_url))
+    kept = _closure(lake, _roots(home, lake, keep_days))
     found = []
     for dataset in DATASETS:
         for ref in lake.refs(dataset):
@@ -38,7 +38,7 @@ def garbage(home: Path, lake: Lake, keep_days: int, registry_url: str = "") -> l
     return found + [Garbage(f"run {p.name}", 0, lambda p=p: shutil.rmtree(p)) for p in _old_runs(home, keep_days)]  # type: ignore[misc]
 
 
-def _roots(home: Path, lake: Lake, keep_days: int, registry_url: str) -> set[Ref]:
+def _roots(home: Path, lake: Lake, keep_days: int) -> set[Ref]:
     horizon = time.time() - keep_days * 86_400
     roots: set[Ref] = set()
     runs = all_runs(home)
@@ -49,12 +49,19 @@ def _roots(home: Path, lake: Lake, keep_days: int, registry_url: str) -> set[Ref
     for dataset in DATASETS:
         current = lake.current(dataset)
         roots |= {current} if current else set()
-    if registry_url or (home / "mlflow" / "mlflow.db").exists():
-        for version in Registry(home, registry_url).versions():
+    for registry in _registries(home, runs):
+        for version in registry.versions():
             roots |= {
                 _ref(version.tags[t]) for t in ("nightjar.bundle", "nightjar.recommendations") if t in version.tags
             }
     return roots
+
+
+def _registries(home: Path, runs: list[RunRecord]) -> list[Registry]:
+    """Every registry that a run of this home has released to."""
+    urls = {run.registry for run in runs if run.registry}
+    embedded = [Registry(home)] if (home / "mlflow" / "mlflow.db").exists() else []
+    return embedded + [Registry(home, url) for url in sorted(urls)]
 
 
 def _closure(lake: Lake, roots: set[Ref]) -> set[Ref]:

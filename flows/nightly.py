@@ -41,7 +41,7 @@ FACTS = ("user_features", "item_features", "histories", "exposures")
 def plan_night(config: NightlyConfig, days: Calendar, source: Source) -> Plan:
     """All steps of the night of `days.day`; keys follow from the config, the code and the source alone."""
     T, S = days.cut, days.split
-    plan = Plan(days)
+    plan = Plan(days, notes=source.notes)
 
     # What happened, and who and what there is.
     catalogue = plan.add(source.catalogue((T, days.day)))

@@ -14,6 +14,8 @@ class Plan:
 
     days: Calendar
     steps: list[Step] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+    """What the source left out or found odd, one sentence each."""
 
     def add(self, step: Step) -> Step:
         self.steps.append(step)

@@ -93,7 +93,9 @@ def begin(request: NightRequest, home: Path) -> Started:
     night = Night(lake, home, resources, force=request.forced(plan), docs=home / "data-docs")
     if request.sequential:
         night.one_at_a_time()
-    record = RunRecord(new_id(), request.config_name, list(request.overrides), request.lake, plan.days.day)
+    record = RunRecord(
+        new_id(), request.config_name, list(request.overrides), request.lake, plan.days.day, resources.registry
+    )
     record.save(home)
     started = Started(request, home, plan, night, record)
     _warm_up(started)

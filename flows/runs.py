@@ -19,6 +19,7 @@ class RunRecord:
     overrides: list[str]
     lake: str
     date: str
+    registry: str = ""
     state: str = "running"
     seconds: float = 0.0
     peak_bytes: int = 0

@@ -27,6 +27,10 @@ class Source(Protocol):
     def latest(self) -> Date:
         """Last day there is."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out or looks odd, one sentence each."""
+
     def last_day(self, window: WindowConfig) -> Date:
         """Day of the night when none is asked for."""
 
@@ -62,6 +66,10 @@ class MadeData:
     @property
     def latest(self) -> Date:
         return Date.max
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
 
     def last_day(self, window: WindowConfig) -> Date:
         return Date.fromisoformat(self.world.first_day) + timedelta(days=self.world.num_days - 1)
@@ -101,6 +109,10 @@ class LogData:
     @property
     def latest(self) -> Date:
         return Date.fromisoformat(self.log.last_day)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.log.notes
 
     def last_day(self, window: WindowConfig) -> Date:
         return Date.fromisoformat(self.log.last_full_day)

@@ -8,7 +8,7 @@ import platform
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from expectations.datasets import DATASETS
 from expectations.errors import Failure
-from expectations.verdict import Verdict
+from expectations.verdict import Finding, Verdict
 from tasks import faults
 from tasks.config import ResourcesConfig
 from tasks.digest import files_sha256, table_digest
@@ -202,9 +202,18 @@ def _run_cells(night: Night, step: Step, cells: list[Cell]) -> tuple[str, ...]:
                 refused.append(_quarantine(night.lake, one, verdict))
         if refused:
             raise Failure("\n".join(refused))
-        return tuple(f.message for v in verdicts.values() for one in v.values() for f in one.warnings)
+        return _grouped(f for v in verdicts.values() for one in v.values() for f in one.warnings)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _grouped(warnings: Iterable[Finding]) -> tuple[str, ...]:
+    """One message a rule: that of its first day, and how many days more."""
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
+    for finding in warnings:
+        groups.setdefault((finding.dataset, finding.expectation, finding.column), []).append(finding)
+    days = (("", f" (and on {len(g) - 1} more days)")[len(g) > 1] for g in groups.values())
+    return tuple(g[0].message + more for g, more in zip(groups.values(), days, strict=True))
 
 
 def _compute(night: Night, step: Step, cells: list[Cell], folder: Path) -> list[Written]:

@@ -83,7 +83,7 @@ class Display(Watcher):
             line.state, line.seconds, line.rows = outcome.state, outcome.seconds, outcome.rows
             line.what, line.total = "", 0
             if outcome.warnings:
-                line.what = f"{len(outcome.warnings)} warnings"
+                line.what = f"{len(outcome.warnings)} warning{'s' * (len(outcome.warnings) > 1)}"
         self._heading = ""
         if not self.live:
             self.console.print(self._plain(line), highlight=False)

@@ -90,6 +90,8 @@ def _run(request: Any, home: Path) -> None:
     logging.basicConfig(
         filename=log, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
     )
+    for note in started.plan.notes:
+        click.echo(f"note: {note}")
     with Display(started.plan.steps) as display:
         summary = execute(started, display)
     print_summary(started, summary, display.console)

@@ -125,7 +125,7 @@ def test_export_writes_the_whole_dataset(undisturbed, tmp_path, suffix):
 
 
 def test_gc_keeps_what_a_release_needs_and_takes_the_rest(undisturbed):
-    assert undisturbed.run("gc", "--keep-days", "0").stdout.startswith("0 artifacts")
+    assert "/date=" not in undisturbed.run("gc", "--keep-days", "0").stdout  # records of older runs may go
     lake = undisturbed.path / "home/lake"
     (index,) = (lake / "index").glob("date=*/*")
     stray = index.with_name("f" * 32)

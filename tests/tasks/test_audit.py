@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from expectations.datasets import ACTIONS, TOWERS
-from expectations.verdict import Verdict
 from tasks.audit import audit, build_docs
 
 DAY = "2026-03-01"
@@ -46,10 +45,11 @@ def test_what_a_manifest_keeps_does_not_depend_on_company(tmp_path: Path) -> Non
     assert [w["column"] for w in alone.summary()["warnings"]] == ["value"]
 
 
-def test_verdicts_survive_json(tmp_path: Path) -> None:
+def test_findings_are_json(tmp_path: Path) -> None:
     verdict = audit(ACTIONS, {DAY: write_actions(tmp_path / "a", action="dance", value=float("nan"))})[DAY]
     assert len(verdict.failures) == 2
-    assert Verdict.from_dict(json.loads(json.dumps(verdict.to_dict(), allow_nan=False))) == verdict
+    for finding in verdict.failures:
+        assert json.loads(json.dumps(finding.to_dict(), allow_nan=False))["examples"] == list(finding.examples)
 
 
 def test_a_folder_of_files_passes(tmp_path: Path) -> None:

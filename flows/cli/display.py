@@ -41,6 +41,7 @@ class Display(Watcher):
     def __post_init__(self) -> None:
         self._lines = {step.name: _Line(step.name) for step in self.steps}
         self._lock = threading.Lock()
+        self.warnings: list[str] = []
         self._heading = "starting Prefect"
         self._began = time.monotonic()
 
@@ -82,6 +83,7 @@ class Display(Watcher):
             line = self._lines[outcome.step]
             line.state, line.seconds, line.rows = outcome.state, outcome.seconds, outcome.rows
             line.what, line.total = "", 0
+            self.warnings += [f"{outcome.step}: {message}" for message in outcome.warnings]
             if outcome.warnings:
                 line.what = f"{len(outcome.warnings)} warning{'s' * (len(outcome.warnings) > 1)}"
         self._heading = ""

@@ -94,4 +94,6 @@ def _run(request: Any, home: Path) -> None:
         click.echo(f"note: {note}")
     with Display(started.plan.steps) as display:
         summary = execute(started, display)
+    for warning in display.warnings:
+        display.console.print(f"[yellow]warning[/] {warning}", highlight=False, soft_wrap=True)
     print_summary(started, summary, display.console)

@@ -160,6 +160,7 @@ def plan_night(config: NightlyConfig, days: Calendar, source: Source) -> Plan:
 def nightly(
     date: Date | None = None,
     lake: str = "",
+    stages: list[str] | None = None,
     window: WindowConfig = WindowConfig(),
     source: SourceConfig = SourceConfig(),
     world: WorldConfig = WorldConfig(),
@@ -184,8 +185,10 @@ def nightly(
     Args:
         date: Logical day; by default the last day of made data, or the last full day of a log.
         lake: Lake URL; by default the folder `lake` of the home.
+        stages: Only these stages and what they need; by default all of them, up to the release.
     """
     from flows.run import NightRequest, carry_out  # that module runs this flow
 
     sections = {name: value for name, value in locals().items() if name in SECTIONS}
-    return carry_out(NightRequest(config=NightlyConfig(**sections), date=date, lake=lake))
+    request = NightRequest(config=NightlyConfig(**sections), date=date, lake=lake, stages=tuple(stages or ()))
+    return carry_out(request)

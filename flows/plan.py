@@ -1,8 +1,9 @@
 """What a plan is: the steps of one night in order, and the days they are about."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from expectations.errors import UserError
 from flows.config import Calendar
 from tasks.lake import Ref
 from tasks.stage import Inputs, Step, as_refs
@@ -24,6 +25,36 @@ class Plan:
     def step(self, name: str) -> Step:
         """The step of a stage."""
         return next(s for s in self.steps if s.name == name)
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """Raises:
+        UserError: there is no such stage.
+        """
+        known = [s.name for s in self.steps]
+        for name in names:
+            if name not in known:
+                raise UserError(f"no stage {name!r}; stages: {', '.join(known)}")
+
+    def up_to(self, names: Iterable[str]) -> "Plan":
+        """These stages and whatever they need, at any distance.
+
+        Raises:
+            UserError: there is no such stage.
+        """
+        names = set(names)
+        self.check_names(sorted(names))
+        kept: list[Step] = []
+        needed: set[Ref] = set()
+        for step in reversed(self.steps):
+            if step.name in names or any(ref in needed for cell in step.cells for ref in cell.refs):
+                kept.insert(0, step)
+                needed |= step.needs
+        return replace(self, steps=kept)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it ends in a release and its report."""
+        return self.steps[-1].name == "report"
 
     def refs_beside(self, named: Iterable[Inputs]) -> tuple[Ref, ...]:
         """Everything that the steps so far make, but for what is named already."""

@@ -22,9 +22,10 @@ from flows.execution import run_steps
 from flows.nightly import nightly, plan_night
 from flows.plan import Plan
 from flows.runs import RunRecord, new_id
-from flows.sources import open_source
+from flows.sources import Source, open_source
 from tasks.explain import explain
 from tasks.lake import Lake
+from tasks.machine import Machine
 from tasks.processes import claim_ownership, end_children, end_leftovers
 from tasks.running import Night, Outcome, Watcher
 from tasks.stage import Step
@@ -42,6 +43,7 @@ class NightRequest:
     from_stage: str = ""
     force: tuple[str, ...] = ()
     sequential: bool = False
+    stages: tuple[str, ...] = ()
     config_name: str = ""
     overrides: tuple[str, ...] = ()
 
@@ -54,20 +56,18 @@ class NightRequest:
         Raises:
             UserError: there is no such stage.
         """
-        names = [s.name for s in plan.steps]
-        for name in filter(None, (*self.force, self.from_stage)):
-            if name not in names:
-                raise UserError(f"no stage {name!r}; stages: {', '.join(names)}")
+        plan.check_names(filter(None, (*self.force, self.from_stage)))
         return frozenset(self.force) | (plan.after(self.from_stage) if self.from_stage else frozenset())
 
 
-def plan_request(request: NightRequest, home: Path) -> Plan:
+def plan_request(request: NightRequest, home: Path, source: Source | None = None) -> Plan:
     """The plan of a request; reads the source's days, runs nothing."""
-    source = open_source(request.config, home)
+    source = source or open_source(request.config, home)
     day = request.date or request.config.date or source.last_day(request.config.window)
     if day > source.latest:
         raise UserError(f"date {day}: the data ends on {source.latest}; choose that day or an earlier one")
-    return plan_night(request.config, calendar(request.config.window, day, source.first), source)
+    plan = plan_night(request.config, calendar(request.config.window, day, source.first), source)
+    return plan.up_to(request.stages) if request.stages else plan
 
 
 @dataclass
@@ -85,24 +85,31 @@ class Started:
 def begin(request: NightRequest, home: Path) -> Started:
     """Plan, clear up after killed runs, and warm up what the missing stages will need."""
     plan = plan_request(request, home)
-    claim_ownership()
-    end_leftovers(str(home))
-    lake = request.open_lake(home)
-    lake.sweep()
-    resources = request.config.resources
-    night = Night(lake, home, resources, force=request.forced(plan), docs=home / "data-docs")
-    if request.sequential:
-        night.one_at_a_time()
-    record = RunRecord(
-        new_id(), request.config_name, list(request.overrides), request.lake, plan.days.day, resources.registry
-    )
-    record.save(home)
-    started = Started(request, home, plan, night, record)
-    _warm_up(started)
+    clear_up(home, request.open_lake(home))
+    started = start(request, home, plan, Machine(request.config.resources))
+    warm_up(started)
     return started
 
 
-def _warm_up(started: Started) -> None:
+def clear_up(home: Path, lake: Lake) -> None:
+    """Make this process the owner of all that it starts, and end what killed runs have left behind."""
+    claim_ownership()
+    end_leftovers(str(home))
+    lake.sweep()
+
+
+def start(request: NightRequest, home: Path, plan: Plan, machine: Machine) -> Started:
+    """A night with a record of its own, on a machine that it may share with others."""
+    night = Night(request.open_lake(home), home, machine, force=request.forced(plan), docs=home / "data-docs")
+    if request.sequential:
+        night.one_at_a_time()
+    overrides, day = list(request.overrides), plan.days.day
+    record = RunRecord(new_id(), request.config_name, overrides, request.lake, day, machine.resources.registry)
+    record.save(home)
+    return Started(request, home, plan, night, record)
+
+
+def warm_up(started: Started) -> None:
     """Start Spark and import what is slow to import while Prefect's server starts."""
     night = started.night
     missing = {s.name for s in started.plan.steps if night.misses(s)}
@@ -146,7 +153,8 @@ def execute(started: Started, watcher: Watcher) -> dict[str, Any]:
     try:
         config = started.request.config
         parameters = {name: getattr(config, name) for name in SECTIONS}
-        return nightly(date=Date.fromisoformat(started.plan.days.day), lake=started.request.lake, **parameters)
+        day, request = Date.fromisoformat(started.plan.days.day), started.request
+        return nightly(date=day, lake=request.lake, stages=list(request.stages), **parameters)
     finally:
         UNDER_WAY.reset(token)
 
@@ -164,12 +172,12 @@ def carry_out(request: NightRequest) -> dict[str, Any]:
     why = {step.name: explain_briefly(started, step) for step in steps}
     outcomes: list[Outcome] = []
     try:
-        with started.night.meter:
+        with started.night.machine.meter:
             for thread in started.threads:
                 # SQLAlchemy fails when one thread sets up its mappers while another still imports MLflow's.
                 thread.join()
             run_steps(started.night, steps, outcomes)
-            summary = conclude(started.night, started.plan, record, outcomes)
+            summary = conclude(started.night, started.plan, record, outcomes) if started.plan.is_whole else {}
         record.state = "succeeded"
         return summary
     except BaseException as error:
@@ -177,7 +185,7 @@ def carry_out(request: NightRequest) -> dict[str, Any]:
         raise
     finally:
         record.seconds = time.monotonic() - started.night.began
-        record.peak_bytes = started.night.meter.peak_since()
+        record.peak_bytes = started.night.machine.meter.peak_since()
         record.steps = [{**asdict(o), "why": why[o.step] if o.state == "ran" else ""} for o in outcomes]
         done = {o.step for o in outcomes}
         record.refs = {d: [r.folder for r in s.refs(d)] for s in steps if s.name in done for d in s.stage.produces}

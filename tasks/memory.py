@@ -12,23 +12,30 @@ INTERVAL_S = 0.25
 class Meter:
     """Samples this process and everything below it; `peak_since` answers for any span of marks.
 
-    Use as a context manager around a run.
+    Use as a context manager around a run; runs side by side share one.
     """
 
     def __init__(self) -> None:
         self._samples: list[int] = [tree_bytes()]
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._sample, name="memory", daemon=True)
+        self._users = 0
+        self._lock = threading.Lock()
 
     def __enter__(self) -> "Meter":
-        self._thread.start()
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._stop.clear()
+                threading.Thread(target=self._sample, name="memory", daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop.set()
-        self._thread.join()
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self._stop.set()
 
     def mark(self) -> int:
         """A place in time to ask `peak_since` about."""

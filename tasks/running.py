@@ -8,9 +8,9 @@ import platform
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
 from multiprocessing import get_context
@@ -26,7 +26,7 @@ from tasks import faults
 from tasks.config import ResourcesConfig
 from tasks.digest import files_sha256, table_digest
 from tasks.lake import MANIFEST, RUN, Artifact, Lake, Ref, read_json, read_parts, write_json
-from tasks.memory import Meter
+from tasks.machine import Machine
 from tasks.outputs import Outputs, Progress
 from tasks.quarantine import quarantine
 from tasks.stage import Cell, Inputs, Stage, Step
@@ -57,31 +57,6 @@ class Outcome:
     warnings: tuple[str, ...] = ()
 
 
-class Admission:
-    """Lets steps run side by side while their declared memory and threads fit the resources."""
-
-    def __init__(self, resources: ResourcesConfig) -> None:
-        self._free_gib, self._free_threads = resources.memory_gib, resources.threads
-        self._memory_gib, self._threads = resources.memory_gib, resources.threads
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def admit(self, stage: Stage) -> Iterator[None]:
-        """Wait for room; a stage that asks for more than there is gets all there is."""
-        memory, threads = min(stage.memory_gib, self._memory_gib), min(stage.threads, self._threads)
-        with self._changed:
-            self._changed.wait_for(lambda: self._free_gib >= memory and self._free_threads >= threads)
-            self._free_gib -= memory
-            self._free_threads -= threads
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._free_gib += memory
-                self._free_threads += threads
-                self._changed.notify_all()
-
-
 class Watcher:
     """Told what happens; the base class does not listen. Called from several threads."""
 
@@ -102,17 +77,19 @@ class Night:
 
     lake: Lake
     home: Path
-    resources: ResourcesConfig
+    machine: Machine
     watcher: Watcher = field(default_factory=Watcher)
     force: frozenset[str] = frozenset()
     docs: Path | None = None
-    meter: Meter = field(default_factory=Meter)
 
     def __post_init__(self) -> None:
-        self.admission = Admission(self.resources)
         self._turn: AbstractContextManager[Any] = nullcontext()
         self.remade: set[Ref] = set()
         self.began = time.monotonic()
+
+    @property
+    def resources(self) -> ResourcesConfig:
+        return self.machine.resources
 
     def one_at_a_time(self) -> None:
         """Let no two steps run side by side, so that seconds and memory of each are its own."""
@@ -129,7 +106,15 @@ class Night:
     def _must_run(self, step: Step, cell: Cell) -> bool:
         if step.name in self.force and not self.remade.issuperset(cell.refs):
             return True
-        return any(self.lake.find(ref) is None for ref in cell.refs)
+        return not all(self._is_whole(ref) for ref in cell.refs)
+
+    def _is_whole(self, ref: Ref) -> bool:
+        if ref in self.machine.whole and self.lake.stands(ref):
+            return True
+        if self.lake.find(ref) is None:
+            return False
+        self.machine.whole.add(ref)
+        return True
 
     def execute(self, step: Step) -> Outcome:
         """Bring a step's artifacts into the lake.
@@ -137,13 +122,15 @@ class Night:
         Raises:
             Failure: an audit failed (the data is in quarantine) or the stage refused to publish.
         """
-        began, mark = time.monotonic(), self.meter.mark()
+        began, mark = time.monotonic(), self.machine.meter.mark()
         missing = self.missing(step)
         if not missing:
             return self._conclude(step, "cached", began, mark)
-        with self._turn, self.admission.admit(step.stage), self.lake.claim(r for c in missing for r in c.refs):
+        claimed = [r for c in missing for r in c.refs]
+        # Claimed before admitted: who waits for another night's work takes no room from it.
+        with self._turn, self.lake.claim(claimed), self.machine.admission.admit(step.stage):
             missing = self.missing(step)
-            began, mark = time.monotonic(), self.meter.mark()
+            began, mark = time.monotonic(), self.machine.meter.mark()
             self.watcher.started(step, len(missing))
             warnings = _run_cells(self, step, missing) if missing else ()
         return self._conclude(step, "ran" if missing else "cached", began, mark, len(missing), warnings)
@@ -152,7 +139,7 @@ class Night:
         self, step: Step, state: State, began: float, mark: int, ran: int = 0, warnings: tuple[str, ...] = ()
     ) -> Outcome:
         rows = sum(self.manifest(ref)["rows"] for c in step.cells for ref in c.refs)
-        seconds, peak = time.monotonic() - began, self.meter.peak_since(mark)
+        seconds, peak = time.monotonic() - began, self.machine.meter.peak_since(mark)
         outcome = Outcome(step.name, state, seconds, rows, len(step.cells), ran, began - self.began, peak, warnings)
         self.watcher.finished(outcome)
         return outcome

@@ -11,7 +11,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,11 @@ def stage(
     return lambda function: Stage(function, produces, libraries, memory_gib, threads, parallel)
 
 
+@cache
+def _version(library: str) -> str:
+    return version(library).split("+")[0]
+
+
 @dataclass(frozen=True)
 class Cell:
     """One call of a stage, for one date: what goes in, and the key of what comes out."""
@@ -122,7 +127,7 @@ class Cell:
             "inputs": {n: [r.folder for r in as_refs(v)] for n, v in self.inputs.items()},
             "config": {n: plain(v) for n, v in self.parameters.items()},
             "code": self.stage.code,
-            "libraries": {name: version(name).split("+")[0] for name in libraries},
+            "libraries": {name: _version(name) for name in libraries},
             "rules": {name: rules_digest(name) for name in self.stage.produces},
         }
 

@@ -67,6 +67,7 @@ from flows.environment import prepare
 from flows.nightly import plan_night
 from flows.sources import open_source
 from tasks.config import ResourcesConfig
+from tasks.machine import Machine
 from tasks.lake import Lake
 from tasks.running import Night
 
@@ -74,7 +75,7 @@ home = Path(sys.argv[1])
 prepare(home)
 config = load_config(None, ["world.num_users=50", "world.num_items=120"])
 plan = plan_night(config, calendar(config.window, date(2026, 1, 30)), open_source(config, home))
-night = Night(Lake(str(home / "lake"), home), home, ResourcesConfig())
+night = Night(Lake(str(home / "lake"), home), home, Machine(ResourcesConfig()))
 night.execute(plan.step("catalogue"))
 step = plan.step("longest")
 assert night.execute(step).state == "ran" and night.execute(step).state == "cached"

@@ -13,6 +13,7 @@ import pytest
 from expectations.datasets import DATASETS, POPULARITY
 from tasks.config import ResourcesConfig
 from tasks.lake import MANIFEST, Artifact, Lake, Ref, write_json
+from tasks.machine import Machine
 from tasks.outputs import Outputs
 from tasks.running import Night
 from tasks.stage import Stage
@@ -61,7 +62,7 @@ def calls() -> list[str]:
 def night(tmp_path: Path) -> Night:
     home = tmp_path / "home"
     lake = Lake(str(home / "lake"), home / "scratch")
-    return Night(lake, home, ResourcesConfig())
+    return Night(lake, home, Machine(ResourcesConfig()))
 
 
 @pytest.fixture

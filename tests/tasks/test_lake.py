@@ -12,6 +12,7 @@ import pytest
 from expectations.errors import UserError
 from tasks.config import ResourcesConfig
 from tasks.lake import MANIFEST, Lake, Ref, write_json
+from tasks.machine import Machine
 from tasks.processes import owner_tag
 from tasks.running import Night
 
@@ -56,7 +57,7 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_what_is_published_is_found_by_everybody(lake, stages, tmp_path):
     step = stages[0](date=DAY)
-    Night(lake, tmp_path, ResourcesConfig()).execute(step)
+    Night(lake, tmp_path, Machine(ResourcesConfig())).execute(step)
     elsewhere = Lake(lake.url, tmp_path / "other-machine")
     found = elsewhere.find(step["popularity"])
     assert found and found.table().num_rows == 3 and found.notes == {"scale": 1}
@@ -70,7 +71,7 @@ def test_what_nobody_published_is_missing(lake):
 
 def test_what_is_removed_is_gone_for_everybody(lake, stages, tmp_path):
     step = stages[0](date=DAY)
-    Night(lake, tmp_path, ResourcesConfig()).execute(step)
+    Night(lake, tmp_path, Machine(ResourcesConfig())).execute(step)
     lake.remove(step["popularity"])
     assert lake.find(step["popularity"]) is None
     assert Lake(lake.url, tmp_path / "other").find(step["popularity"]) is None
@@ -89,7 +90,7 @@ def test_pointers_move_forward_only(lake):
 
 def test_a_damaged_file_on_another_machine_is_noticed(lake, stages, tmp_path):
     step = stages[0](date=DAY)
-    night = Night(lake, tmp_path, ResourcesConfig())
+    night = Night(lake, tmp_path, Machine(ResourcesConfig()))
     night.execute(step)
     part = lake.local(step["popularity"]) / "part-00000.parquet"
     data = part.read_bytes()

@@ -11,8 +11,9 @@ import pytest
 from expectations.errors import Failure
 from tasks.config import ResourcesConfig
 from tasks.lake import MANIFEST, Lake
+from tasks.machine import Admission, Machine
 from tasks.quarantine import find, quarantined, release
-from tasks.running import Admission, Night
+from tasks.running import Night
 from tasks.stage import Stage
 
 DAYS = ["2026-03-01", "2026-03-02", "2026-03-03"]
@@ -49,14 +50,16 @@ def test_keys_follow_from_date_code_inputs_and_rules(stages, stage_of, count, mo
 
 def test_placement_is_not_in_the_key(night, stages):
     key = stages[0](date=DAYS[0]).cells[0].key
-    larger = Night(night.lake, night.home, ResourcesConfig(threads=1, memory_gib=64, spark_master="spark://h:7077"))
+    larger = Night(
+        night.lake, night.home, Machine(ResourcesConfig(threads=1, memory_gib=64, spark_master="spark://h:7077"))
+    )
     larger.execute(stages[0](date=DAYS[0]))
     assert night.execute(stages[0](date=DAYS[0])).state == "cached"
     assert stages[0](date=DAYS[0]).cells[0].key == key
 
 
 def _digests(lake: Lake, stages: tuple[Stage, Stage], days: list[str], home, parallel: bool) -> dict[str, str]:
-    night = Night(lake, home, ResourcesConfig())
+    night = Night(lake, home, Machine(ResourcesConfig()))
     steps = [stages[0].over(days)] if parallel else [stages[0](date=d) for d in days]
     for step in steps:
         night.execute(step)
@@ -140,7 +143,7 @@ def test_nothing_stays_aside(night, stages):
 def test_a_forced_stage_runs_again_and_replaces(night, stages, calls):
     step = stages[0](date=DAYS[0])
     night.execute(step)
-    forced = Night(night.lake, night.home, night.resources, force=frozenset({"counting"}))
+    forced = Night(night.lake, night.home, night.machine, force=frozenset({"counting"}))
     assert forced.execute(step).state == "ran"
     assert forced.execute(step).state == "cached"
     assert len(calls) == 2
@@ -153,9 +156,10 @@ def test_two_runs_at_once_make_it_once(tmp_path):
         f"sys.path[:0] = [{str(root)!r}, {str(root / 'tests' / 'tasks')!r}]\n"
         "from conftest import make_stage, counting\n"
         "from tasks.running import Night; from tasks.lake import Lake; from tasks.config import ResourcesConfig\n"
+        "from tasks.machine import Machine\n"
         "def slowly(out):\n    time.sleep(2)\n    counting(out)\n"
         f"home = Path({str(tmp_path)!r})\n"
-        "night = Night(Lake(str(home / 'lake'), home), home, ResourcesConfig())\n"
+        "night = Night(Lake(str(home / 'lake'), home), home, Machine(ResourcesConfig()))\n"
         f"print(night.execute(make_stage(slowly, 'popularity')(date={DAYS[0]!r})).state)\n"
     )
     runs = [

@@ -10,6 +10,7 @@ import click
 COMMANDS = {
     # name: (module:function, help)
     "run": ("flows.cli.run:run", "Run one whole night: log to release."),
+    "backfill": ("flows.cli.backfill:backfill", "Many nights: run a range of days; list, status, resume, cancel."),
     "explain": ("flows.cli.explain:explain", "Why each stage ran, is cached, or would run."),
     "show": ("flows.cli.datasets:show", "A dataset: schema, rows, lineage, audit."),
     "export": ("flows.cli.datasets:export", "Write a dataset to a CSV or Parquet file."),

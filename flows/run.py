@@ -11,6 +11,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from datetime import date as Date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class NightRequest:
     from_stage: str = ""
     force: tuple[str, ...] = ()
     sequential: bool = False
+    made_since: float = field(default_factory=time.time)
     stages: tuple[str, ...] = ()
     config_name: str = ""
     overrides: tuple[str, ...] = ()
@@ -100,7 +102,8 @@ def clear_up(home: Path, lake: Lake) -> None:
 
 def start(request: NightRequest, home: Path, plan: Plan, machine: Machine) -> Started:
     """A night with a record of its own, on a machine that it may share with others."""
-    night = Night(request.open_lake(home), home, machine, force=request.forced(plan), docs=home / "data-docs")
+    lake, force = request.open_lake(home), request.forced(plan)
+    night = Night(lake, home, machine, force=force, made_since=request.made_since, docs=home / "data-docs")
     if request.sequential:
         night.one_at_a_time()
     overrides, day = list(request.overrides), plan.days.day
@@ -163,7 +166,7 @@ def carry_out(request: NightRequest) -> dict[str, Any]:
     """The body of the flow: run the steps, draw the conclusion, keep the record."""
     started = UNDER_WAY.get()
     if started:
-        _leave_at_once_when_told(started)
+        leave_at_once_when_told(partial(_note_interruption, started))
     else:
         home = home_folder()
         prepare(home)
@@ -193,17 +196,22 @@ def carry_out(request: NightRequest) -> dict[str, Any]:
             record.save(started.home)
 
 
-def _leave_at_once_when_told(started: Started) -> None:
-    """Ctrl-C and SIGTERM end the run now: waiting for stages to finish is no use, what is published stands.
+def _note_interruption(started: Started, why: str) -> None:
+    started.record.state, started.record.error = "interrupted", why
+    with suppress(OSError, Failure):
+        started.record.save(started.home)
+    started.night.watcher.interrupted()
 
-    Set here because Prefect sets a handler of its own when a flow begins.
+
+def leave_at_once_when_told(note: Callable[[str], None]) -> None:
+    """Ctrl-C and SIGTERM end the process now, after `note`: waiting for stages is no use, what is published stands.
+
+    Set inside a flow because Prefect sets a handler of its own when a flow begins; a night in a thread has no say.
     """
 
     def leave(number: int, frame: object) -> None:
-        started.record.state, started.record.error = "interrupted", signal.Signals(number).name
         with suppress(OSError, Failure):
-            started.record.save(started.home)
-        started.night.watcher.interrupted()
+            note(signal.Signals(number).name)
         end_children()
         sys.stdout.flush()
         os._exit(128 + number)

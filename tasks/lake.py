@@ -165,6 +165,12 @@ class Lake:
         store, root = self._store
         return bool(store.get_file_info(f"{root}/{ref.folder}/{MANIFEST}").is_file)
 
+    def published(self, ref: Ref) -> float | None:
+        """When it was published, seconds since 1970 by the store's clock; None when it is not there."""
+        store, root = self._store
+        info = store.get_file_info(f"{root}/{ref.folder}/{MANIFEST}")
+        return info.mtime_ns / 1e9 if info.is_file else None
+
     def dates(self, dataset: str) -> list[str]:
         """Dates that have an artifact of the dataset, ascending."""
         return sorted({r.date for r in self.refs(dataset)})

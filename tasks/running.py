@@ -73,18 +73,23 @@ class Watcher:
 
 @dataclass
 class Night:
-    """What the steps of one run share."""
+    """What the steps of one run share.
+
+    Attributes:
+        force: stages whose artifacts are made anew, but for those published after `made_since`, seconds since 1970: by
+            default the start of the run. A backfill gives its own start, so that a day of the log is made anew once.
+    """
 
     lake: Lake
     home: Path
     machine: Machine
     watcher: Watcher = field(default_factory=Watcher)
     force: frozenset[str] = frozenset()
+    made_since: float = field(default_factory=time.time)
     docs: Path | None = None
 
     def __post_init__(self) -> None:
         self._turn: AbstractContextManager[Any] = nullcontext()
-        self.remade: set[Ref] = set()
         self.began = time.monotonic()
 
     @property
@@ -100,13 +105,17 @@ class Night:
         return step.name in self.force or not all(self.lake.stands(r) for c in step.cells for r in c.refs)
 
     def missing(self, step: Step) -> list[Cell]:
-        """Cells of a step that do not stand whole; all of them when the stage is forced and not yet remade."""
+        """Cells of a step that do not stand whole; all that are not new when the stage is forced."""
         return [c for c in step.cells if self._must_run(step, c)]
 
     def _must_run(self, step: Step, cell: Cell) -> bool:
-        if step.name in self.force and not self.remade.issuperset(cell.refs):
+        if step.name in self.force and not all(self._is_new(ref) for ref in cell.refs):
             return True
         return not all(self._is_whole(ref) for ref in cell.refs)
+
+    def _is_new(self, ref: Ref) -> bool:
+        published = self.lake.published(ref)
+        return published is not None and published >= self.made_since
 
     def _is_whole(self, ref: Ref) -> bool:
         if ref in self.machine.whole and self.lake.stands(ref):
@@ -321,7 +330,6 @@ def _publish(night: Night, written: Written) -> None:
         if written.cell.stage.name in night.force:
             night.lake.remove(ref)
         night.lake.publish(ref, written.outputs[ref.dataset].path)
-        night.remade.add(ref)
         faults.point(f"{written.cell.stage.name}:published")
 
 

@@ -62,8 +62,8 @@ def run(
     _run(request, home)
 
 
-def parse_date(text: str | None) -> Date | None:
-    """An ISO date, or None for none.
+def parse_date(text: str | None, name: str = "--date") -> Date | None:
+    """An ISO date, or None for none; `name` is what the user calls it.
 
     Raises:
         UserError: no such day.
@@ -73,7 +73,7 @@ def parse_date(text: str | None) -> Date | None:
     try:
         return datetime.strptime(text, "%Y-%m-%d").date()
     except ValueError:
-        raise UserError(f"--date {text}: no such day; write YYYY-MM-DD, such as 2026-03-01") from None
+        raise UserError(f"{name} {text}: no such day; write YYYY-MM-DD, such as 2026-03-01") from None
 
 
 def _run(request: Any, home: Path) -> None:

@@ -1,0 +1,131 @@
+"""Many nights: the flow behind `nightjar backfill` and behind the deployment of that name in Prefect's UI."""
+
+from collections.abc import Mapping
+from datetime import date as Date
+from typing import Annotated, Any
+
+from prefect import flow
+from prefect.artifacts import create_table_artifact
+from prefect.runtime import flow_run
+from pydantic import Field
+
+from expectations.errors import Failure
+from flows.backfilling.driver import Driver
+from flows.backfilling.listener import Listener
+from flows.backfilling.prefect_runs import close_lost_runs, tag_this_run
+from flows.backfilling.request import RERUN_DEFAULT, BackfillRequest, OnFailure, Order, Rerun
+from flows.backfilling.state import Backfill, all_backfills, find_backfill
+from flows.backfilling.work import WorkList
+from flows.config import NightlyConfig
+from flows.environment import home_folder, prepare
+from flows.run import clear_up, leave_at_once_when_told
+from flows.runs import all_runs
+from tasks.lake import Lake
+from tasks.registry import Registry
+from tasks.stage import plain
+
+LISTENERS: dict[str, Listener] = {}
+"""Who listens to a backfill by its id: the command line, when it has begun it."""
+
+
+@flow(name="backfill", flow_run_name="backfill {start} to {end}")
+def backfill(
+    start: Date,
+    end: Date,
+    stages: list[str] | None = None,
+    exclude: list[Date] | None = None,
+    max_parallel: Annotated[int, Field(ge=1, le=64)] = 1,
+    order: Order = "forward",
+    on_failure: OnFailure = "stop",
+    retries: Annotated[int, Field(ge=0, le=10)] = 0,
+    rerun: list[Rerun] | None = None,
+    promote: bool = False,
+    lake: str = "",
+    night: NightlyConfig = NightlyConfig(),
+    resume: str = "",
+) -> dict[str, Any]:
+    """Run the nights of a range of days, only what is missing, failed or stale of each.
+
+    Args:
+        start: First logical day.
+        end: Last logical day.
+        stages: Only these stages and what they need; by default all of them, up to the release.
+        exclude: Days to leave out.
+        max_parallel: Nights side by side, within `night.resources`.
+        order: Oldest day first, or newest.
+        on_failure: What the failure of a day means for the days after it.
+        retries: How often a day that failed is tried again.
+        rerun: Which days run: missing, failed, stale (the default is these three), or all of them anew.
+        promote: Move the alias `champion` to the newest day's release when every day has succeeded.
+        lake: Lake URL; by default the folder `lake` of the home.
+        night: Settings of every night; its `date` is not used.
+        resume: Id of a backfill to go on with, instead of a new one.
+    """
+    home = home_folder()
+    prepare(home)
+    if resume:
+        one = find_backfill(home, resume)
+    else:
+        request = BackfillRequest(
+            start=start.isoformat(),
+            end=end.isoformat(),
+            config=plain(night),
+            config_name="Prefect",
+            lake=lake or str(home / "lake"),
+            stages=tuple(stages or ()),
+            exclude=tuple(d.isoformat() for d in exclude or ()),
+            max_parallel=max_parallel,
+            order=order,
+            on_failure=on_failure,
+            retries=retries,
+            rerun=tuple(rerun or RERUN_DEFAULT),
+            promote=promote,
+        )
+        # Prefect retries a run under its own id: that goes on with the backfill that the run has made.
+        this = str(flow_run.id or "")
+        one = next((b for b in all_backfills(home) if this and b.flow_run == this), None) or Backfill.create(
+            home, request, this
+        )
+        tag_this_run(one.tag)
+    return carry_out(one)
+
+
+def carry_out(one: Backfill) -> dict[str, Any]:
+    """Run what is open of a backfill.
+
+    Raises:
+        Failure: a day failed.
+    """
+    lake = Lake(one.request.lake, one.home / "scratch" / "lake")
+    work = WorkList(one.request, one.home, lake, all_runs(one.home))
+    driver = Driver(one, work, lake, LISTENERS.get(one.id, Listener()))
+    clear_up(one.home, lake)
+    with one.driven():
+        one.mark_resumed()
+        leave_at_once_when_told(driver.interrupt)
+        close_lost_runs(one.tag)
+        driver.run(driver.plan())
+        summary = one.to_dict()
+        if one.request.promote and not summary["counts"].get("failed"):
+            _promote(one)
+    _show_in_prefect(summary)
+    failed = [d for d in summary["days"] if d["state"] == "failed"]
+    if failed:
+        raise Failure(
+            f"{len(failed)} of {len(summary['days'])} days failed, first {failed[0]['day']}: {failed[0]['reason']}\n"
+            f"  when that is mended: nightjar backfill resume {one.id}"
+        )
+    return summary
+
+
+def _promote(one: Backfill) -> None:
+    """Move `champion` to the release of the newest day."""
+    newest = max((d for d in one.days() if d.version is not None), key=lambda d: d.day, default=None)
+    if newest is not None and newest.version is not None:
+        Registry(one.home, one.config.resources.registry).point("champion", newest.version)
+
+
+def _show_in_prefect(summary: Mapping[str, Any]) -> None:
+    names = ("day", "state", "reason", "attempts", "seconds", "version")
+    rows = [{name: "" if day[name] is None else day[name] for name in names} for day in summary["days"]]
+    create_table_artifact(rows, key="backfill", description=f"Backfill {summary['id']}: {summary['state']}")

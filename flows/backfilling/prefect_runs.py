@@ -1,0 +1,36 @@
+"""Prefect's own records of a backfill's runs: whether the server answers, and runs whose process is gone."""
+
+from contextlib import suppress
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType, FlowRunFilterTags
+from prefect.client.schemas.objects import StateType
+from prefect.runtime import flow_run
+from prefect.states import Crashed
+
+
+def api_answers() -> bool:
+    """Whether Prefect's server is there."""
+    with suppress(Exception), get_client(sync_client=True) as client:
+        return client.api_healthcheck() is None
+    return False
+
+
+def close_lost_runs(tag: str) -> int:
+    """Call crashed what Prefect still takes for running, though the process is gone; returns how many runs."""
+    chosen = FlowRunFilter(
+        tags=FlowRunFilterTags(all_=[tag]),
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])),
+    )
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(flow_run_filter=chosen)
+        for run in runs:
+            client.set_flow_run_state(run.id, Crashed(message="the process that ran it is gone"), force=True)
+    return len(runs)
+
+
+def tag_this_run(tag: str) -> None:
+    """Add a tag to the flow run that is under way."""
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(UUID(str(flow_run.id)), tags=sorted({*flow_run.tags, tag}))

@@ -125,7 +125,7 @@ class Cell:
             "stage": self.stage.name,
             "date": self.date,
             "inputs": {n: [r.folder for r in as_refs(v)] for n, v in self.inputs.items()},
-            "config": {n: plain(v) for n, v in self.parameters.items()},
+            "config": {n: _plain_settings(v) for n, v in self.parameters.items()},
             "code": self.stage.code,
             "libraries": {name: _version(name) for name in libraries},
             "rules": {name: rules_digest(name) for name in self.stage.produces},
@@ -178,6 +178,16 @@ class Step:
 def as_refs(value: Inputs) -> tuple[Ref, ...]:
     """One reference or several, as a tuple."""
     return (value,) if isinstance(value, Ref) else value
+
+
+def _plain_settings(value: Any) -> Any:
+    """As `plain`; the settings of a section, which decide thousands of cells of a long plan, are turned once."""
+    return _plain_once(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else plain(value)
+
+
+@cache
+def _plain_once(value: Any) -> Any:
+    return plain(value)
 
 
 def plain(value: Any) -> Any:

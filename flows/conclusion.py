@@ -5,15 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
-
+from flows.artifacts import publish
 from flows.plan import Plan
 from flows.runs import RunRecord
 from tasks.audit import build_docs
 from tasks.lake import Artifact
 from tasks.pages.data import RunFacts, StageTime
 from tasks.registry import Registry
-from tasks.reporting import render_report, tables_for_prefect
+from tasks.reporting import render_report
 from tasks.running import Night, Outcome
 
 CURRENT = ("recommendations", "embeddings")
@@ -29,8 +28,9 @@ def conclude(night: Night, plan: Plan, record: RunRecord, outcomes: Sequence[Out
     ran = any(o.state == "ran" for o in outcomes)
     docs = build_docs(night.docs) if night.docs and ran else (night.docs or Path()) / "index.html"
     page = _write_report(night, plan, made, outcomes, docs)
+    registry = Registry(night.home, night.resources.registry)
     if ran:
-        Registry(night.home, night.resources.registry).attach(measures["run_id"], page, "report")
+        registry.attach(measures["run_id"], page, "report")
     record.release = {"version": measures["version"], "report": str(page), "data_docs": str(docs)}
     summary = {
         "date": plan.days.day,
@@ -42,7 +42,7 @@ def conclude(night: Night, plan: Plan, record: RunRecord, outcomes: Sequence[Out
         "figures": made["evaluation"].notes,
         "recall": made["index"].notes["recall"],
     }
-    _publish_to_prefect(made, outcomes, summary)
+    publish(made, outcomes, summary, registry)
     return summary
 
 
@@ -62,19 +62,3 @@ def _write_report(night: Night, plan: Plan, made: dict[str, Artifact], outcomes:
     aside.write_text(render_report(made["report"], facts))
     aside.replace(folder / "report.html")
     return folder / "report.html"
-
-
-def _publish_to_prefect(made: dict[str, Artifact], outcomes: Sequence[Outcome], summary: dict[str, Any]) -> None:
-    stages = [
-        {"stage": o.step, "state": o.state, "seconds": round(o.seconds, 2), "rows": o.rows, "days": o.cells}
-        for o in outcomes
-    ]
-    create_table_artifact(stages, key="stages", description="What each stage did")
-    for key, rows in tables_for_prefect(made["report"]):
-        create_table_artifact(rows, key=key)
-    for key in ("report", "data_docs"):
-        create_link_artifact(Path(summary[key]).as_uri(), key=key.replace("_", "-"), link_text=Path(summary[key]).name)
-    create_markdown_artifact(
-        f"**nightjar-recommender version {summary['version']}** of {summary['date']} in `{summary['registry']}`",
-        key="release",
-    )

@@ -1,4 +1,7 @@
-"""Runs a plan as Prefect tasks: one a step, side by side where the plan allows, Cached where nothing changed."""
+"""Runs a plan as Prefect tasks: one a step, side by side where the plan allows, Cached where nothing changed.
+
+Parts that a stage tells of, such as the shards of an index, are task runs of their own.
+"""
 
 import errno
 import shutil
@@ -24,6 +27,7 @@ def run_steps(night: Night, steps: Iterable[Step], outcomes: list[Outcome]) -> N
     Raises:
         UserError, Failure: of the first step that failed; what does not depend on it has run all the same.
     """
+    night.around = _as_task_run
     futures: dict[str, PrefectFuture[Any]] = {}
     made_by: dict[Any, str] = {}
     errors: list[BaseException] = []
@@ -38,6 +42,17 @@ def run_steps(night: Night, steps: Iterable[Step], outcomes: list[Outcome]) -> N
             outcomes.append(future.result())
     if errors:
         raise errors[0]
+
+
+def _as_task_run(name: str, work: Callable[[], Any]) -> Any:
+    made = []
+
+    # What it makes goes by this list, not through Prefect: an index is no result to keep.
+    def part() -> None:
+        made.append(work())
+
+    task(name=name.partition(" ")[0], task_run_name=name, cache_policy=NO_CACHE)(part)()
+    return made[0]
 
 
 def _body(night: Night, step: Step, errors: list[BaseException]) -> Callable[[], Outcome | State[Any]]:

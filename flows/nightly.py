@@ -5,12 +5,14 @@ runs while it is planned. `nightly` is the Prefect flow that brings the plan's a
 """
 
 from datetime import date as Date
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow
+from pydantic import Field
 
 from flows.config import SECTIONS, Calendar, NightlyConfig, WindowConfig
 from flows.plan import Log, Plan
+from flows.schedule import name_of_night, run_nights
 from flows.sources import Source
 from models.content_config import ContentConfig
 from models.evaluation.config import EvaluationConfig
@@ -156,10 +158,11 @@ def plan_night(config: NightlyConfig, days: Calendar, source: Source) -> Plan:
     return plan
 
 
-@flow(name="nightly", flow_run_name="nightly {date}")
+@flow(name="nightly", flow_run_name=name_of_night)
 def nightly(
     date: Date | None = None,
     lake: str = "",
+    catch_up_days: Annotated[int, Field(ge=0, le=366)] = 7,
     stages: list[str] | None = None,
     window: WindowConfig = WindowConfig(),
     source: SourceConfig = SourceConfig(),
@@ -183,12 +186,14 @@ def nightly(
     """One night: bring every artifact of the plan into the lake and release the bundle.
 
     Args:
-        date: Logical day; by default the last day of made data, or the last full day of a log.
+        date: Logical day. By default, when the schedule starts the run, the day before its scheduled start; when
+            somebody starts it, the last day of made data, or the last full day of a log.
         lake: Lake URL; by default the folder `lake` of the home.
+        catch_up_days: Most days that a scheduled night makes up for, where nights before it were missed.
         stages: Only these stages and what they need; by default all of them, up to the release.
     """
-    from flows.run import NightRequest, carry_out  # that module runs this flow
+    from flows.run import NightRequest  # that module runs this flow
 
     sections = {name: value for name, value in locals().items() if name in SECTIONS}
     request = NightRequest(config=NightlyConfig(**sections), date=date, lake=lake, stages=tuple(stages or ()))
-    return carry_out(request)
+    return run_nights(request, catch_up_days)

@@ -33,7 +33,7 @@ def index(
     queries = query_vectors(
         UserTower(towers.path), users.table(), histories.table(["user_id", "item_ids"]), config.num_queries, config.seed
     )
-    chosen, indexes = build_shards(shards, config, out.resources.threads)
+    chosen, indexes = build_shards(shards, config, out.resources.threads, out.part)
     out.progress(1, 2, f"{chosen} index built")
     rungs = tune(chosen, indexes, shards, queries, config)
     out.progress(2, 2, f"recall {rungs[-1].recall:.3f}")

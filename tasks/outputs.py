@@ -17,7 +17,15 @@ from tasks.config import ResourcesConfig
 Progress = Callable[[int, int, str], None]
 """Called with work done, work in all, and what is being done."""
 
+Part = Callable[[str, Callable[[], Any]], Any]
+"""Called with the name of a part of the work and what does it; gives what that gives."""
+
 ROWS_PER_GROUP = 1_000_000
+
+
+def plainly(name: str, work: Callable[[], Any]) -> Any:
+    """A part that nobody looks at."""
+    return work()
 
 
 @dataclass
@@ -73,6 +81,7 @@ class Outputs:
     home: Path
     stage: str = ""
     report: Progress = field(default=lambda done, total, what: None)
+    around: Part = plainly
     notes: dict[str, Any] = field(default_factory=dict)
     measures: dict[str, Any] = field(default_factory=dict)
 
@@ -99,3 +108,10 @@ class Outputs:
         """Tell how far the work has come."""
         faults.point(f"{self.stage}:progress")
         self.report(done, total, what)
+
+    def part(self, name: str, work: Callable[[], Any]) -> Any:
+        """Do a part of the work that people want to see by itself, such as `shard 3 of 8`; may be called in threads.
+
+        A thread that does parts runs them in a copy of the context of the one that started it.
+        """
+        return self.around(f"{self.stage} {name}", work)

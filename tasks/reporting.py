@@ -158,8 +158,15 @@ def render_report(report: Artifact, run: RunFacts) -> str:
     return page.render_report(ReportData.load(report.path), run)
 
 
-def tables_for_prefect(report: Artifact) -> list[tuple[str, list[dict[str, str]]]]:
-    """The tables of the report as (key, rows), for Prefect's table artifacts."""
+def head_for_prefect(report: Artifact, links: Mapping[str, str]) -> str:
+    """The head of the report as Markdown, with `links` (words -> address or path) to the rest."""
+    from tasks.pages.markdown import markdown
+
+    return markdown(ReportData.load(report.path), links)
+
+
+def tables_for_prefect(report: Artifact) -> list[tuple[str, str, list[dict[str, str]]]]:
+    """The tables of the report as (key, title, rows), for Prefect's table artifacts."""
     from tasks.pages.page import tables_of
 
     return tables_of(ReportData.load(report.path))

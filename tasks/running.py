@@ -27,7 +27,7 @@ from tasks.config import ResourcesConfig
 from tasks.digest import files_sha256, table_digest
 from tasks.lake import MANIFEST, RUN, Artifact, Lake, Ref, read_json, read_parts, write_json
 from tasks.machine import Machine
-from tasks.outputs import Outputs, Progress
+from tasks.outputs import Outputs, Part, Progress, plainly
 from tasks.quarantine import quarantine
 from tasks.stage import Cell, Inputs, Stage, Step
 
@@ -87,6 +87,7 @@ class Night:
     force: frozenset[str] = frozenset()
     made_since: float = field(default_factory=time.time)
     docs: Path | None = None
+    around: Part = plainly
 
     def __post_init__(self) -> None:
         self._turn: AbstractContextManager[Any] = nullcontext()
@@ -213,16 +214,15 @@ def _grouped(warnings: Iterable[Finding]) -> tuple[str, ...]:
 
 
 def _compute(night: Night, step: Step, cells: list[Cell], folder: Path) -> list[Written]:
-    def task(cell: Cell, report: Progress) -> tuple[Outputs, dict[str, Any]]:
+    def task(cell: Cell, report: Progress, around: Part) -> tuple[Outputs, dict[str, Any]]:
         inputs = {name: night.resolve(value) for name, value in cell.inputs.items()}
-        outputs = Outputs(
-            cell.date, folder / cell.date, step.stage.produces, night.resources, night.home, step.name, report
-        )
+        aside, produces = folder / cell.date, step.stage.produces
+        outputs = Outputs(cell.date, aside, produces, night.resources, night.home, step.name, report, around)
         return outputs, {**inputs, **cell.parameters}
 
     faults.point(f"{step.name}:begin")
     if step.stage.parallel and len(cells) >= POOL_FROM_CELLS and night.resources.threads > 1:
-        return _compute_in_workers(night, step, cells, lambda cell: task(cell, _silent))
+        return _compute_in_workers(night, step, cells, lambda cell: task(cell, _silent, plainly))
     written = []
     for number, cell in enumerate(cells):
 
@@ -230,7 +230,7 @@ def _compute(night: Night, step: Step, cells: list[Cell], folder: Path) -> list[
             whole = len(cells) > 1
             night.watcher.progressed(step, number if whole else done, len(cells) if whole else total, what)
 
-        outputs, run = _call(step.stage.function, *task(cell, report))
+        outputs, run = _call(step.stage.function, *task(cell, report, night.around))
         written.append(Written(cell, outputs, run))
         if len(cells) > 1:
             faults.point(f"{step.name}:progress")

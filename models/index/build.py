@@ -4,9 +4,11 @@ A shard is built by one thread, so its bytes depend on nothing but its vectors a
 side in threads (FAISS hangs in a child forked after its parent used it).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from contextvars import copy_context
+from functools import partial
+from typing import Any, Literal
 
 import faiss
 import numpy as np
@@ -17,6 +19,9 @@ from models.index.config import IndexConfig
 IndexType = Literal["flat", "ivf", "ivf_pq", "hnsw"]
 Shard = tuple[np.ndarray, np.ndarray]
 """Item ids int64 `[n]` and their vectors float32 `[n, d]`."""
+
+Part = Callable[[str, Callable[[], Any]], Any]
+"""Called with the name of a part of the work and what does it; gives what that gives."""
 
 _POINTS_PER_LIST = 39  # FAISS warns below this many training points a cluster
 _MAX_PQ_BITS = 8
@@ -31,11 +36,18 @@ def choose_type(config: IndexConfig, num_items: int) -> IndexType:
     return "ivf" if num_items < config.ivf_pq_from_items else "ivf_pq"
 
 
-def build_shards(shards: Sequence[Shard], config: IndexConfig, threads: int) -> tuple[IndexType, list[faiss.Index]]:
-    """The type chosen for all shards, and one index each, `threads` of them at a time."""
-    chosen = choose_type(config, sum(len(ids) for ids, _ in shards))
+def build_shards(
+    shards: Sequence[Shard], config: IndexConfig, threads: int, part: Part = lambda name, work: work()
+) -> tuple[IndexType, list[faiss.Index]]:
+    """The type chosen for all shards, and one index each, `threads` of them at a time, each a `part`."""
+    chosen, total = choose_type(config, sum(len(ids) for ids, _ in shards)), len(shards)
     with ThreadPoolExecutor(threads) as pool:
-        return chosen, list(pool.map(lambda shard: build_shard(shard, chosen, config), shards))
+        # In a copy of the context, so that who looks at the parts knows which run they belong to.
+        jobs = [
+            pool.submit(copy_context().run, part, f"shard {n} of {total}", partial(build_shard, s, chosen, config))
+            for n, s in enumerate(shards, 1)
+        ]
+        return chosen, [job.result() for job in jobs]
 
 
 def build_shard(shard: Shard, chosen: IndexType, config: IndexConfig) -> faiss.Index:

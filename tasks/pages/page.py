@@ -31,10 +31,10 @@ def render_report(data: ReportData, run: RunFacts | None = None) -> str:
     return environment.from_string(TEMPLATE.read_text()).render(data=data, run=run, longest=longest or 1.0)
 
 
-def tables_of(data: ReportData) -> list[tuple[str, list[dict[str, str]]]]:
-    """Key and rows of every table of the report."""
+def tables_of(data: ReportData) -> list[tuple[str, str, list[dict[str, str]]]]:
+    """Key, title and rows of every table of the report."""
     tables = (table for section in data.sections for table in section.tables)
-    return [(t.key, [dict(zip(t.columns, _formatted(t, row), strict=True)) for row in t.rows]) for t in tables]
+    return [(t.key, t.title, [dict(zip(t.columns, _formatted(t, row), strict=True)) for row in t.rows]) for t in tables]
 
 
 def _formatted(table: Table, row: tuple[Cell, ...]) -> list[str]:

@@ -1,10 +1,12 @@
 import functools
 import json
 import re
+from base64 import b64decode
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +23,7 @@ from tasks.outputs import Outputs
 from tasks.pages.config import ReportConfig
 from tasks.pages.data import ReportData, RunFacts, StageTime
 from tasks.pages.page import template_digest
-from tasks.reporting import render_report, report, tables_for_prefect
+from tasks.reporting import head_for_prefect, render_report, report, tables_for_prefect
 
 GENRES = ["drama", "comedy", "crime", "documentary", "family", "sport", "music", "science fiction"]
 CUT, DATE = "2026-02-27", "2026-03-01"
@@ -391,9 +393,9 @@ def test_what_differs_from_run_to_run_is_only_in_the_flows_page(made: Artifact, 
 def test_prefect_gets_every_table_of_the_page(made: Artifact):
     tables = tables_for_prefect(made)
     assert len(tables) == sum(len(s.tables) for s in ReportData.load(made.path).sections)
-    assert len({key for key, _ in tables}) == len(tables)
-    assert all(re.fullmatch(r"[a-z0-9-]+", key) for key, _ in tables)
-    quality = dict(tables)["quality"]
+    assert len({key for key, _, _ in tables}) == len(tables)
+    assert all(re.fullmatch(r"[a-z0-9-]+", key) and title for key, title, _ in tables)
+    quality = next(rows for key, _, rows in tables if key == "quality")
     assert quality[0]["system"] != quality[-1]["system"] == "random"
     assert re.fullmatch(r"0\.\d{3}", quality[0]["NDCG"])
 
@@ -404,3 +406,17 @@ def test_the_template_is_part_of_the_key(monkeypatch: pytest.MonkeyPatch, tmp_pa
     other.write_text("other")
     monkeypatch.setattr("tasks.pages.page.TEMPLATE", other)
     assert template_digest() != before
+
+
+def test_the_head_of_the_report_reads_as_markdown_and_its_plots_bring_their_colours_along(made: Artifact):
+    data = ReportData.load(made.path)
+    head = head_for_prefect(made, {"report": "http://127.0.0.1:5000/#/r", "data docs": "/home/docs/index.html"})
+    assert data.verdict in head and all(t.value in head for t in data.tiles)
+    assert "[http://127.0.0.1:5000/#/r](http://127.0.0.1:5000/#/r)" in head and "`/home/docs/index.html`" in head
+    pictures = re.findall(r"!\[.+?\]\(data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)\)", head)
+    assert len(pictures) == len(data.sections[0].figures) > 0
+    for picture in map(b64decode, pictures):
+        root = ElementTree.fromstring(picture)
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        used = set(re.findall(r"var\((--[a-z-]+)\)", picture.decode()))
+        assert used <= set(re.findall(r"(--[a-z-]+):", root.attrib["style"])), "a colour that only the page knows"

@@ -1,5 +1,7 @@
 """Every type of index answers with item ids, and its bytes depend on vectors and config alone."""
 
+from contextvars import ContextVar
+
 import faiss
 import numpy as np
 import pytest
@@ -96,3 +98,18 @@ def test_no_more_than_so_many_shards_are_built_at_a_time(shards, monkeypatch):
     monkeypatch.setattr(build, "build_shard", watched)
     build.build_shards(shards, IndexConfig(type="flat"), threads=3)
     assert most == [3, 3, 3] and np.sum(running) == 3
+
+
+def test_every_shard_is_a_part_done_in_the_context_of_the_caller(shards):
+    """So that what shows parts to people can tell which run they belong to, though threads do them."""
+    run: ContextVar[str] = ContextVar("run")
+    run.set("tonight")
+    seen = []
+
+    def part(name, work):
+        seen.append((name, run.get("nobody's")))
+        return work()
+
+    _, indexes = build_shards(shards, IndexConfig(type="flat"), threads=2, part=part)
+    assert [i.ntotal for i in indexes] == [len(ids) for ids, _ in shards]
+    assert sorted(seen) == [(f"shard {n} of {len(shards)}", "tonight") for n in range(1, len(shards) + 1)]

@@ -221,3 +221,15 @@ def test_exploration_shows_what_appeals_to_few(log_of: LogOf) -> None:
         return float(counts[: len(counts) // 2].sum() / counts.sum())
 
     assert share_of_the_tail(1.0) > 1.5 * share_of_the_tail(0.0)
+
+
+def test_the_service_lives_on_long_after_the_days_it_was_planned_for(days: Callable[..., list[str]]) -> None:
+    """The schedule runs on real dates: a night may be about any day after the first ones."""
+    world = World(WorldConfig(**SMALL))
+    early, late = days(world, [29, 330])
+    watches = [world.events(day)["watches"] for day in (early, late)]
+    assert watches[1].num_rows > watches[0].num_rows > 100
+    per_account = [
+        len(w["user_id"].unique()) / world.users(d).num_rows for w, d in zip(watches, (early, late), strict=True)
+    ]
+    assert per_account[1] > 0.5 * per_account[0]

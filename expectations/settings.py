@@ -19,6 +19,7 @@ def settings(cls: type[T]) -> type[T]:
     Bounds are written as `Annotated[int, Field(ge=1)]`, descriptions as a docstring under each field; both reach
     error messages, the config reference and the forms of the Prefect UI.
     """
-    config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    # Defaults too: a float's default of 0 would else be another key than the 0.0 that comes back from Prefect's form.
+    config = ConfigDict(extra="forbid", use_attribute_docstrings=True, validate_default=True)
     decorate: Callable[[type[T]], Any] = dataclass(frozen=True, kw_only=True, config=config)
     return decorate(cls)

@@ -11,6 +11,10 @@ COMMANDS = {
     # name: (module:function, help)
     "run": ("flows.cli.run:run", "Run one whole night: log to release."),
     "backfill": ("flows.cli.backfill:backfill", "Many nights: run a range of days; list, status, resume, cancel."),
+    "up": ("flows.cli.service:up", "Start the service: schedule, UI, registry, workers."),
+    "down": ("flows.cli.service:down", "End the service."),
+    "status": ("flows.cli.service:status", "The service, its schedule, last and next night."),
+    "logs": ("flows.cli.service:logs", "What the service's processes say."),
     "explain": ("flows.cli.explain:explain", "Why each stage ran, is cached, or would run."),
     "show": ("flows.cli.datasets:show", "A dataset: schema, rows, lineage, audit."),
     "export": ("flows.cli.datasets:export", "Write a dataset to a CSV or Parquet file."),

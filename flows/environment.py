@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from expectations.errors import UserError
+from flows.service.connection import connection
 
 FOLDERS = ("lake", "tmp", "scratch", "runs", "prefect", "mlflow", "cache")
 
@@ -33,6 +34,7 @@ def prepare(home: Path) -> None:
             f"home {home} cannot be written ({error.strerror}); make it writable, or name another with NIGHTJAR_HOME"
         ) from error
     os.environ.update(variables(home))
+    os.environ.update(connection(home))
 
 
 def variables(home: Path) -> dict[str, str]:

@@ -23,6 +23,7 @@ from flows.execution import run_steps
 from flows.nightly import nightly, plan_night
 from flows.plan import Plan
 from flows.runs import RunRecord, new_id
+from flows.service.prefect_database import ready
 from flows.sources import Source, open_source
 from tasks.explain import explain
 from tasks.lake import Lake
@@ -152,6 +153,7 @@ UNDER_WAY: ContextVar[Started | None] = ContextVar("under_way", default=None)
 def execute(started: Started, watcher: Watcher) -> dict[str, Any]:
     """Run the plan under Prefect and keep its record, however it ends."""
     started.night.watcher = watcher
+    ready(started.home)
     token = UNDER_WAY.set(started)
     try:
         config = started.request.config

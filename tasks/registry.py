@@ -5,9 +5,11 @@ made last in one transaction, so a night that is killed leaves no half version, 
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from expectations.errors import Failure
@@ -46,8 +48,26 @@ class Registry:
         from mlflow import MlflowClient
 
         if not self.url:
-            (self.home / "mlflow").mkdir(parents=True, exist_ok=True)
+            self.make_database()
         return MlflowClient(self.uri, self.uri)
+
+    def make_database(self) -> None:
+        """Make the SQLite database, when it is not there: aside, then linked into place.
+
+        MLflow makes its tables in some fifty steps that a kill would leave half done, and does not continue. Of two
+        who make it at once, the first to finish wins.
+        """
+        path = self.home / "mlflow" / "mlflow.db"
+        if path.exists():
+            return
+        from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
+
+        with TemporaryDirectory(dir=path.parent, prefix=".making-") as aside:
+            engine = create_sqlalchemy_engine(f"sqlite:///{aside}/mlflow.db")
+            _initialize_tables(engine)
+            engine.dispose()
+            with suppress(FileExistsError):
+                path.hardlink_to(f"{aside}/mlflow.db")
 
     def experiment_id(self) -> str:
         """Id of the experiment that nights are logged to, made when it is not there."""

@@ -4,6 +4,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from expectations.errors import UserError
 from flows.config import NightlyConfig, WindowConfig, calendar, load_config
@@ -89,3 +90,10 @@ def test_no_default_is_beyond_json():
 
 def test_the_reference_page_is_what_the_settings_say():
     assert PAGE.read_text() == reference(), "run: python -m flows.reference"
+
+
+def test_settings_come_back_from_json_as_they_were():
+    """The UI's form holds them as JSON: 0 for 0.0 would be another key, and every stage would run again."""
+    adapter = TypeAdapter(NightlyConfig)
+    there = adapter.dump_python(NightlyConfig(), mode="json")
+    assert repr(adapter.validate_python(there)) == repr(NightlyConfig())

@@ -1,0 +1,107 @@
+"""`nightjar up`, `down`, `status` and `logs`: the service around the nights."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.option("--config", type=click.Path(path_type=Path), help="Run config whose settings the nights start from.")
+@click.option("--prefect-port", type=click.IntRange(1024, 65535), help="Default: 4200, or the next free one.")
+@click.option("--mlflow-port", type=click.IntRange(1024, 65535), help="Default: 5000, or the next free one.")
+@click.option("--workers", type=click.IntRange(1, 64), help="Worker processes. Default: 1.")
+def up(config: Path | None, prefect_port: int | None, mlflow_port: int | None, workers: int | None) -> None:
+    """Start Prefect, MLflow and the workers on loopback, and register the deployments.
+
+    Again, it changes nothing, or mends what is broken. What was chosen once is remembered.
+    """
+    from flows.config import load_config
+    from flows.environment import home_folder, prepare
+    from flows.service.service import up as bring_up
+    from flows.service.settings import load_settings
+
+    if config:
+        load_config(config)
+    home = home_folder()
+    prepare(home)
+    settings = load_settings(home).changed(
+        config=str(config.resolve()) if config else None,
+        prefect_port=prefect_port,
+        mlflow_port=mlflow_port,
+        workers=workers,
+    )
+    services = bring_up(home, settings, click.echo)
+    click.echo(f"Prefect   {services['prefect'].url}\nMLflow    {services['mlflow'].url}")
+    click.echo(f"workers   {', '.join(n for n in services if n not in ('prefect', 'mlflow'))}")
+
+
+@click.command()
+def down() -> None:
+    """End workers, the runs they carry, then the servers; what was published stands."""
+    from flows.environment import home_folder
+    from flows.service.service import down as take_down
+
+    take_down(home_folder(), click.echo)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def status(as_json: bool) -> None:
+    """Processes, ports, schedule, last night, next night, newest release; exits with 1 when something is not well."""
+    from flows.environment import home_folder
+    from flows.service.status import look
+
+    found = look(home_folder())
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        _print(found)
+    if not found["well"]:
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@click.argument("service", required=False)
+@click.option("-f", "--follow", is_flag=True, help="Go on as they grow.")
+@click.option("-n", "--lines", default=20, show_default=True, type=click.IntRange(0), help="Last lines of each.")
+def logs(service: str | None, follow: bool, lines: int) -> None:
+    """Show what the processes of the service have written: prefect, mlflow, nightjar-1, ...; default: all."""
+    from flows.environment import home_folder
+    from flows.service.logs import tail
+
+    for line in tail(home_folder(), service, lines, follow):
+        click.echo(line)
+
+
+def _print(found: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    if not found["services"]:
+        console.print(f"nothing is up in {found['home']}; start with: nightjar up", highlight=False)
+    else:
+        table = Table("service", "state", "pid", "address", box=None, header_style="bold", pad_edge=False)
+        for s in found["services"]:
+            style = "green" if s["state"] == "up" else "bold red"
+            table.add_row(s["name"], f"[{style}]{s['state']}[/]", str(s["pid"]), s["url"])
+        console.print(table)
+    lines = [
+        *(
+            ("schedule", f"{s['deployment']}  {s['when']}  {s['timezone']}" + ("" if s["active"] else "  paused"))
+            for s in found["schedule"]
+        ),
+        ("last night", _sentence(found["last_night"], "date", "state", "seconds", "error")),
+        ("next night", _sentence(found["next_night"], "at", "state", "name")),
+        ("newest release", _sentence(found["release"], "version", "date", "aliases")),
+    ]
+    for name, value in lines:
+        console.print(f"{name:<15} {value}", highlight=False, soft_wrap=True)
+    if found["services"] and not found["well"]:
+        console.print("something is not well; mend it with: nightjar up", style="yellow")
+
+
+def _sentence(facts: dict[str, Any] | None, *names: str) -> str:
+    return "  ".join(f"{n} {facts[n]}" for n in names if facts[n]) if facts else "none"

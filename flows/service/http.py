@@ -1,0 +1,45 @@
+"""Small JSON requests to our own servers on loopback; the standard library only, so that commands stay quick."""
+
+import base64
+import json
+from typing import Any
+
+from expectations.errors import Failure
+
+
+def answers(url: str, timeout_s: float = 3.0) -> bool:
+    """Whether a server says at its health address that it is well."""
+    try:
+        with _open(url, timeout_s=timeout_s) as response:
+            return bool(response.status == 200)
+    except (OSError, ValueError):
+        return False
+
+
+def call(url: str, body: Any = None, *, method: str = "", auth: str = "", timeout_s: float = 30.0) -> Any:
+    """Answer to a GET, or to a POST when there is a body.
+
+    Raises:
+        Failure: no answer, or one that says no.
+    """
+    from urllib.error import HTTPError
+
+    try:
+        with _open(url, body, method, auth, timeout_s) as response:
+            text = response.read()
+    except HTTPError as error:
+        raise Failure(f"{url}: {error.code} {error.read().decode(errors='replace')[:300]}") from error
+    except (OSError, ValueError) as error:
+        raise Failure(f"{url}: no answer ({error})") from error
+    return json.loads(text) if text else None
+
+
+def _open(url: str, body: Any = None, method: str = "", auth: str = "", timeout_s: float = 3.0) -> Any:
+    from urllib.request import ProxyHandler, Request, build_opener
+
+    data = None if body is None else json.dumps(body).encode()
+    request = Request(url, data, {"Content-Type": "application/json"}, method=method or None)
+    if auth:
+        request.add_header("Authorization", "Basic " + base64.b64encode(auth.encode()).decode())
+    # A proxy of the environment knows nothing of this machine's loopback.
+    return build_opener(ProxyHandler({})).open(request, timeout=timeout_s)

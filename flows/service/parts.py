@@ -1,0 +1,74 @@
+"""What the service is made of: the Prefect server, the MLflow server, the workers; each one process on loopback."""
+
+import hashlib
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flows.environment import variables
+from flows.service.settings import Settings
+from tasks.processes import OWNER
+
+POOL = "nightjar"
+PORTS = {"prefect": 4200, "mlflow": 5000}
+TAG = "NIGHTJAR_SERVICE"
+"""Environment variable by which a process of ours is known when its record was lost."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One process: how it is started, and where it says that it is well."""
+
+    name: str
+    command: list[str]
+    port: int = 0
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """Address for people; empty for a worker, which listens nowhere."""
+        return f"http://127.0.0.1:{self.port}" if self.port else ""
+
+    @property
+    def digest(self) -> str:
+        """Names the settings it is started with: another digest, another start."""
+        return hashlib.sha256(json.dumps([self.command, self.environment], sort_keys=True).encode()).hexdigest()[:16]
+
+    def full_environment(self, home: Path) -> dict[str, str]:
+        """Of the process; without what belongs to the command that starts it: its tag, its server."""
+        ours = {k: v for k, v in os.environ.items() if k != OWNER and not k.startswith(("PREFECT_", "MLFLOW_"))}
+        return {**ours, **variables(home), "PYTHONUNBUFFERED": "1", TAG: self.name, **self.environment}
+
+
+def health_url(name: str, url: str) -> str:
+    """Where a server answers 200 when it is well; never behind authentication."""
+    return url + {"prefect": "/api/health", "mlflow": "/health"}[name]
+
+
+def prefect_server(settings: Settings, port: int) -> Part:
+    environment = {
+        # Without it the UI asks port 4200, wherever it is served.
+        "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+    }
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    return Part("prefect", command, port, environment)
+
+
+def mlflow_server(settings: Settings, port: int) -> Part:
+    return Part("mlflow", [sys.executable, "-m", "flows.service.mlflow_server", str(port)], port)
+
+
+def worker(settings: Settings, number: int, api_url: str) -> Part:
+    name = f"{POOL}-{number}"
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--type", "process", "--pool", POOL, "--name", name]
+    environment = {
+        "PREFECT_API_URL": api_url,
+        # A run that somebody starts should start now, not in ten seconds.
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
+        # What a run says is shown in the UI.
+        "PREFECT_LOGGING_LEVEL": "INFO",
+    }
+    return Part(name, command, 0, environment)

@@ -1,0 +1,149 @@
+"""`up` and `down`: bring the service to what is wanted, whatever state it is in, and say what was done."""
+
+import time
+from pathlib import Path
+
+from flows.service import parts
+from flows.service.api import Api
+from flows.service.http import answers
+from flows.service.parts import PORTS, Part, health_url
+from flows.service.prefect_database import first_use
+from flows.service.processes import await_health, end, end_runs, end_service, flow_runs, next_free, start, strays
+from flows.service.registration import register
+from flows.service.settings import Settings
+from flows.service.state import Record, Say, alone, load, load_all
+
+PATIENCE_S = 15.0
+"""For a living server to answer: a busy machine is no reason to restart it."""
+HEARTBEAT_S = 120.0
+"""A worker this old has been heard of, or never will be."""
+
+
+def up(home: Path, settings: Settings, say: Say) -> dict[str, Record]:
+    """Start what does not run, mend what is broken, register the deployments; returns the services by name."""
+    with alone(home, say):
+        before = load_all(home)
+        settings.save(home)
+        end(strays(home))
+        with first_use(home):
+            servers = {name: _server(home, settings, name, say) for name in PORTS}
+            await_health(servers["prefect"], home)
+            api = Api(f"{servers['prefect'].url}/api")
+            api.make_pool()
+            _workers(home, settings, api, say)
+            registered = register(home, Path(settings.config), api)
+        await_health(servers["mlflow"], home)
+        _mend_runs(home, api, say)
+        after = load_all(home)
+        if registered:
+            say("deployments registered")
+        elif before == after:
+            say("everything is up already; nothing changed")
+        return {r.name: r for r in after}
+
+
+def down(home: Path, say: Say) -> None:
+    """End workers, the runs they carry, then the servers. A scheduled night that this interrupts goes on after `up`."""
+    with alone(home, say):
+        records = load_all(home)
+        workers, servers = [r for r in records if r.name not in PORTS], [r for r in records if r.name in PORTS]
+        # Runs first: a worker that was told to end waits for its runs.
+        if flow_runs(home):
+            say(f"ending {len(end_runs(home))} run(s) under way; what was published stands")
+        for record in workers:
+            _end(record, home, say)
+        end_runs(home)
+        prefect = load(home, "prefect")
+        if prefect and prefect.process() and answers(health_url("prefect", prefect.url)):
+            _mend_runs(home, Api(f"{prefect.url}/api"), say)
+        for record in reversed(servers):
+            _end(record, home, say)
+        end(strays(home))
+        if not records:
+            say("nothing was up")
+
+
+def _end(record: Record, home: Path, say: Say) -> None:
+    lived = record.process() is not None
+    end_service(record, home)
+    say(f"{record.name}: {'ended' if lived else 'was gone already'}")
+
+
+def _server(home: Path, settings: Settings, name: str, say: Say) -> Record:
+    """The server of this name, started when it must be."""
+    make = {"prefect": parts.prefect_server, "mlflow": parts.mlflow_server}[name]
+    asked = getattr(settings, f"{name}_port")
+    record = load(home, name)
+    # A service that had to take another port stays there, until a port is asked for anew.
+    port = record.port if record and record.asked == asked else asked or PORTS[name]
+    if record and _is_well(record, make(settings, port), home, say):
+        return record
+    free = next_free(port, {r.port for r in load_all(home) if r.name != name})
+    if free != port:
+        say(f"{name}: port {port} is taken; using {free}")
+    return start(make(settings, free), home, asked)
+
+
+def _is_well(record: Record, wanted: Part, home: Path, say: Say) -> bool:
+    """Whether a service runs as it should; one that does not is ended, and the reason told."""
+    import psutil
+
+    name, pid = record.name, record.pid
+    if record.process() is None:
+        what = f"pid {pid} is another process now" if psutil.pid_exists(pid) else f"process {pid} is gone"
+        say(f"{name}: {what}; starting it again")
+        return False
+    if record.digest != wanted.digest:
+        say(f"{name}: its settings have changed; restarting it")
+    elif record.url and not _answers_in_time(record):
+        say(f"{name}: process {pid} lives but does not answer at {record.url}; restarting it")
+    else:
+        return True
+    end_service(record, home)
+    return False
+
+
+def _answers_in_time(record: Record) -> bool:
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
+        if answers(health_url(record.name, record.url)):
+            return True
+        time.sleep(0.2)
+    return False
+
+
+def _workers(home: Path, settings: Settings, api: Api, say: Say) -> None:
+    """As many workers as are wanted; one whose heartbeat has stopped is started again."""
+    offline = api.offline_workers()
+    for number in range(1, settings.workers + 1):
+        part = parts.worker(settings, number, api.url)
+        record = load(home, part.name)
+        if record and part.name in offline and record.process() and time.time() - record.started > HEARTBEAT_S:
+            say(f"{part.name}: process {record.pid} lives but has not been heard of; restarting it")
+            end_service(record, home)
+            record = None
+        if record is None or not _is_well(record, part, home, say):
+            start(part, home)
+    for record in load_all(home):
+        if record.name not in PORTS and int(record.name.rpartition("-")[2]) > settings.workers:
+            say(f"{record.name}: no longer wanted; ending it")
+            end_service(record, home)
+
+
+def _mend_runs(home: Path, api: Api, say: Say) -> None:
+    """Runs that the server takes for running while their process is gone: they would hold their place for ever.
+
+    A night of the schedule is scheduled again and continues where it stopped; another run is told as crashed.
+    """
+    alive = flow_runs(home)
+    for run in api.runs(("RUNNING", "CANCELLING")):
+        if run["id"] in alive:
+            continue
+        if run["auto_scheduled"] and run["state_type"] == "RUNNING":
+            api.set_state(
+                run["id"], "SCHEDULED", "AwaitingRetry", "its process was gone; it continues where it stopped"
+            )
+            say(f"run {run['name']} has lost its process; it runs again")
+        else:
+            api.set_state(run["id"], "CRASHED", "Crashed", "its process is gone")
+            say(f"run {run['name']} has lost its process; it is marked as crashed")

@@ -1,0 +1,47 @@
+"""What was chosen once and is remembered in `<home>/service/settings.json`, which only its owner can read."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from expectations.errors import UserError
+from flows.service.state import folder, write_private
+
+DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "deployments" / "demo.yaml"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Choices of `nightjar up`; what is empty or 0 is at its default."""
+
+    config: str = str(DEFAULT_CONFIG)
+    prefect_port: int = 0
+    mlflow_port: int = 0
+    workers: int = 1
+
+    def save(self, home: Path) -> None:
+        write_private(_path(home), dataclasses.asdict(self))
+
+    def changed(self, **choices: Any) -> "Settings":
+        """With those choices that were made (None: not made)."""
+        return dataclasses.replace(self, **{name: value for name, value in choices.items() if value is not None})
+
+
+def load_settings(home: Path) -> Settings:
+    """What was chosen in this home; the defaults when nothing was.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    try:
+        return Settings(**json.loads(_path(home).read_text()))
+    except FileNotFoundError:
+        return Settings()
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{_path(home)} cannot be read ({error}); delete it and name your choices again") from None
+
+
+def _path(home: Path) -> Path:
+    return folder(home) / "settings.json"

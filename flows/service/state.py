@@ -1,0 +1,96 @@
+"""What runs: one small JSON a service in `<home>/service/`, and the operating system's word on whether it is true."""
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+Say = Callable[[str], None]
+"""Tells the user one line."""
+
+
+def folder(home: Path) -> Path:
+    return home / "service"
+
+
+def log_file(home: Path, name: str) -> Path:
+    return folder(home) / "logs" / f"{name}.log"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A service as it was started.
+
+    `started` is the process's start in seconds since 1970, which no later holder of its pid shares; `asked` the port
+    that was wanted (0: none in particular), `port` the one that was to be had; `digest` names the settings.
+    """
+
+    name: str
+    pid: int
+    started: float
+    asked: int
+    port: int
+    url: str
+    command: list[str]
+    digest: str
+
+    def save(self, home: Path) -> None:
+        write_private(_path(home, self.name), asdict(self))
+
+    def forget(self, home: Path) -> None:
+        _path(home, self.name).unlink(missing_ok=True)
+
+    def process(self) -> Any:
+        """The living process (psutil), or None: it is gone, or its pid is another process's now."""
+        import psutil
+
+        with suppress(psutil.Error):
+            found = psutil.Process(self.pid)
+            # The clock that start times are reckoned from may be corrected by a second.
+            if abs(found.create_time() - self.started) < 2.5 and found.status() != psutil.STATUS_ZOMBIE:
+                return found
+        return None
+
+
+def load(home: Path, name: str) -> Record | None:
+    """What was started under a name; None when nothing was."""
+    with suppress(OSError, ValueError, TypeError):
+        return Record(**json.loads(_path(home, name).read_text()))
+    return None
+
+
+def load_all(home: Path) -> list[Record]:
+    """Every service that was started, in the order in which they depend on each other: servers, then workers."""
+    found = [load(home, p.name.removesuffix(".pid.json")) for p in folder(home).glob("*.pid.json")]
+    first = {"prefect": 0, "mlflow": 1}
+    return sorted(filter(None, found), key=lambda r: (first.get(r.name, 2), len(r.name), r.name))
+
+
+def _path(home: Path, name: str) -> Path:
+    return folder(home) / f"{name}.pid.json"
+
+
+def write_private(path: Path, value: Any) -> None:
+    """Write JSON that only its owner can read, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.touch(mode=0o600)
+    aside.write_text(json.dumps(value, indent=2) + "\n")
+    aside.replace(path)
+
+
+@contextmanager
+def alone(home: Path, say: Say) -> Iterator[None]:
+    """One `up` or `down` at a time in a home; the next one waits. The lock goes with its process, however it ends."""
+    folder(home).mkdir(parents=True, exist_ok=True)
+    with (folder(home) / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another `nightjar up` or `down` is at work in this home; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -13,7 +13,7 @@ from expectations.errors import Failure
 from flows.backfilling.driver import Driver
 from flows.backfilling.listener import Listener
 from flows.backfilling.prefect_runs import close_lost_runs, tag_this_run
-from flows.backfilling.request import RERUN_DEFAULT, BackfillRequest, OnFailure, Order, Rerun
+from flows.backfilling.request import RERUN_DEFAULT, BackfillRequest, OnFailure, Order, Rerun, Where
 from flows.backfilling.state import Backfill, all_backfills, find_backfill
 from flows.backfilling.work import WorkList
 from flows.config import NightlyConfig
@@ -35,6 +35,7 @@ def backfill(
     stages: list[str] | None = None,
     exclude: list[Date] | None = None,
     max_parallel: Annotated[int, Field(ge=1, le=64)] = 1,
+    on: Where = "here",
     order: Order = "forward",
     on_failure: OnFailure = "stop",
     retries: Annotated[int, Field(ge=0, le=10)] = 0,
@@ -52,6 +53,7 @@ def backfill(
         stages: Only these stages and what they need; by default all of them, up to the release.
         exclude: Days to leave out.
         max_parallel: Nights side by side, within `night.resources`.
+        on: In this process, which shares one Spark application among the nights, or handed to the workers of the pool.
         order: Oldest day first, or newest.
         on_failure: What the failure of a day means for the days after it.
         retries: How often a day that failed is tried again.
@@ -75,6 +77,7 @@ def backfill(
             stages=tuple(stages or ()),
             exclude=tuple(d.isoformat() for d in exclude or ()),
             max_parallel=max_parallel,
+            on=on,
             order=order,
             on_failure=on_failure,
             retries=retries,

@@ -15,7 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from prefect.runtime import flow_run
+
 from expectations.errors import Failure, UserError
+from flows.backfilling.watcher import DayWatcher, watcher_by_tags
 from flows.conclusion import conclude
 from flows.config import SECTIONS, NightlyConfig, calendar
 from flows.environment import home_folder, prepare
@@ -173,6 +176,26 @@ def carry_out(request: NightRequest) -> dict[str, Any]:
         home = home_folder()
         prepare(home)
         started = begin(dataclasses.replace(request, lake=request.lake or str(home / "lake")), home)
+        day = watcher_by_tags(home, list(flow_run.tags or ()))
+        if day:
+            return _with_day(started, day)
+    return _carry_out(started)
+
+
+def _with_day(started: Started, day: DayWatcher) -> dict[str, Any]:
+    """A night that a backfill has handed to the work pool keeps the file of its day."""
+    started.night.watcher = day
+    day.day_began(started.record.id)
+    try:
+        summary = _carry_out(started)
+    except Exception as error:
+        day.day_failed(error)
+        raise
+    day.day_succeeded(started.record.release.get("version"))
+    return summary
+
+
+def _carry_out(started: Started) -> dict[str, Any]:
     record, steps = started.record, started.plan.steps
     why = {step.name: explain_briefly(started, step) for step in steps}
     outcomes: list[Outcome] = []

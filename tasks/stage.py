@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib.metadata import version
@@ -182,7 +182,8 @@ def as_refs(value: Inputs) -> tuple[Ref, ...]:
 
 def _plain_settings(value: Any) -> Any:
     """As `plain`; the settings of a section, which decide thousands of cells of a long plan, are turned once."""
-    return _plain_once(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else plain(value)
+    is_settings = dataclasses.is_dataclass(value) and isinstance(value, Hashable)
+    return _plain_once(value) if is_settings else plain(value)
 
 
 @cache

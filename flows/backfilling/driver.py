@@ -1,8 +1,6 @@
 """Runs the days of a backfill: in order, some side by side, each a night of its own with its state on disk."""
 
 import threading
-import time
-from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 
@@ -10,17 +8,19 @@ from prefect import tags
 
 from expectations.errors import Failure, UserError
 from flows.backfilling.listener import Listener
+from flows.backfilling.pool import Gone, Lost, run_in_pool
 from flows.backfilling.prefect_runs import api_answers
 from flows.backfilling.request import Rerun
-from flows.backfilling.state import Backfill, DayState, StageState, State
+from flows.backfilling.state import CANCELLED, Backfill, DayState, StageState, State
+from flows.backfilling.watcher import DayWatcher
 from flows.backfilling.work import DayWork, WorkList
 from flows.plan import Plan
 from flows.run import Started, execute, start, warm_up
 from tasks.lake import Lake, Ref
 from tasks.machine import Machine
-from tasks.processes import owner_tag
-from tasks.running import Outcome, Watcher
-from tasks.stage import Step
+
+LOST_AT_MOST = 3
+"""How often a night whose worker was killed is handed out again."""
 
 
 @dataclass
@@ -78,7 +78,7 @@ class Driver:
         with ThreadPoolExecutor(parallel, "night") as pool:
             while waiting or running:
                 if self.backfill.is_cancelled:
-                    self._stopped = "cancelled"
+                    self._stopped = CANCELLED
                 while waiting and len(running) < parallel:
                     running.add(pool.submit(self._day, waiting.pop()))
                 running = wait(running, timeout=0.5, return_when=FIRST_COMPLETED).not_done
@@ -89,43 +89,48 @@ class Driver:
         assert work.plan is not None
         if why := self._stopped or self._gone or self._blocked(work.plan):
             return self._move(work.day, "planned" if self._gone else "skipped", why)
-        for attempt in range(self.backfill.request.retries + 1):
-            error = self._attempt(work, work.plan)
-            if error is None:
-                return None
-            if self._gone:
+        error, lost, attempts = self._attempt(work, work.plan), 0, 0
+        while error is not None and not self._stopped:
+            if isinstance(error, Gone):
+                self._gone = (
+                    "Prefect's server does not answer any more; what was published stands. Start it again "
+                    f"(nightjar up), then: nightjar backfill resume {self.backfill.id}"
+                )
                 return self._interrupt(work.day, self._gone)
-            if isinstance(error, UserError) or attempt == self.backfill.request.retries or self._stopped:
+            lost, attempts = lost + isinstance(error, Lost), attempts + (not isinstance(error, Lost))
+            if isinstance(error, UserError) or attempts > self.backfill.request.retries or lost > LOST_AT_MOST:
                 break
+            error = self._attempt(work, work.plan)
+        if error is None:
+            return None
+        if self._stopped == CANCELLED:
+            return self._interrupt(work.day, CANCELLED)
         self._remember_failure(work.plan, work.day)
         if self.backfill.request.on_failure == "stop":
             self._stopped = f"stopped, as {work.day} failed"
         return self._move(work.day, "failed", str(error))
 
-    def _attempt(self, work: DayWork, plan: Plan) -> BaseException | None:
+    def _attempt(self, work: DayWork, plan: Plan) -> Exception | None:
         """One try of a day; its error, or None."""
-        state, began = self._states[work.day], time.monotonic()
-        with self._lock:
-            state.attempts += 1
-            state.state, state.reason, state.owner = "running", "", owner_tag()
-            self._save(state)
+        state = self._states[work.day]
+        state.attempts += 1
         try:
-            started = self._start(work, plan)
-            state.run = started.record.id
-            with tags(self.backfill.tag, f"day:{work.day}"):
-                execute(started, DayWatcher(state, self._save))
-        except (Exception, SystemExit) as error:
-            if not api_answers():
-                self._gone = (
-                    "Prefect's server does not answer any more; what was published stands. Start it again "
-                    f"(nightjar up), then: nightjar backfill resume {self.backfill.id}"
-                )
-            return error
-        with self._lock:
-            state.seconds = time.monotonic() - began
-            state.version = started.record.release.get("version")
-            state.state = "succeeded"
-            self._save(state)
+            if self.backfill.request.on == "pool":
+                self._move(work.day, "queued")
+                run_in_pool(self.backfill, work.day, lambda: bool(self._stopped))
+                # The worker has kept the day's file, where it works in this home.
+                state = self._states[work.day] = self.backfill.day(work.day)
+                self._move(work.day, "succeeded")
+            else:
+                watcher = DayWatcher(state, self._save)
+                started = self._start(work, plan)
+                watcher.day_began(started.record.id)
+                with tags(self.backfill.tag, f"day:{work.day}"):
+                    execute(started, watcher)
+                watcher.day_succeeded(started.record.release.get("version"))
+        except Exception as error:
+            self._states[work.day] = self.backfill.day(work.day)
+            return error if isinstance(error, UserError | Failure) or api_answers() else Gone(str(error))
         return None
 
     def _start(self, work: DayWork, plan: Plan) -> Started:
@@ -175,7 +180,7 @@ class Driver:
             if state.state == "running":
                 state.interrupt(why)
             elif state.state == "queued":
-                state.state, state.reason = ("skipped", "cancelled") if self.backfill.is_cancelled else ("planned", "")
+                state.state, state.reason = ("skipped", CANCELLED) if self.backfill.is_cancelled else ("planned", "")
             else:
                 continue
             self.backfill.save(state)
@@ -209,32 +214,3 @@ def _describe(state: DayState, work: DayWork, rerun: tuple[Rerun, ...]) -> None:
     else:
         state.state = "stale" if "stale" in work.kinds else "skipped"
         state.reason = f"{', '.join(sorted(work.kinds))}, not asked for by --rerun {','.join(rerun)}"
-
-
-@dataclass
-class DayWatcher(Watcher):
-    """Keeps the stages of a day's state while its night runs."""
-
-    state: DayState
-    save: Callable[[DayState], None]
-
-    def started(self, step: Step, missing: int) -> None:
-        self._set(step.name, "running", artifacts=missing)
-
-    def finished(self, outcome: Outcome) -> None:
-        ran = outcome.state == "ran"
-        before = self.state.stages.get(outcome.step, StageState())
-        reason = before.reason if ran else "cached: another run made it" if before.artifacts else before.reason
-        self._set(
-            outcome.step, "succeeded" if ran else "skipped", reason=reason, rows=outcome.rows, seconds=outcome.seconds
-        )
-
-    def failed(self, step: Step, error: BaseException) -> None:
-        self._set(step.name, "failed", reason=str(error))
-
-    def _set(self, stage: str, state: State, **values: object) -> None:
-        found = self.state.stages.setdefault(stage, StageState())
-        found.state = state
-        for name, value in values.items():
-            setattr(found, name, value)
-        self.save(self.state)

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from expectations.errors import UserError
 
 Order = Literal["forward", "backward"]
+Where = Literal["here", "pool"]
 OnFailure = Literal["stop", "continue"]
 Rerun = Literal["missing", "failed", "stale", "all"]
 
@@ -25,6 +26,8 @@ class BackfillRequest:
         config: settings of every night, as nested JSON values.
         stages: only these and what they need; all of them when empty.
         exclude: days of the range to leave out.
+        on: nights run `here`, in the process of the backfill with one Spark application, or are handed to the workers
+            of Prefect's work `pool`.
         retries: how often a day that failed is tried again.
         rerun: which days run: those with something `missing`, `stale` (made once from other settings, code or inputs)
             or whose last run `failed`; `all` makes everything anew.
@@ -40,6 +43,7 @@ class BackfillRequest:
     stages: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     max_parallel: int = 1
+    on: Where = "here"
     order: Order = "forward"
     on_failure: OnFailure = "stop"
     retries: int = 0

@@ -75,6 +75,11 @@ class DayState:
             found.interrupt("the process that ran it is gone")
         return found
 
+    @property
+    def failure(self) -> str:
+        """Why it failed, if it did."""
+        return self.reason if self.state == "failed" else ""
+
     def interrupt(self, why: str) -> None:
         self.state, self.reason = "interrupted", why
         for stage in self.stages.values():

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from expectations.errors import Failure, UserError
-
 if TYPE_CHECKING:
     from flows.backfilling.request import BackfillRequest
     from flows.backfilling.state import Backfill
@@ -49,6 +47,13 @@ def backfill() -> None:
 @click.option("--stages", default="", metavar="A,B", help="Only these stages, and what they need.")
 @click.option("--exclude", multiple=True, metavar="DAY", help="Leave out a day; may be repeated.")
 @click.option("--max-parallel", default=1, show_default=True, type=click.IntRange(1, 64), help="Nights side by side.")
+@click.option(
+    "--on",
+    default="here",
+    show_default=True,
+    type=click.Choice(["here", "pool"]),
+    help="Run nights in this process, or hand them to the workers of the Prefect work pool.",
+)
 @click.option("--order", default="forward", show_default=True, type=click.Choice(["forward", "backward"]))
 @click.option("--on-failure", default="stop", show_default=True, type=click.Choice(["stop", "continue"]))
 @click.option("--retries", default=0, show_default=True, type=click.IntRange(0, 10), help="Of a day that failed.")
@@ -171,6 +176,7 @@ def _request(start: str, end: str, options: dict[str, Any]) -> "BackfillRequest"
         stages=tuple(filter(None, options["stages"].split(","))),
         exclude=tuple(str(parse_date(day, "--exclude")) for day in options["exclude"]),
         max_parallel=options["max_parallel"],
+        on=options["on"],
         order=options["order"],
         on_failure=options["on_failure"],
         retries=options["retries"],
@@ -203,6 +209,7 @@ def _carry_out(one: "Backfill", as_json: bool) -> None:
     from flows.backfill import LISTENERS
     from flows.backfill import backfill as flow
     from flows.cli.backfill_display import BackfillDisplay
+    from flows.service.prefect_database import ready
 
     logging.raiseExceptions = False
     logging.basicConfig(
@@ -214,11 +221,10 @@ def _carry_out(one: "Backfill", as_json: bool) -> None:
     from datetime import date as Date
 
     first, last = (Date.fromisoformat(day) for day in (one.request.start, one.request.end))
+    ready(one.home)
     try:
         with BackfillDisplay(one, quiet=as_json) as LISTENERS[one.id], tags(one.tag):
             flow(start=first, end=last, resume=one.id, lake=one.request.lake)
-    except (UserError, Failure):
-        raise
     finally:
         if as_json:
             _print_json(one.to_dict())

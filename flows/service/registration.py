@@ -19,8 +19,8 @@ from flows.service.processes import ROOT
 from flows.service.state import folder, write_private
 
 DECLARED = ROOT / "deployments" / "prefect.yaml"
-CONFIGURED = ("nightly", "backfill")
-"""Deployments whose parameters are the sections of a run config."""
+CONFIGURED = {"nightly": "", "backfill": "night"}
+"""Deployments that start from a run config: its sections are their parameters, or one parameter holds them."""
 
 
 def register(home: Path, config: Path, api: Api) -> bool:
@@ -55,10 +55,10 @@ def _configure(declared: dict[str, Any], config: NightlyConfig) -> None:
     values = TypeAdapter(NightlyConfig).dump_python(config, mode="json")
     for deployment in declared["deployments"]:
         if deployment["name"] in CONFIGURED:
-            deployment["parameters"] = {
-                **(deployment.get("parameters") or {}),
-                **{section: values[section] for section in SECTIONS},
-            }
+            sections = {section: values[section] for section in SECTIONS}
+            below = CONFIGURED[deployment["name"]]
+            given = {below: sections} if below else sections
+            deployment["parameters"] = {**(deployment.get("parameters") or {}), **given}
 
 
 def _keep_schedules(deployment: dict[str, Any], standing: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Places at which a test kills the night, to prove that the next run completes it.
+"""What tests of killed runs need: places at which a night dies, and a trace of what was computed and published.
 
 `NIGHTJAR_FAULT=<stage>:<place>` ends the process without warning when it gets there. Places: `begin`, `progress`,
 `computed` (all written aside), `audited` (about to publish), `published` (the first of its datasets).
@@ -6,9 +6,21 @@
 
 import os
 import signal
+import time
 
 
 def point(name: str) -> None:
     """Die here, like a machine that loses power, when the environment asks for it."""
     if os.environ.get("NIGHTJAR_FAULT") == name:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def trace(what: str, folder: str) -> None:
+    """Add a line `seconds what folder` to the file that `NIGHTJAR_TRACE` names, if it names one."""
+    path = os.environ.get("NIGHTJAR_TRACE")
+    if path:
+        line = f"{time.time():.3f} {what} {folder}\n".encode()
+        # One write at the end of the file: whole lines, also from several processes.
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.write(file, line)
+        os.close(file)

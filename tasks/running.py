@@ -221,6 +221,8 @@ def _compute(night: Night, step: Step, cells: list[Cell], folder: Path) -> list[
         return outputs, {**inputs, **cell.parameters}
 
     faults.point(f"{step.name}:begin")
+    for ref in (r for c in cells for r in c.refs):
+        faults.trace("computing", ref.folder)
     if step.stage.parallel and len(cells) >= POOL_FROM_CELLS and night.resources.threads > 1:
         return _compute_in_workers(night, step, cells, lambda cell: task(cell, _silent, plainly))
     written = []
@@ -330,6 +332,7 @@ def _publish(night: Night, written: Written) -> None:
         if written.cell.stage.name in night.force:
             night.lake.remove(ref)
         night.lake.publish(ref, written.outputs[ref.dataset].path)
+        faults.trace("published", ref.folder)
         faults.point(f"{written.cell.stage.name}:published")
 
 

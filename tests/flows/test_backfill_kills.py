@@ -1,0 +1,114 @@
+"""A backfill on a real server with two workers, while things are killed at random moments."""
+
+import json
+import os
+import random
+import re
+import signal
+import socket
+import time
+
+import psutil
+import pytest
+
+DAYS = "2026-01-20", "2026-01-29"
+TINY = """
+world: {num_users: 60, num_items: 120, num_days: 8}
+window: {train_days: 5, judge_days: 1, rank_days: 2}
+als: {factors: 4, iterations: 1}
+towers: {dim: 8, fit: {max_epochs: 1}}
+ranker: {fit: {max_epochs: 1}}
+evaluation: {max_ablation_users: 5, num_resamples: 100}
+pipeline: {k: 5}
+"""
+KILLED = {
+    # what: how its command line is known
+    "command": r"-m flows backfill",
+    "night": r"prefect\.(flow_)?engine",
+    "worker": r"prefect worker start",
+    "server": r"prefect server start",
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def victims(home, what: str) -> list[psutil.Process]:
+    found = []
+    for process in home.processes():
+        try:
+            if re.search(KILLED[what], " ".join(process.cmdline())):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.mark.timeout(1800)
+def test_ten_days_by_two_workers_with_kills_at_random_moments(make_home, tmp_path):
+    calm = make_home()
+    calm.config.write_text(TINY)
+    done = calm.run("backfill", *DAYS, "--config", str(calm.config), "--max-parallel", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    home, trace = make_home(), tmp_path / "trace"
+    home.config.write_text(TINY)
+    home.environment["NIGHTJAR_TRACE"] = str(trace)
+    up = "up", "--workers", "2", "--config", str(home.config), "--prefect-port", str(free_port()), "--mlflow-port", "0"
+    up = (*up[:-1], str(free_port()))
+    assert home.run(*up).returncode == 0
+
+    seed = int.from_bytes(os.urandom(4))
+    print(f"random kills with seed {seed}")
+    chance = random.Random(seed)
+    order = [*KILLED, *chance.sample(list(KILLED), 2)]
+    chance.shuffle(order)
+    start = "backfill", *DAYS, "--config", str(home.config), "--max-parallel", "2", "--on", "pool", "--on-failure"
+    command = home.command(*start, "continue")
+    for what in order:
+        time.sleep(chance.uniform(5, 20))
+        for victim in victims(home, what)[:1]:
+            victim.send_signal(signal.SIGKILL)
+        time.sleep(1)
+        assert home.run("up").returncode == 0
+        if command.process.poll() is not None:
+            command = home.command("backfill", "resume", newest(home)["id"])
+    command.wait(900)
+    for _ in range(3):
+        if newest(home)["state"] == "succeeded":
+            break
+        done = home.run("backfill", "resume", newest(home)["id"])
+    assert newest(home)["counts"] == {"succeeded": 10}, done.stdout + done.stderr
+
+    assert home.digests() == calm.digests()
+    assert computed_after_published(trace) == []
+    releases = dates_released(home)
+    assert releases == sorted(set(releases)) and len(releases) == 10
+    assert home.run("down").returncode == 0
+    assert home.processes() == []
+
+
+def newest(home):
+    return json.loads(home.run("backfill", "list", "--json").stdout)[0]
+
+
+def computed_after_published(trace) -> list[str]:
+    """Artifacts that were computed again although they stood."""
+    published: set[str] = set()
+    again = []
+    for line in trace.read_text().splitlines():
+        _, what, folder = line.split()
+        if what == "published":
+            published.add(folder)
+        elif folder in published:
+            again.append(folder)
+    return again
+
+
+def dates_released(home) -> list[str]:
+    from tasks.registry import Registry
+
+    return sorted(v.tags["nightjar.date"] for v in Registry(home.path / "home").versions())

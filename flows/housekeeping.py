@@ -59,9 +59,11 @@ def _roots(home: Path, lake: Lake, keep_days: int) -> set[Ref]:
 
 def _registries(home: Path, runs: list[RunRecord]) -> list[Registry]:
     """Every registry that a run of this home has released to."""
-    urls = {run.registry for run in runs if run.registry}
-    embedded = [Registry(home)] if (home / "mlflow" / "mlflow.db").exists() else []
-    return embedded + [Registry(home, url) for url in sorted(urls)]
+    own = Registry(home)
+    urls = {run.registry for run in runs} | {own.address}
+    if own.database.exists():
+        urls.add(f"sqlite:///{own.database}")
+    return [Registry(home, url) for url in sorted(filter(None, urls))]
 
 
 def _closure(lake: Lake, roots: set[Ref]) -> set[Ref]:

@@ -4,6 +4,7 @@ A release is one version of `nightjar-recommender`. Its files are logged first a
 made last in one transaction, so a night that is killed leaves no half version, and the next one finds its own again.
 """
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,21 +34,34 @@ class Version:
 
 @dataclass(frozen=True)
 class Registry:
-    """A registry by URL: empty for SQLite and a folder below `home`, else an MLflow server or database URL."""
+    """A registry by URL: an MLflow server or database.
+
+    Empty for the one of the environment (`NIGHTJAR_REGISTRY`: the service's, when its database is elsewhere), else for
+    SQLite and a folder below `home`.
+    """
 
     home: Path
     url: str = ""
 
     @property
+    def address(self) -> str:
+        return self.url or os.environ.get("NIGHTJAR_REGISTRY", "")
+
+    @property
     def uri(self) -> str:
-        return self.url or f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}"
+        return self.address or f"sqlite:///{self.database}"
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file of the home."""
+        return self.home / "mlflow" / "mlflow.db"
 
     @cached_property
     def client(self) -> Any:
         """MLflow's client; the first use of a new database makes its tables."""
         from mlflow import MlflowClient
 
-        if not self.url:
+        if not self.address:
             self.make_database()
         return MlflowClient(self.uri, self.uri)
 
@@ -57,7 +71,7 @@ class Registry:
         MLflow makes its tables in some fifty steps that a kill would leave half done, and does not continue. Of two
         who make it at once, the first to finish wins.
         """
-        path = self.home / "mlflow" / "mlflow.db"
+        path = self.database
         if path.exists():
             return
         from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
@@ -74,7 +88,7 @@ class Registry:
         found = self.client.get_experiment_by_name(EXPERIMENT)
         if found:
             return str(found.experiment_id)
-        location = None if self.url else (self.home / "mlflow" / "artifacts").as_uri()
+        location = None if self.address else (self.home / "mlflow" / "artifacts").as_uri()
         return str(self.client.create_experiment(EXPERIMENT, artifact_location=location))
 
     def versions(self) -> list[Version]:

@@ -69,10 +69,11 @@ def release(id_: str, why: str) -> None:
 @click.option("--delete", is_flag=True, help="Delete; without it, only say what would go.")
 def gc(keep_days: int, delete: bool) -> None:
     """Find artifacts that no recent run, no release and no `current` pointer refers to."""
-    from flows.environment import home_folder
+    from flows.environment import home_folder, prepare
     from flows.housekeeping import garbage
 
     home = home_folder()
+    prepare(home)
     found = garbage(home, _lake(), keep_days)
     for item in found:
         click.echo(f"{item.bytes / 2**20:9.1f} MiB  {item.name}")

@@ -12,10 +12,20 @@ import click
 @click.option("--prefect-port", type=click.IntRange(1024, 65535), help="Default: 4200, or the next free one.")
 @click.option("--mlflow-port", type=click.IntRange(1024, 65535), help="Default: 5000, or the next free one.")
 @click.option("--workers", type=click.IntRange(1, 64), help="Worker processes. Default: 1.")
-def up(config: Path | None, prefect_port: int | None, mlflow_port: int | None, workers: int | None) -> None:
+@click.option(
+    "--prefect-database",
+    metavar="URL",
+    envvar="NIGHTJAR_PREFECT_DATABASE",
+    help="postgresql://... instead of SQLite below the home.",
+)
+@click.option("--mlflow-database", metavar="URL", envvar="NIGHTJAR_MLFLOW_DATABASE", help="The same for MLflow.")
+@click.option("--auth", metavar="USER:PASSWORD", envvar="NIGHTJAR_AUTH", help="Both servers ask for it.")
+def up(config: Path | None, **choices: Any) -> None:
     """Start Prefect, MLflow and the workers on loopback, and register the deployments.
 
-    Again, it changes nothing, or mends what is broken. What was chosen once is remembered.
+    Again, it changes nothing, or mends what is broken. What was chosen once is remembered; an empty text forgets it.
+    What others should not read on the command line may stand in NIGHTJAR_AUTH, NIGHTJAR_PREFECT_DATABASE and
+    NIGHTJAR_MLFLOW_DATABASE.
     """
     from flows.config import load_config
     from flows.environment import home_folder, prepare
@@ -26,12 +36,7 @@ def up(config: Path | None, prefect_port: int | None, mlflow_port: int | None, w
         load_config(config)
     home = home_folder()
     prepare(home)
-    settings = load_settings(home).changed(
-        config=str(config.resolve()) if config else None,
-        prefect_port=prefect_port,
-        mlflow_port=mlflow_port,
-        workers=workers,
-    )
+    settings = load_settings(home).changed(config=str(config.resolve()) if config else None, **choices)
     services = bring_up(home, settings, click.echo)
     click.echo(f"Prefect   {services['prefect'].url}\nMLflow    {services['mlflow'].url}")
     click.echo(f"workers   {', '.join(n for n in services if n not in ('prefect', 'mlflow'))}")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from expectations.errors import UserError
-from flows.service.state import folder
+from flows.service.state import folder, redacted
 
 
 def tail(home: Path, service: str | None, lines: int, follow: bool) -> Iterator[str]:
@@ -24,12 +24,12 @@ def tail(home: Path, service: str | None, lines: int, follow: bool) -> Iterator[
     opened = {name: path.open(errors="replace") for name, path in chosen.items()}
     for name, file in opened.items():
         for line in deque(file, maxlen=lines):
-            yield f"{name:<{width}}  {line.rstrip()}"
+            yield f"{name:<{width}}  {redacted(line.rstrip())}"
     while follow:
         quiet = True
         for name, file in opened.items():
             for line in file:
                 quiet = False
-                yield f"{name:<{width}}  {line.rstrip()}"
+                yield f"{name:<{width}}  {redacted(line.rstrip())}"
         if quiet:
             time.sleep(0.3)

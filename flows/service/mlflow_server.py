@@ -5,9 +5,16 @@ seconds to ready, and a second process that can die alone. Where things are is t
 the command line, which every user of the machine can read.
 """
 
+import base64
+import hmac
 import os
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
+
+Scope = dict[str, Any]
+App = Callable[[Scope, Any, Any], Awaitable[None]]
 
 
 def main() -> None:
@@ -16,12 +23,12 @@ def main() -> None:
 
     from tasks.registry import Registry
 
-    home = Path(os.environ["NIGHTJAR_HOME"])
-    store = os.environ.get("NIGHTJAR_MLFLOW_DATABASE", "")
+    home, auth = Path(os.environ["NIGHTJAR_HOME"]), os.environ.pop("NIGHTJAR_AUTH", "")
+    store = os.environ.get("MLFLOW_BACKEND_STORE_URI", "")
     if not store:
         registry = Registry(home)
         registry.make_database()
-        store = registry.uri
+        store = f"sqlite:///{registry.database}"
     os.environ.update(
         {
             constants.BACKEND_STORE_URI_ENV_VAR: store,
@@ -34,7 +41,29 @@ def main() -> None:
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         }
     )
-    uvicorn.run("mlflow.server.fastapi_app:app", host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")
+    from mlflow.server.fastapi_app import app
+
+    uvicorn.run(
+        guarded(app, auth) if auth else app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", lifespan="on"
+    )
+
+
+def guarded(app: App, auth: str) -> App:
+    """An ASGI application that asks for `user:password` everywhere but at its health address."""
+    expected = b"Basic " + base64.b64encode(auth.encode())
+
+    async def guard(scope: Scope, receive: Any, send: Any) -> None:
+        told = dict(scope.get("headers", [])).get(b"authorization", b"")
+        if scope["type"] == "lifespan" or scope.get("path") == "/health" or hmac.compare_digest(told, expected):
+            await app(scope, receive, send)
+        elif scope["type"] == "http":
+            headers = [(b"www-authenticate", b'Basic realm="MLflow"'), (b"content-type", b"text/plain")]
+            await send({"type": "http.response.start", "status": 401, "headers": headers})
+            await send({"type": "http.response.body", "body": b"user and password are needed"})
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    return guard
 
 
 if __name__ == "__main__":

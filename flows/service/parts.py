@@ -16,6 +16,9 @@ PORTS = {"prefect": 4200, "mlflow": 5000}
 TAG = "NIGHTJAR_SERVICE"
 """Environment variable by which a process of ours is known when its record was lost."""
 
+SECRETS = ("NIGHTJAR_AUTH", "NIGHTJAR_PREFECT_DATABASE", "NIGHTJAR_MLFLOW_DATABASE", "NIGHTJAR_NOTIFY")
+"""Environment variables in which a user may give `nightjar up` what others should not read on its command line."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -38,13 +41,9 @@ class Part:
 
     def full_environment(self, home: Path) -> dict[str, str]:
         """Of the process; without what belongs to the command that starts it: its tag, its server."""
-        ours = {k: v for k, v in os.environ.items() if k != OWNER and not k.startswith(("PREFECT_", "MLFLOW_"))}
+        foreign = (OWNER, *SECRETS, "NIGHTJAR_REGISTRY", "PREFECT_", "MLFLOW_")
+        ours = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
         return {**ours, **variables(home), "PYTHONUNBUFFERED": "1", TAG: self.name, **self.environment}
-
-
-def health_url(name: str, url: str) -> str:
-    """Where a server answers 200 when it is well; never behind authentication."""
-    return url + {"prefect": "/api/health", "mlflow": "/health"}[name]
 
 
 def prefect_server(settings: Settings, port: int) -> Part:
@@ -52,13 +51,17 @@ def prefect_server(settings: Settings, port: int) -> Part:
         # Without it the UI asks port 4200, wherever it is served.
         "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        **({"PREFECT_API_DATABASE_CONNECTION_URL": settings.prefect_database_url} if settings.prefect_database else {}),
+        **({"PREFECT_SERVER_API_AUTH_STRING": settings.auth} if settings.auth else {}),
+        **settings.credential,
     }
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     return Part("prefect", command, port, environment)
 
 
 def mlflow_server(settings: Settings, port: int) -> Part:
-    return Part("mlflow", [sys.executable, "-m", "flows.service.mlflow_server", str(port)], port)
+    environment = {"MLFLOW_BACKEND_STORE_URI": settings.mlflow_database_url, "NIGHTJAR_AUTH": settings.auth}
+    return Part("mlflow", [sys.executable, "-m", "flows.service.mlflow_server", str(port)], port, environment)
 
 
 def worker(settings: Settings, number: int, api_url: str) -> Part:
@@ -66,6 +69,7 @@ def worker(settings: Settings, number: int, api_url: str) -> Part:
     command = [sys.executable, "-m", "prefect", "worker", "start", "--type", "process", "--pool", POOL, "--name", name]
     environment = {
         "PREFECT_API_URL": api_url,
+        **settings.credential,
         # A run that somebody starts should start now, not in ten seconds.
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         # What a run says is shown in the UI.

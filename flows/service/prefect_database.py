@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flows.service.http import answers
-from flows.service.parts import health_url
 from flows.service.state import load
 from tasks.processes import end_leftovers
 
@@ -49,7 +48,7 @@ def _service_is_making_it(home: Path, patience_s: float = 120.0) -> bool:
         record = load(home, "prefect")
         if record is None or record.process() is None:
             return False
-        if answers(health_url("prefect", record.url)):
+        if answers(record.health_url):
             break
         time.sleep(0.2)
     return True

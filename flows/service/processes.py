@@ -13,8 +13,8 @@ import psutil
 
 from expectations.errors import Failure
 from flows.service.http import answers
-from flows.service.parts import TAG, Part, health_url
-from flows.service.state import Record, load_all, log_file
+from flows.service.parts import TAG, Part
+from flows.service.state import Record, load_all, log_file, redacted
 from tasks.processes import OWNER, end_leftovers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,7 +52,7 @@ def await_health(record: Record, home: Path, patience_s: float = 180.0) -> None:
     """
     until = time.monotonic() + patience_s
     while time.monotonic() < until:
-        if answers(health_url(record.name, record.url)):
+        if answers(record.health_url):
             return
         if record.process() is None:
             raise Failure(_told(record, home, "ended while it was starting"))
@@ -63,7 +63,7 @@ def await_health(record: Record, home: Path, patience_s: float = 180.0) -> None:
 def _told(record: Record, home: Path, what: str) -> str:
     log = log_file(home, record.name)
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-3:]
-    return f"{record.name}: {what}; its log {log} ends:\n" + "\n".join(f"  {line[:300]}" for line in lines)
+    return f"{record.name}: {what}; its log {log} ends:\n" + "\n".join(f"  {redacted(line)[:300]}" for line in lines)
 
 
 def end(processes: list[Any], patience_s: float = 10.0) -> None:

@@ -1,16 +1,17 @@
 """`up` and `down`: bring the service to what is wanted, whatever state it is in, and say what was done."""
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 from flows.service import parts
 from flows.service.api import Api
 from flows.service.http import answers
-from flows.service.parts import PORTS, Part, health_url
+from flows.service.parts import PORTS, Part
 from flows.service.prefect_database import first_use
 from flows.service.processes import await_health, end, end_runs, end_service, flow_runs, next_free, start, strays
 from flows.service.registration import register
-from flows.service.settings import Settings
+from flows.service.settings import Settings, load_settings
 from flows.service.state import Record, Say, alone, load, load_all
 
 PATIENCE_S = 15.0
@@ -25,10 +26,10 @@ def up(home: Path, settings: Settings, say: Say) -> dict[str, Record]:
         before = load_all(home)
         settings.save(home)
         end(strays(home))
-        with first_use(home):
+        with nullcontext() if settings.prefect_database else first_use(home):
             servers = {name: _server(home, settings, name, say) for name in PORTS}
             await_health(servers["prefect"], home)
-            api = Api(f"{servers['prefect'].url}/api")
+            api = Api(f"{servers['prefect'].url}/api", settings.auth)
             api.make_pool()
             _workers(home, settings, api, say)
             registered = register(home, Path(settings.config), api)
@@ -54,8 +55,8 @@ def down(home: Path, say: Say) -> None:
             _end(record, home, say)
         end_runs(home)
         prefect = load(home, "prefect")
-        if prefect and prefect.process() and answers(health_url("prefect", prefect.url)):
-            _mend_runs(home, Api(f"{prefect.url}/api"), say)
+        if prefect and prefect.process() and answers(prefect.health_url):
+            _mend_runs(home, Api(f"{prefect.url}/api", load_settings(home).auth), say)
         for record in reversed(servers):
             _end(record, home, say)
         end(strays(home))
@@ -106,7 +107,7 @@ def _is_well(record: Record, wanted: Part, home: Path, say: Say) -> bool:
 def _answers_in_time(record: Record) -> bool:
     until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until:
-        if answers(health_url(record.name, record.url)):
+        if answers(record.health_url):
             return True
         time.sleep(0.2)
     return False

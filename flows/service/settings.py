@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from flows.service.state import folder, write_private
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "deployments" / "demo.yaml"
 
 
+POSTGRES = re.compile(r"postgres(ql)?(\+\w+)?://")
+
+
 @dataclass(frozen=True)
 class Settings:
     """Choices of `nightjar up`; what is empty or 0 is at its default."""
@@ -20,6 +24,36 @@ class Settings:
     prefect_port: int = 0
     mlflow_port: int = 0
     workers: int = 1
+    prefect_database: str = ""
+    mlflow_database: str = ""
+    auth: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what no server could use.
+
+        Raises:
+            UserError: without repeating a password.
+        """
+        for name in ("prefect_database", "mlflow_database"):
+            if getattr(self, name) and not POSTGRES.match(getattr(self, name)):
+                raise UserError(f"--{name.replace('_', '-')}: must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+        if self.auth and not re.match(r"[^:]+:.+$", self.auth):
+            raise UserError("--auth: must be USER:PASSWORD")
+
+    @property
+    def prefect_database_url(self) -> str:
+        """With the driver that Prefect wants."""
+        return POSTGRES.sub("postgresql+asyncpg://", self.prefect_database)
+
+    @property
+    def mlflow_database_url(self) -> str:
+        """With the driver that MLflow wants."""
+        return POSTGRES.sub("postgresql+psycopg2://", self.mlflow_database)
+
+    @property
+    def credential(self) -> dict[str, str]:
+        """What a client of the Prefect server must say."""
+        return {"PREFECT_API_AUTH_STRING": self.auth} if self.auth else {}
 
     def save(self, home: Path) -> None:
         write_private(_path(home), dataclasses.asdict(self))

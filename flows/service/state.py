@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -37,6 +38,11 @@ class Record:
     url: str
     command: list[str]
     digest: str
+
+    @property
+    def health_url(self) -> str:
+        """Where a server answers 200 when it is well; behind no authentication."""
+        return self.url + {"prefect": "/api/health", "mlflow": "/health"}[self.name]
 
     def save(self, home: Path) -> None:
         write_private(_path(home, self.name), asdict(self))
@@ -81,6 +87,11 @@ def write_private(path: Path, value: Any) -> None:
     aside.touch(mode=0o600)
     aside.write_text(json.dumps(value, indent=2) + "\n")
     aside.replace(path)
+
+
+def redacted(text: str) -> str:
+    """Without the passwords of URLs."""
+    return re.sub(r"://([^:@/\s]*):[^@/\s]+@", r"://\1:***@", text)
 
 
 @contextmanager

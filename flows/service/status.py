@@ -7,9 +7,9 @@ from typing import Any
 from expectations.errors import Failure
 from flows.runs import all_runs
 from flows.service.api import Api
-from flows.service.connection import authentication
 from flows.service.http import answers, call
-from flows.service.parts import PORTS, health_url
+from flows.service.parts import PORTS
+from flows.service.settings import load_settings
 from flows.service.state import Record, load, load_all
 
 NIGHT = "nightly"
@@ -29,7 +29,7 @@ def look(home: Path) -> dict[str, Any]:
         "release": None,
     }
     prefect, mlflow = load(home, "prefect"), load(home, "mlflow")
-    auth = authentication(home)
+    auth = load_settings(home).auth
     if prefect and "prefect" in well:
         with suppress(Failure):
             api = Api(f"{prefect.url}/api", auth)
@@ -44,7 +44,7 @@ def _service(record: Record) -> dict[str, Any]:
     state = "up"
     if record.process() is None:
         state = "gone"
-    elif record.url and not answers(health_url(record.name, record.url)):
+    elif record.url and not answers(record.health_url):
         state = "does not answer"
     return {"name": record.name, "state": state, "pid": record.pid, "port": record.port or None, "url": record.url}
 

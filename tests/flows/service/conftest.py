@@ -1,0 +1,139 @@
+"""A real service on loopback: `nightjar up` in a home of its own, on ports that nobody else has."""
+
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, Request, build_opener
+
+import pytest
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Service:
+    """A home and its service."""
+
+    home: Any
+    prefect_port: int
+    mlflow_port: int
+    auth: str = ""
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.home.path / "home" / "service")
+
+    def up(self, *more: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        done = self.home.run("up", *more, **environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def first_up(self, *more: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """With ports and config; the next ones remember them."""
+        ports = ("--prefect-port", str(self.prefect_port), "--mlflow-port", str(self.mlflow_port))
+        return self.up(*ports, "--config", str(self.home.config), *more, **environment)
+
+    def status(self) -> dict[str, Any]:
+        return dict(json.loads(self.home.run("status", "--json").stdout))
+
+    def records(self) -> dict[str, dict[str, Any]]:
+        found = [json.loads(p.read_text()) for p in self.folder.glob("*.pid.json")]
+        return {r["name"]: r for r in found}
+
+    def pids(self) -> dict[str, int]:
+        return {name: r["pid"] for name, r in self.records().items()}
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        os.kill(self.pids()[name], number)
+
+    def get(self, name: str, path: str, body: Any = None, auth: str | None = None) -> Any:
+        """What a server answers to a GET, or to a POST when there is a body; the status when it is no success."""
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(self.records()[name]["url"] + path, data, {"Content-Type": "application/json"})
+        credential = self.auth if auth is None else auth
+        if credential:
+            request.add_header("Authorization", "Basic " + base64.b64encode(credential.encode()).decode())
+        try:
+            with build_opener(ProxyHandler({})).open(request, timeout=30) as response:
+                text = response.read()
+        except HTTPError as error:
+            return error.code
+        return json.loads(text) if text else None
+
+    def api(self, path: str, body: Any = None) -> Any:
+        return self.get("prefect", f"/api{path}", body)
+
+    def deployment(self, name: str) -> dict[str, Any]:
+        return next(d for d in self.api("/deployments/filter", {}) if d["name"] == name)
+
+    def start_run(self, name: str, **parameters: Any) -> str:
+        """A run of a deployment, as the UI starts it."""
+        made = self.api(f"/deployments/{self.deployment(name)['id']}/create_flow_run", {"parameters": parameters})
+        return str(made["id"])
+
+    def await_state(self, run: str, *states: str, timeout: float = 200) -> dict[str, Any]:
+        """A run, once it is in one of these states."""
+        return await_(lambda: (r := self.api(f"/flow_runs/{run}"))["state_type"] in states and r, timeout)
+
+
+def await_(look: Callable[[], Any], timeout: float = 60, every: float = 0.3) -> Any:
+    """The first truth that `look` returns."""
+    until = time.monotonic() + timeout
+    while time.monotonic() < until:
+        if found := look():
+            return found
+        time.sleep(every)
+    raise AssertionError(f"not within {timeout} s: {look()!r}")
+
+
+@pytest.fixture(scope="session")
+def make_service(make_home: Callable[[], Any]) -> Callable[[], Service]:
+    return lambda: Service(make_home(), free_port(), free_port())
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """URL of a PostgreSQL on loopback, without the database's name; a cluster of its own, run by a non-root user."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    assert programs, "PostgreSQL is needed: apt-get install postgresql"
+    user = "postgres" if os.geteuid() == 0 else None
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="nightjar-postgres-") as folder:
+        place = Path(folder)
+        if user:
+            subprocess.run(["chown", user, place], check=True)
+        (place / "password").write_text("se:cret/1\n")
+        (place / "password").chmod(0o644)
+        common: dict[str, Any] = {"user": user, "cwd": "/", "env": {"PATH": os.environ["PATH"], "LC_ALL": "C"}}
+        made = [programs[-1] / "initdb", "-D", place / "data", "-E", "UTF8", "-U", "night", "-A", "scram-sha-256"]
+        subprocess.run([*made, f"--pwfile={place / 'password'}"], check=True, stdout=subprocess.DEVNULL, **common)
+        server = subprocess.Popen(
+            [programs[-1] / "postgres", "-D", place / "data", "-p", str(port), "-h", "127.0.0.1", "-k", "", "-F"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            **common,
+        )
+        try:
+            await_(lambda: _answers(programs[-1] / "pg_isready", port))
+            yield f"postgresql://night:se%3Acret%2F1@127.0.0.1:{port}"
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait(30)
+
+
+def _answers(pg_isready: Path, port: int) -> bool:
+    return not subprocess.run([pg_isready, "-q", "-h", "127.0.0.1", "-p", str(port)], check=False).returncode

@@ -20,7 +20,7 @@ from flows.service.state import folder, write_private
 
 DECLARED = ROOT / "deployments" / "prefect.yaml"
 CONFIGURED = ("nightly", "backfill")
-"""Deployments whose parameters are the sections of a run config."""
+"""Deployments that take the sections of a run config: `nightly` as parameters of its own, others as one, `night`."""
 
 
 def register(home: Path, config: Path, api: Api) -> bool:
@@ -55,10 +55,9 @@ def _configure(declared: dict[str, Any], config: NightlyConfig) -> None:
     values = TypeAdapter(NightlyConfig).dump_python(config, mode="json")
     for deployment in declared["deployments"]:
         if deployment["name"] in CONFIGURED:
-            deployment["parameters"] = {
-                **(deployment.get("parameters") or {}),
-                **{section: values[section] for section in SECTIONS},
-            }
+            sections = {section: values[section] for section in SECTIONS}
+            ours = sections if deployment["name"] == "nightly" else {"night": sections}
+            deployment["parameters"] = {**(deployment.get("parameters") or {}), **ours}
 
 
 def _keep_schedules(deployment: dict[str, Any], standing: dict[str, Any]) -> None:

@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
+from flows.service.state import load
 from tasks.lake import Artifact
 from tasks.registry import MODEL, Registry
 from tasks.reporting import head_for_prefect, tables_for_prefect
 from tasks.running import Outcome
 
 MLFLOW_URL = "NIGHTJAR_MLFLOW_URL"
-"""Environment variable: address of an MLflow server that shows a registry which is no server itself."""
+"""Environment variable: address at which people reach the MLflow server that shows the registry."""
 
 
 def publish(
@@ -59,8 +60,7 @@ def _row(outcome: Outcome) -> dict[str, Any]:
 
 def _mlflow_pages(registry: Registry, measures: Mapping[str, Any]) -> dict[str, str]:
     """Pages of MLflow's UI about a release; none when no server is known."""
-    address = os.environ.get(MLFLOW_URL) or registry.uri
-    parts = urlsplit(address)
+    parts = urlsplit(os.environ.get(MLFLOW_URL) or _served(registry))
     if parts.scheme not in ("http", "https"):
         return {}
     # Never the user and password that an address may hold.
@@ -70,3 +70,9 @@ def _mlflow_pages(registry: Registry, measures: Mapping[str, Any]) -> dict[str, 
         "release": f"{base}/models/{MODEL}/versions/{measures['version']}",
         "report": f"{run}/artifacts/report/report.html",
     }
+
+
+def _served(registry: Registry) -> str:
+    """The registry's address; of one that is a file of the home, that of the home's own MLflow server when it runs."""
+    server = load(registry.home, "mlflow") if registry.uri.startswith("sqlite:") else None
+    return server.url if server and server.process() else registry.uri

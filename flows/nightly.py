@@ -189,7 +189,7 @@ def nightly(
         date: Logical day. By default, when the schedule starts the run, the day before its scheduled start; when
             somebody starts it, the last day of made data, or the last full day of a log.
         lake: Lake URL; by default the folder `lake` of the home.
-        catch_up_days: Most days that a scheduled night makes up for, where nights before it were missed.
+        catch_up_days: Most days that a scheduled night makes up for, where nights before it were missed (≤ 366).
         stages: Only these stages and what they need; by default all of them, up to the release.
     """
     from flows.run import NightRequest  # that module runs this flow

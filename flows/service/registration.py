@@ -16,11 +16,11 @@ from flows.config import SECTIONS, NightlyConfig, load_config
 from flows.environment import variables
 from flows.service.api import Api
 from flows.service.processes import ROOT
-from flows.service.state import folder, redacted, write_private
+from flows.service.state import folder, write_private
 
 DECLARED = ROOT / "deployments" / "prefect.yaml"
-CONFIGURED = {"nightly": "", "backfill": "night"}
-"""Deployments that start from a run config: its sections are their parameters, or one parameter holds them."""
+CONFIGURED = ("nightly", "backfill")
+"""Deployments that take the sections of a run config: `nightly` as parameters of its own, others as one, `night`."""
 
 
 def register(home: Path, config: Path, api: Api) -> bool:
@@ -56,9 +56,8 @@ def _configure(declared: dict[str, Any], config: NightlyConfig) -> None:
     for deployment in declared["deployments"]:
         if deployment["name"] in CONFIGURED:
             sections = {section: values[section] for section in SECTIONS}
-            below = CONFIGURED[deployment["name"]]
-            given = {below: sections} if below else sections
-            deployment["parameters"] = {**(deployment.get("parameters") or {}), **given}
+            ours = sections if deployment["name"] == "nightly" else {"night": sections}
+            deployment["parameters"] = {**(deployment.get("parameters") or {}), **ours}
 
 
 def _keep_schedules(deployment: dict[str, Any], standing: dict[str, Any]) -> None:
@@ -83,8 +82,7 @@ def _deploy(home: Path, declared: dict[str, Any], api: Api) -> None:
         check=False,
     )
     if done.returncode:
-        says = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()][-1:]
-        raise Failure(f"Prefect refused the deployments of {DECLARED}: {redacted(''.join(says))[:1000]}")
+        raise Failure(f"Prefect refused the deployments of {DECLARED}:\n{(done.stdout + done.stderr)[-2000:]}")
 
 
 def _code_digest() -> str:

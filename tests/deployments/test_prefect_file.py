@@ -13,6 +13,8 @@ from flows.config import check_config
 DEPLOYMENTS = Path(__file__).resolve().parents[2] / "deployments"
 FILE = yaml.safe_load((DEPLOYMENTS / "prefect.yaml").read_text())
 BY_NAME: dict[str, Any] = {d["name"]: d for d in FILE["deployments"]}
+_REQUIRED = {"backfill": {"start": "2026-03-01", "end": "2026-03-07"}}
+"""What nobody can say before somebody starts a run."""
 
 
 def _flow(entrypoint: str) -> Flow[Any, Any]:
@@ -34,12 +36,10 @@ def test_its_parameters_are_the_flow_s(name):
     _flow(deployment["entrypoint"]).validate_parameters(deployment.get("parameters", {}) | _REQUIRED.get(name, {}))
 
 
-_REQUIRED: dict[str, dict[str, Any]] = {}
-
-
 def test_the_night_of_the_schedule_is_the_demo():
     demo = yaml.safe_load((DEPLOYMENTS / "demo.yaml").read_text())
     assert BY_NAME["nightly"]["parameters"] == demo
+    assert BY_NAME["backfill"]["parameters"] == {"night": demo}
     check_config(BY_NAME["nightly"]["parameters"], "prefect.yaml")
 
 

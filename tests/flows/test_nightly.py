@@ -1,11 +1,15 @@
 """The plan of a night, frozen: a change of its graph must be meant."""
 
+import dataclasses
+from collections.abc import Iterator
 from datetime import date
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
+from prefect.utilities.callables import parameter_schema
 
 from expectations.datasets import DATASETS
-from flows.config import NightlyConfig, WindowConfig, calendar, load_config
+from flows.config import SECTIONS, NightlyConfig, WindowConfig, calendar, load_config
 from flows.nightly import nightly, plan_night
 from flows.plan import Plan
 from flows.sources import open_source
@@ -101,8 +105,46 @@ def test_a_later_night_shares_its_days():
     assert len(shared) == 29
 
 
-def test_the_flow_offers_every_section_as_a_form_with_descriptions_and_bounds():
-    schema = nightly.parameters.model_dump()
-    assert {"date", "lake", "als", "towers", "pipeline", "resources"} <= set(schema["properties"])
-    factors = schema["definitions"]["AlsConfig"]["properties"]["factors"]
-    assert factors["description"] and factors["minimum"] == 1
+def _declared(cls: Any, values: Any) -> Iterator[tuple[str, str, Any, Any]]:
+    """Class, name, pydantic's field and value of every setting below a settings object."""
+    for name, field in cls.__pydantic_fields__.items():
+        value = getattr(values, name)
+        yield f"{cls.__module__}.{cls.__name__}".replace(".", "__"), name, field, value
+        if dataclasses.is_dataclass(value):
+            yield from _declared(type(value), value)
+
+
+SETTINGS = {
+    (c, n): f for c, n, f, value in _declared(NightlyConfig, NightlyConfig()) if not c.endswith("NightlyConfig")
+}
+FORM = parameter_schema(nightly).model_dump()
+KEYWORDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum",
+            "min_length": "minLength", "max_length": "maxLength", "pattern": "pattern"}  # fmt: skip
+
+
+def test_the_form_has_every_section_with_what_it_is_for():
+    assert set(FORM["properties"]) == {"date", "lake", "stages", "catch_up_days", *SECTIONS}
+    for name, shown in FORM["properties"].items():
+        assert shown["title"] == name
+        section = FORM["definitions"].get(shown.get("$ref", "").rpartition("/")[2], {})
+        assert shown.get("description") or section.get("description"), name
+
+
+@pytest.mark.parametrize("cls, name", SETTINGS)
+def test_every_setting_is_in_the_form_with_description_and_bounds(cls, name):
+    # Two classes of one name are told apart by their module.
+    shown = (FORM["definitions"].get(cls) or FORM["definitions"][cls.rpartition("__")[2]])["properties"][name]
+    declared = SETTINGS[cls, name]
+    assert shown["title"] == name
+    meaning = shown.get("description") or FORM["definitions"][shown["$ref"].rpartition("/")[2]]["description"]
+    assert (declared.description or "") in meaning and meaning
+    choices = [shown, *shown.get("anyOf", ()), *([shown["items"]] if "items" in shown else ())]
+    for bound in declared.metadata:
+        for attribute, keyword in KEYWORDS.items():
+            limit = getattr(bound, attribute, None)
+            if limit is not None:
+                keyword = keyword.replace("Length", "Items") if shown.get("type") == "array" else keyword
+                assert any(c.get(keyword) == limit for c in choices), f"{cls}.{name}: {attribute}={limit}"
+                assert shown.get("type") == "array" or f"{limit}" in meaning, f"{cls}.{name} does not tell its bounds"
+    if get_origin(declared.annotation) is Literal:
+        assert shown["enum"] == list(get_args(declared.annotation))

@@ -19,7 +19,7 @@ from flows.service.processes import ROOT
 from flows.service.state import folder, write_private
 
 DECLARED = ROOT / "deployments" / "prefect.yaml"
-CONFIGURED = ("nightly", "backfill")
+CONFIGURED = ("nightly", "backfill", "grid-search")
 """Deployments that take the sections of a run config: `nightly` as parameters of its own, others as one, `night`."""
 
 

@@ -31,7 +31,8 @@ from flows.config import check_config
 from flows.grid_search import grid_search
 from flows.service.prefect_database import ready
 ready(home)
-found = grid_search(grid={"als.factors": [4, 6], "pipeline.order.exploration_position": [0, 3]}, night=check_config(values, ""))
+grid = {"als.factors": [4, 6], "pipeline.order.exploration_position": [0, 3]}
+found = grid_search(grid=grid, night=check_config(values, "test"))
 (home / "found.json").write_text(json.dumps(found))
 import os
 os._exit(0)

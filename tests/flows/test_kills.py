@@ -1,6 +1,9 @@
 """`kill -9` at any moment, then the same command again: the night completes with the very same content."""
 
+import os
+import random
 import signal
+import subprocess
 import time
 
 import pytest
@@ -58,3 +61,26 @@ def _same(home, undisturbed) -> None:
     assert len(registry.versions()) == 1
     runs = registry.client.search_runs([registry.experiment_id()])
     assert len(runs) == 1 and runs[0].info.status == "FINISHED"
+
+
+@pytest.mark.timeout(1800)
+def test_kills_at_random_moments(make_home, undisturbed):
+    """From an empty home on: of the process alone or of its whole group, sooner or later, then the command again."""
+    home, chance, killed = make_home(), random.Random(seed := os.urandom(4).hex()), 0
+    print(f"random kills with seed {seed}")
+    for attempt in range(8):
+        running = home.command("run", str(home.config))
+        try:
+            running.process.wait(chance.uniform(0.3, 4 + 3 * attempt))
+            break
+        except subprocess.TimeoutExpired:
+            killed += 1
+            if chance.random() < 0.5:
+                running.process.kill()
+            else:
+                os.killpg(running.process.pid, signal.SIGKILL)
+            running.process.wait()
+    assert killed >= 2
+    done = home.night()
+    assert done.returncode == 0, done.stdout + done.stderr
+    _same(home, undisturbed)

@@ -184,7 +184,7 @@ def test_the_schedule_is_paused_and_resumed(service: Service, page: Page):
 
 def test_late_nights_make_each_missed_day_once_and_in_order(service: Service, night: str):
     """The machine was off from the 13th on: Prefect kept two runs, nobody kept that of the 12th."""
-    body = {"start_time": LATE[0], "end_time": LATE[1], "min_runs": 1, "max_runs": 2}
+    body = {"start_time": LATE[0], "end_time": LATE[1], "min_runs": 2, "max_runs": 2}
     service.api(f"/deployments/{service.nightly['id']}/schedule", body)
     late = {"flow_runs": {"expected_start_time": {"after_": LATE[0], "before_": LATE[1]}}}
     runs = service.api("/flow_runs/filter", late)

@@ -12,6 +12,7 @@ MEASURES = {"run_id": "abc", "version": 7}
 
 @pytest.fixture
 def local(tmp_path: Path) -> Registry:
+    (tmp_path / "mlflow").mkdir()
     return Registry(tmp_path)
 
 

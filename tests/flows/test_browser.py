@@ -1,0 +1,195 @@
+"""What people do in Prefect's UI: the real pages in headless Chromium, on a real server with a real worker.
+
+A night is started from the form and looked at, the schedule is paused and resumed, and late nights of it are made up
+for. No page may ask anything of a machine but this one.
+"""
+
+import json
+import re
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.request import ProxyHandler, Request, build_opener
+
+import pytest
+from playwright.sync_api import Locator, Page, expect, sync_playwright
+
+USERS = 140
+"""Written into the form; the config of the deployment says 150."""
+LATE = ("2026-01-15T00:00:00Z", "2026-01-17T00:00:00Z")
+"""Two nights of the schedule start between these: those of the 14th and the 15th."""
+
+
+@dataclass
+class Service:
+    """`nightjar up` in a home of its own."""
+
+    home: Any
+    prefect: str
+    mlflow: str
+
+    def api(self, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(f"{self.prefect}/api{path}", data, {"Content-Type": "application/json"})
+        with build_opener(ProxyHandler({})).open(request, timeout=30) as response:
+            text = response.read()
+        return json.loads(text) if text else None
+
+    @property
+    def nightly(self) -> dict[str, Any]:
+        return dict(self.api("/deployments/name/nightly/nightly"))
+
+    def runs(self) -> list[dict[str, Any]]:
+        """All flow runs but those that the schedule will start."""
+        started = {"state": {"type": {"not_any_": ["SCHEDULED"]}}}
+        return list(self.api("/flow_runs/filter", {"flow_runs": started, "sort": "START_TIME_ASC"}))
+
+    def released(self) -> list[str]:
+        """Day of every version, in the order in which they were registered."""
+        with build_opener(ProxyHandler({})).open(f"{self.mlflow}/api/2.0/mlflow/model-versions/search") as response:
+            versions = json.loads(response.read())["model_versions"]
+        days = {int(v["version"]): t["value"] for v in versions for t in v["tags"] if t["key"] == "nightjar.date"}
+        return [days[number] for number in sorted(days)]
+
+    def ended(self, run: str, timeout_s: float = 300) -> dict[str, Any]:
+        """A run at its end."""
+        until = time.monotonic() + timeout_s
+        while (found := self.api(f"/flow_runs/{run}"))["state_type"] not in ("COMPLETED", "FAILED", "CRASHED"):
+            assert time.monotonic() < until, f"{found['name']} is {found['state_name']} after {timeout_s} s"
+            time.sleep(0.5)
+        return dict(found)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def service(make_home: Callable[[], Any]) -> Iterator[Service]:
+    home, ports = make_home(), (_free_port(), _free_port())
+    options = (f"--prefect-port={ports[0]}", f"--mlflow-port={ports[1]}", f"--config={home.config}")
+    up = home.run("up", *options)
+    assert up.returncode == 0, up.stdout + up.stderr
+    yield Service(home, *(f"http://127.0.0.1:{port}" for port in ports))
+    assert home.run("down").returncode == 0
+
+
+@pytest.fixture(scope="module")
+def page(service: Service) -> Iterator[Page]:
+    """A browser that reaches this machine only, and fails the tests when a page wanted more."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert program, "Chromium is needed: apt-get install chromium"
+    asked_outside = []
+
+    def only_here(route: Any) -> None:
+        if re.match(r"(https?|wss?)://127\.0\.0\.1:", route.request.url):
+            route.continue_()
+        else:
+            asked_outside.append(route.request.url)
+            route.abort()
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page.set_default_timeout(30_000)
+        page.route(re.compile("^(http|ws)"), only_here)
+        yield page
+        browser.close()
+    assert not asked_outside
+
+
+def _field(page: Page, name: str) -> Locator:
+    """The innermost part of the form that a setting has: its label, what it means, its input."""
+    return page.locator(".schema-form-property", has=page.get_by_text(f"{name} (Optional)", exact=True)).last
+
+
+@pytest.fixture(scope="module")
+def night(service: Service, page: Page) -> str:
+    """Id of a night that was started in the form, with another number of users."""
+    page.goto(f"{service.prefect}/deployments")
+    page.get_by_role("link", name="nightly", exact=True).first.click()
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_text("Custom run").click()
+    users = _field(page, "num_users")
+    expect(users).to_contain_text("Accounts at the end of day num_days. (≥ 10, ≤ 5000000)")
+    users.locator("input").fill("1")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_text("world.num_users")).to_contain_text("1 is less than the minimum of 10")
+    assert not service.runs(), "a number out of bounds started a run"
+    users.locator("input").fill(str(USERS))
+    page.get_by_role("button", name="Submit").click()
+    started = page.locator("a[href*='/runs/flow-run/']").first
+    run = str(started.get_attribute("href")).rpartition("/")[2]
+    ended = service.ended(run)
+    assert ended["state_type"] == "COMPLETED", ended["state"]["message"]
+    assert ended["parameters"]["world"]["num_users"] == USERS
+    return run
+
+
+def test_the_night_is_seen_complete_by_its_day_with_every_stage(service: Service, page: Page, night: str):
+    page.goto(f"{service.prefect}/runs/flow-run/{night}")
+    expect(page.get_by_text("Completed", exact=True).first).to_be_visible()
+    expect(page.get_by_text("nightly 2026-01-12").first).to_be_visible()
+    page.get_by_text("Task Runs", exact=True).first.click()
+    for name in ("report", "release", "index shard 1 of 1"):
+        page.get_by_placeholder("Search by run name").last.fill(name)
+        expect(page.get_by_role("link", name=name, exact=True).first).to_be_visible()
+
+
+def test_its_artifacts_can_be_read_and_their_links_lead_to_mlflow(service: Service, page: Page, night: str):
+    page.goto(f"{service.prefect}/runs/flow-run/{night}?tab=Artifacts")
+    page.get_by_text("Artifacts", exact=True).first.click()
+    for key in ("night", "stages", "quality", "release", "report", "data-docs"):
+        expect(page.get_by_text(key, exact=True).first).to_be_visible()
+    page.get_by_text("night", exact=True).first.click()
+    expect(page.get_by_text("NDCG@10", exact=True)).to_be_visible()
+    for picture in page.locator("img[alt*='NDCG@10']").all():
+        assert picture.evaluate("image => image.naturalWidth") > 100, "a plot does not show"
+    links = {a.get_attribute("href") or "" for a in page.get_by_role("link").all()}
+    (report,) = [link for link in links if link.startswith(service.mlflow) and link.endswith("report.html")]
+    page.goto(report)
+    expect(page.frame_locator("iframe").get_by_text("Night of 2026-01-12")).to_be_visible()
+    (version,) = [link for link in links if link.startswith(f"{service.mlflow}/#/models/")]
+    page.goto(version)
+    expect(page.get_by_text("nightjar.date")).to_be_visible()
+
+
+def test_the_same_night_again_is_cached(service: Service, page: Page, night: str):
+    parameters = service.api(f"/flow_runs/{night}")["parameters"]
+    again = service.api(f"/deployments/{service.nightly['id']}/create_flow_run", {"parameters": parameters})["id"]
+    assert service.ended(again)["state_type"] == "COMPLETED"
+    tasks = service.api("/task_runs/filter", {"flow_runs": {"id": {"any_": [again]}}})
+    assert {t["name"]: t["state_name"] for t in tasks}.items() >= {"als": "Cached", "release": "Cached"}.items()
+    page.goto(f"{service.prefect}/runs/flow-run/{again}")
+    page.get_by_text("Task Runs", exact=True).first.click()
+    expect(page.get_by_text("Cached", exact=True).first).to_be_visible()
+
+
+def test_the_schedule_is_paused_and_resumed(service: Service, page: Page):
+    page.goto(f"{service.prefect}/deployments/deployment/{service.nightly['id']}")
+    switch = page.locator(".p-toggle__control").first
+    for active in (False, True):
+        expect(switch).to_be_visible()
+        switch.click()
+        until = time.monotonic() + 20
+        while service.nightly["schedules"][0]["active"] is not active:
+            assert time.monotonic() < until, f"the schedule is not {'active' if active else 'paused'}"
+            time.sleep(0.2)
+
+
+def test_late_nights_make_each_missed_day_once_and_in_order(service: Service, night: str):
+    """The machine was off from the 13th on: Prefect kept two runs, nobody kept that of the 12th."""
+    body = {"start_time": LATE[0], "end_time": LATE[1], "min_runs": 2, "max_runs": 2}
+    service.api(f"/deployments/{service.nightly['id']}/schedule", body)
+    late = {"flow_runs": {"expected_start_time": {"after_": LATE[0], "before_": LATE[1]}}}
+    runs = service.api("/flow_runs/filter", late)
+    ends = {r["name"]: r["state_type"] for r in (service.ended(r["id"]) for r in runs)}
+    assert ends == {"nightly 2026-01-14": "COMPLETED", "nightly 2026-01-15": "COMPLETED"}
+    names = [r["name"] for r in service.runs()]
+    assert names.count("nightly 2026-01-13") == 1, "the day that no run was kept for"
+    assert service.released() == [f"2026-01-{day}" for day in (12, 13, 14, 15)]

@@ -138,7 +138,8 @@ def _mend_runs(home: Path, api: Api, say: Say) -> None:
     """
     alive = flow_runs(home)
     for run in api.runs(("RUNNING", "CANCELLING")):
-        if run["id"] in alive:
+        # A run without a deployment is a command's own, and in its process.
+        if run["id"] in alive or not run["deployment_id"]:
             continue
         if run["auto_scheduled"] and run["state_type"] == "RUNNING":
             api.set_state(

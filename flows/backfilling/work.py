@@ -1,7 +1,7 @@
 """The work list of a backfill: stage by day, from what the lake holds; nothing runs and nothing is written here."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date as Date
 from functools import cached_property
 from pathlib import Path
@@ -147,17 +147,23 @@ class WorkList:
         )
 
     def days(self, only: set[str] | None = None) -> Iterator[DayWork]:
-        """The work of each day (of those in `only`)."""
+        """The work of each day (of those in `only`).
+
+        Raises:
+            UserError: there is no such stage.
+        """
         holdings, estimates, listed = Holdings(self.lake), Estimates(self.runs), set[tuple[str, str]]()
         last = {run.date: run for run in self.runs if run.lake == self.request.lake}
         for day in self.request.days:
             if only is not None and day not in only:
                 continue
             try:
-                plan = plan_request(self.night(day), self.home, self.source)
+                plan = plan_request(replace(self.night(day), stages=()), self.home, self.source)
             except UserError as error:
                 yield DayWork(day, None, refused=str(error))
                 continue
+            if self.request.stages:
+                plan = plan.up_to(self.request.stages)
             before = last.get(day)
             stages = tuple(self._stage(plan, step, before, holdings, estimates, listed) for step in plan.steps)
             failed = before.error or before.state if before and before.state in ("failed", "interrupted") else ""

@@ -77,6 +77,8 @@ def start(start: str, end: str, dry_run: bool, as_json: bool, **options: Any) ->
 
     home = home_folder()
     prepare(home)
+    if request.stages:
+        _check_stages(request, home)
     return _carry_out(Backfill.create(home, request), as_json)
 
 
@@ -183,6 +185,14 @@ def _request(start: str, end: str, options: dict[str, Any]) -> "BackfillRequest"
         rerun=tuple(filter(None, options["rerun"].split(","))),
         promote=options["promote"],
     )
+
+
+def _check_stages(request: "BackfillRequest", home: Path) -> None:
+    """Refuse an unknown stage before anything is written down."""
+    from flows.backfilling.work import WorkList
+    from tasks.lake import Lake
+
+    next(WorkList(request, home, Lake(request.lake, home / "scratch" / "lake"), []).days(), None)
 
 
 def _dry_run(request: "BackfillRequest", as_json: bool) -> None:

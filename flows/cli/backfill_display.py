@@ -132,7 +132,9 @@ class BackfillDisplay(Listener):
         ran = sum(s.state == "succeeded" for s in day.stages.values())
         seconds = "" if day.seconds is None else f"{day.seconds:7.1f} s  {ran} stages ran"
         reason = f"  {day.reason}" if day.reason else ""
-        self.console.print(f"{MARKS[day.state][0]} {day.day} {day.state:<11} {seconds}{reason}", highlight=False)
+        self.console.print(
+            f"{MARKS[day.state][0]} {day.day} {day.state:<11} {seconds}{reason}", highlight=False, soft_wrap=True
+        )
 
     def interrupted(self) -> None:
         self.__exit__()

@@ -106,7 +106,7 @@ def carry_out(one: Backfill) -> dict[str, Any]:
     with one.driven():
         one.mark_resumed()
         leave_at_once_when_told(driver.interrupt)
-        close_lost_runs(one.tag)
+        close_lost_runs(one)
         driver.run(driver.plan())
         summary = one.to_dict()
         if one.request.promote and not summary["counts"].get("failed"):

@@ -26,6 +26,8 @@ DEPLOYMENT = "nightly/day"
 POLL_S = 1.0
 LOST_S = 5.0
 """A run whose process is gone has this long to report its own end."""
+SILENT_S = 180.0
+"""A run that never said which process it is, is gone after this; planning a night takes seconds."""
 
 
 class Gone(Failure):
@@ -60,7 +62,8 @@ def _under_way(client: SyncPrefectClient, one: Backfill, day: str) -> FlowRun | 
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=open_types)),
     )
     runs = client.read_flow_runs(flow_run_filter=chosen)
-    alive = [r for r in runs if r.state_type != StateType.RUNNING or owner_is_alive(one.day(day).owner)]
+    owner = one.day(day).owner
+    alive = [r for r in runs if r.state_type != StateType.RUNNING or not owner or owner_is_alive(owner)]
     return alive[0] if alive else None
 
 
@@ -96,9 +99,9 @@ def _follow(client: SyncPrefectClient, one: Backfill, day: str, run_id: UUID, st
             raise Failure("cancelled")
         # A killed process reports nothing: Prefect would take its run for running for ever.
         owner = one.day(day).owner
-        if state is not None and state.is_running() and owner and not owner_is_alive(owner):
+        if state is not None and state.is_running() and not owner_is_alive(owner):
             lost_since = lost_since or time.monotonic()
-            if time.monotonic() - lost_since > LOST_S:
+            if time.monotonic() - lost_since > (LOST_S if owner else SILENT_S):
                 client.set_flow_run_state(run_id, Crashed(message="the process that ran it is gone"), force=True)
         else:
             lost_since = None

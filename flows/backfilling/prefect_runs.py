@@ -5,9 +5,12 @@ from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType, FlowRunFilterTags
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.runtime import flow_run
 from prefect.states import Crashed
+
+from flows.backfilling.state import Backfill
+from tasks.processes import owner_is_alive
 
 
 def api_answers() -> bool:
@@ -17,17 +20,30 @@ def api_answers() -> bool:
     return False
 
 
-def close_lost_runs(tag: str) -> int:
-    """Call crashed what Prefect still takes for running, though the process is gone; returns how many runs."""
+def close_lost_runs(one: Backfill) -> int:
+    """Call crashed what Prefect still takes for running, though the process is gone; returns how many runs.
+
+    To be called by the one that drives the backfill: a run of an earlier driver is lost, a night is when its owner is.
+    """
     chosen = FlowRunFilter(
-        tags=FlowRunFilterTags(all_=[tag]),
+        tags=FlowRunFilterTags(all_=[one.tag]),
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])),
     )
     with get_client(sync_client=True) as client:
-        runs = client.read_flow_runs(flow_run_filter=chosen)
+        runs = [r for r in client.read_flow_runs(flow_run_filter=chosen) if _is_lost(one, r)]
         for run in runs:
             client.set_flow_run_state(run.id, Crashed(message="the process that ran it is gone"), force=True)
     return len(runs)
+
+
+def _is_lost(one: Backfill, run: FlowRun) -> bool:
+    if str(run.id) == str(flow_run.id):
+        return False
+    day = next((tag.removeprefix("day:") for tag in run.tags if tag.startswith("day:")), None)
+    if day is None:
+        return True
+    owner = one.day(day).owner
+    return run.state_type == StateType.RUNNING and bool(owner) and not owner_is_alive(owner)
 
 
 def tag_this_run(tag: str) -> None:

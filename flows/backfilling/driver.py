@@ -18,7 +18,6 @@ from flows.plan import Plan
 from flows.run import Started, execute, start, warm_up
 from tasks.lake import Lake, Ref
 from tasks.machine import Machine
-from tasks.processes import owner_is_alive
 
 LOST_AT_MOST = 3
 """How often a night whose worker was killed is handed out again."""
@@ -117,8 +116,6 @@ class Driver:
         state.attempts += 1
         try:
             if self.backfill.request.on == "pool":
-                if not owner_is_alive(state.owner):
-                    state.owner = ""  # that of the last try says nothing about this one
                 self._move(work.day, "queued")
                 run_in_pool(self.backfill, work.day, lambda: bool(self._stopped))
                 # The worker has kept the day's file, where it works in this home.

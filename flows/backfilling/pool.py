@@ -15,9 +15,9 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
 from expectations.errors import Failure
+from flows.backfilling.prefect_runs import process_is_gone
 from flows.backfilling.state import Backfill
 from flows.config import SECTIONS
-from tasks.processes import owner_is_alive
 from tasks.stage import plain
 
 DEPLOYMENT = "nightly/day"
@@ -26,8 +26,6 @@ DEPLOYMENT = "nightly/day"
 POLL_S = 1.0
 LOST_S = 5.0
 """A run whose process is gone has this long to report its own end."""
-SILENT_S = 180.0
-"""A run that never said which process it is, is gone after this; planning a night takes seconds."""
 
 
 class Gone(Failure):
@@ -62,9 +60,7 @@ def _under_way(client: SyncPrefectClient, one: Backfill, day: str) -> FlowRun | 
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=open_types)),
     )
     runs = client.read_flow_runs(flow_run_filter=chosen)
-    owner = one.day(day).owner
-    alive = [r for r in runs if r.state_type != StateType.RUNNING or not owner or owner_is_alive(owner)]
-    return alive[0] if alive else None
+    return next((r for r in runs if not process_is_gone(r)), None)
 
 
 def _submit(client: SyncPrefectClient, one: Backfill, day: str) -> FlowRun:
@@ -98,10 +94,9 @@ def _follow(client: SyncPrefectClient, one: Backfill, day: str, run_id: UUID, st
                 client.delete_flow_run(run_id)
             raise Failure("cancelled")
         # A killed process reports nothing: Prefect would take its run for running for ever.
-        owner = one.day(day).owner
-        if state is not None and state.is_running() and not owner_is_alive(owner):
+        if process_is_gone(run):
             lost_since = lost_since or time.monotonic()
-            if time.monotonic() - lost_since > (LOST_S if owner else SILENT_S):
+            if time.monotonic() - lost_since > LOST_S:
                 client.set_flow_run_state(run_id, Crashed(message="the process that ran it is gone"), force=True)
         else:
             lost_since = None

@@ -1,8 +1,10 @@
 """Prefect's own records of a backfill's runs: whether the server answers, and runs whose process is gone."""
 
+import socket
 from contextlib import suppress
 from uuid import UUID
 
+import psutil
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun, StateType
@@ -23,7 +25,7 @@ def api_answers() -> bool:
 def close_lost_runs(one: Backfill) -> int:
     """Call crashed what Prefect still takes for running, though the process is gone; returns how many runs.
 
-    To be called by the one that drives the backfill: a run of an earlier driver is lost, a night is when its owner is.
+    To be called by the one that drives the backfill: the run of an earlier driver is lost, a night when its process is.
     """
     chosen = FlowRunFilter(
         tags=FlowRunFilterTags(all_=[one.tag]),
@@ -42,8 +44,23 @@ def _is_lost(one: Backfill, run: FlowRun) -> bool:
     day = next((tag.removeprefix("day:") for tag in run.tags if tag.startswith("day:")), None)
     if day is None:
         return True
+    if run.infrastructure_pid:
+        return process_is_gone(run)
     owner = one.day(day).owner
-    return run.state_type == StateType.RUNNING and bool(owner) and not owner_is_alive(owner)
+    return run.deployment_id is None and bool(owner) and not owner_is_alive(owner)
+
+
+def process_is_gone(run: FlowRun) -> bool:
+    """Whether the process that a worker started for a run has ended; of another machine's nothing is known: False."""
+    host, _, pid = (run.infrastructure_pid or "").rpartition(":")
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    try:
+        return psutil.Process(int(pid)).environ().get("PREFECT__FLOW_RUN_ID") != str(run.id)
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return True
+    except (psutil.Error, OSError):
+        return False
 
 
 def tag_this_run(tag: str) -> None:

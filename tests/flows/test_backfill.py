@@ -1,7 +1,9 @@
 """`nightjar backfill` as a user sees it: days that run, that are cached, that fail, and what is told of them."""
 
 import json
+import signal
 import sqlite3
+import time
 
 import pytest
 
@@ -182,3 +184,38 @@ def test_cancelling_one_that_nobody_runs_leaves_out_its_days(filled):
 def test_mistakes_are_told_in_one_message(filled, arguments, told):
     done = filled.run("backfill", *arguments)
     assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr
+
+
+def test_two_at_once_over_the_same_days_do_the_work_once(make_home, tmp_path):
+    home, trace = make_home(), tmp_path / "trace"
+    home.config.write_text(TINY)
+    arguments = ["backfill", "2026-01-20", "2026-01-21", "--config", str(home.config)]
+    both = [home.command(*arguments, NIGHTJAR_TRACE=str(trace)) for _ in range(2)]
+    ends = [one.wait(500) for one in both]
+    assert [e.returncode for e in ends] == [0, 0], "\n".join(e.stdout + e.stderr for e in ends)
+    computed = [line.split()[2] for line in trace.read_text().splitlines() if " computing " in line]
+    assert len(computed) == len(set(computed))
+    assert {one["state"] for one in as_json(home.run("backfill", "list", "--json"))} == {"succeeded"}
+
+
+def test_cancelling_ends_what_runs_and_a_resume_finishes_the_rest(make_home, tmp_path):
+    home, trace = make_home(), tmp_path / "trace"
+    home.config.write_text(TINY)
+    running = home.command(
+        "backfill", "2026-01-20", "2026-01-22", "--config", str(home.config), NIGHTJAR_TRACE=str(trace)
+    )
+    until = time.monotonic() + 300
+    while not list((home.path / "home/lake").glob("towers/*/*")) and time.monotonic() < until:
+        time.sleep(0.2)
+    id_ = newest(home)["id"]
+    assert f"cancelled {id_}" in home.run("backfill", "cancel", id_).stdout
+    done = running.wait(60)
+    assert done.returncode == 128 + signal.SIGTERM and "nightjar backfill resume" in done.stdout
+    one = as_json(home.run("backfill", "status", id_, "--json"))
+    assert one["state"] == "cancelled" and one["counts"] == {"interrupted": 1, "skipped": 2}
+    done = home.run("backfill", "resume", id_, NIGHTJAR_TRACE=str(trace))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert newest(home)["counts"] == {"succeeded": 3}
+    published = [line.split()[2] for line in trace.read_text().splitlines() if " published " in line]
+    assert len(published) == len(set(published))
+    assert home.processes() == []

@@ -1,5 +1,6 @@
 """Stops a backfill, whoever runs it."""
 
+import os
 from contextlib import suppress
 
 import psutil
@@ -20,6 +21,10 @@ def cancel(one: Backfill) -> None:
         with suppress(psutil.Error):
             driver.terminate()
             driver.wait(PATIENCE_S)
+    if os.environ.get("PREFECT_API_URL"):
+        from flows.backfilling.prefect_runs import cancel_nights
+
+        cancel_nights(one)
     for day in one.days():
         if day.state == "planned":
             day.state, day.reason = "skipped", CANCELLED

@@ -8,7 +8,7 @@ from prefect import tags
 
 from expectations.errors import Failure, UserError
 from flows.backfilling.listener import Listener
-from flows.backfilling.pool import Gone, Lost, run_in_pool
+from flows.backfilling.pool import Gone, Lost, Withdrawn, run_in_pool
 from flows.backfilling.prefect_runs import api_answers
 from flows.backfilling.request import Rerun
 from flows.backfilling.state import CANCELLED, Backfill, DayState, StageState, State
@@ -81,7 +81,9 @@ class Driver:
                     self._stopped = CANCELLED
                 while waiting and len(running) < parallel:
                     running.add(pool.submit(self._day, waiting.pop()))
-                running = wait(running, timeout=0.5, return_when=FIRST_COMPLETED).not_done
+                ended, running = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+                for day in ended:
+                    day.result()
         if self._gone:
             raise Failure(self._gone)
 
@@ -103,6 +105,8 @@ class Driver:
             error = self._attempt(work, work.plan)
         if error is None:
             return None
+        if isinstance(error, Withdrawn):
+            return self._move(work.day, "skipped", self._stopped)
         if self._stopped == CANCELLED:
             return self._interrupt(work.day, CANCELLED)
         self._remember_failure(work.plan, work.day)

@@ -36,12 +36,17 @@ class Lost(Failure):
     """The process of a night is gone, killed with its machine or its worker; the night can be run again."""
 
 
+class Withdrawn(Failure):
+    """A night that no worker had begun when the backfill was stopped."""
+
+
 def run_in_pool(one: Backfill, day: str, stopped: Callable[[], bool]) -> None:
     """Have a worker run the night of a day, or wait for the one that already does.
 
     Raises:
         Failure: the night failed.
         Lost: its process is gone.
+        Withdrawn: the backfill was stopped before a worker took it.
         Gone: Prefect's server is.
     """
     try:
@@ -92,7 +97,7 @@ def _follow(client: SyncPrefectClient, one: Backfill, day: str, run_id: UUID, st
         if stopped() and state is not None and state.is_scheduled():
             with suppress(httpx.HTTPError):
                 client.delete_flow_run(run_id)
-            raise Failure("cancelled")
+            raise Withdrawn("no worker had begun it")
         # A killed process reports nothing: Prefect would take its run for running for ever.
         if process_is_gone(run):
             lost_since = lost_since or time.monotonic()

@@ -9,7 +9,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.runtime import flow_run
-from prefect.states import Crashed
+from prefect.states import Cancelled, Cancelling, Crashed, State
 
 from flows.backfilling.state import Backfill
 from tasks.processes import owner_is_alive
@@ -36,6 +36,21 @@ def close_lost_runs(one: Backfill) -> int:
         for run in runs:
             client.set_flow_run_state(run.id, Crashed(message="the process that ran it is gone"), force=True)
     return len(runs)
+
+
+def cancel_nights(one: Backfill) -> None:
+    """Have Prefect end the nights that the pool runs, and take those from it that no worker has begun."""
+    open_types = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING]
+    chosen = FlowRunFilter(
+        tags=FlowRunFilterTags(all_=[one.tag]),
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=open_types)),
+    )
+    with get_client(sync_client=True) as client:
+        for run in client.read_flow_runs(flow_run_filter=chosen):
+            # A worker ends the process of a run that is to be cancelled, and then calls it so.
+            runs = run.state_type == StateType.RUNNING and run.infrastructure_pid and not process_is_gone(run)
+            state: State = Cancelling() if runs else Cancelled(message="its backfill was cancelled")
+            client.set_flow_run_state(run.id, state, force=True)
 
 
 def _is_lost(one: Backfill, run: FlowRun) -> bool:

@@ -142,9 +142,11 @@ def cancel(id_: str, as_json: bool) -> None:
     """Stop a backfill: days in the queue are left out, what runs ends now, what is published stands."""
     from flows.backfilling.cancelling import cancel as cancel_one
     from flows.backfilling.state import find_backfill
-    from flows.environment import home_folder
+    from flows.environment import home_folder, prepare
 
-    one = find_backfill(home_folder(), id_)
+    home = home_folder()
+    one = find_backfill(home, id_)
+    prepare(home)
     cancel_one(one)
     if as_json:
         return _print_json(one.to_dict())

@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 
+import httpx
 import psutil
 import pytest
 
@@ -87,8 +88,25 @@ def test_ten_days_by_two_workers_with_kills_at_random_moments(make_home, tmp_pat
     assert computed_after_published(trace) == []
     releases = dates_released(home)
     assert releases == sorted(set(releases)) and len(releases) == 10
+    from_prefect(home, up[up.index("--prefect-port") + 1])
+    assert newest(home)["counts"] == {"succeeded": 1} and "2026-01-30" in dates_released(home)
     assert home.run("down").returncode == 0
     assert home.processes() == []
+
+
+def from_prefect(home, port: str) -> None:
+    """Start the deployment `backfill` for one more day, as the form in the UI does, and wait for its end."""
+    api = f"http://127.0.0.1:{port}/api"
+    deployment = httpx.get(f"{api}/deployments/name/backfill/backfill").json()
+    parameters = {"start": "2026-01-30", "end": "2026-01-30"}
+    body = {"parameters": {**deployment["parameters"], **parameters}}
+    run = httpx.post(f"{api}/deployments/{deployment['id']}/create_flow_run", json=body).json()["id"]
+    until = time.monotonic() + 300
+    while (state := httpx.get(f"{api}/flow_runs/{run}").json()["state"])["type"] != "COMPLETED":
+        assert time.monotonic() < until and state["type"] not in ("FAILED", "CRASHED"), state
+        time.sleep(1)
+    tags = httpx.get(f"{api}/flow_runs/{run}").json()["tags"]
+    assert f"backfill:{newest(home)['id']}" in tags
 
 
 def newest(home):

@@ -97,6 +97,7 @@ def page(service: Service) -> Iterator[Page]:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
         page.set_default_timeout(30_000)
+        expect.set_options(timeout=30_000)
         page.route(re.compile("^(http|ws)"), only_here)
         yield page
         browser.close()
@@ -112,14 +113,14 @@ def _field(page: Page, name: str) -> Locator:
 def night(service: Service, page: Page) -> str:
     """Id of a night that was started in the form, with another number of users."""
     page.goto(f"{service.prefect}/deployments")
-    page.get_by_role("link", name="nightly", exact=True).first.click()
+    page.locator(f"a[href$='/deployments/deployment/{service.nightly['id']}']").first.click()
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_text("Custom run").click()
     users = _field(page, "num_users")
     expect(users).to_contain_text("Accounts at the end of day num_days. (≥ 10, ≤ 5000000)")
     users.locator("input").fill("1")
     page.get_by_role("button", name="Submit").click()
-    expect(page.get_by_text("world.num_users")).to_contain_text("1 is less than the minimum of 10")
+    expect(page.get_by_text("world.num_users").first).to_contain_text("1 is less than the minimum of 10")
     assert not service.runs(), "a number out of bounds started a run"
     users.locator("input").fill(str(USERS))
     page.get_by_role("button", name="Submit").click()

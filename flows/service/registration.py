@@ -19,8 +19,6 @@ from flows.service.processes import ROOT
 from flows.service.state import folder, redacted, write_private
 
 DECLARED = ROOT / "deployments" / "prefect.yaml"
-CONFIGURED = {"nightly": "", "backfill": "night"}
-"""Deployments that start from a run config: its sections are their parameters, or one parameter holds them."""
 
 
 def register(home: Path, config: Path, api: Api) -> bool:
@@ -53,12 +51,13 @@ def _configure(declared: dict[str, Any], config: NightlyConfig) -> None:
     from pydantic import TypeAdapter
 
     values = TypeAdapter(NightlyConfig).dump_python(config, mode="json")
+    sections = {section: values[section] for section in SECTIONS}
     for deployment in declared["deployments"]:
-        if deployment["name"] in CONFIGURED:
-            sections = {section: values[section] for section in SECTIONS}
-            below = CONFIGURED[deployment["name"]]
-            given = {below: sections} if below else sections
-            deployment["parameters"] = {**(deployment.get("parameters") or {}), **given}
+        given = deployment.get("parameters") or {}
+        if deployment["name"] == "nightly":
+            deployment["parameters"] = {**given, **sections}
+        elif deployment["name"] == "backfill":
+            deployment["parameters"] = {**given, "night": sections}
 
 
 def _keep_schedules(deployment: dict[str, Any], standing: dict[str, Any]) -> None:

@@ -19,8 +19,6 @@ from flows.service.processes import ROOT
 from flows.service.state import folder, write_private
 
 DECLARED = ROOT / "deployments" / "prefect.yaml"
-CONFIGURED = ("nightly", "backfill", "grid-search")
-"""Deployments that take the sections of a run config: `nightly` as parameters of its own, others as one, `night`."""
 
 
 def register(home: Path, config: Path, api: Api) -> bool:
@@ -53,11 +51,13 @@ def _configure(declared: dict[str, Any], config: NightlyConfig) -> None:
     from pydantic import TypeAdapter
 
     values = TypeAdapter(NightlyConfig).dump_python(config, mode="json")
+    sections = {section: values[section] for section in SECTIONS}
     for deployment in declared["deployments"]:
-        if deployment["name"] in CONFIGURED:
-            sections = {section: values[section] for section in SECTIONS}
-            ours = sections if deployment["name"] == "nightly" else {"night": sections}
-            deployment["parameters"] = {**(deployment.get("parameters") or {}), **ours}
+        given = deployment.get("parameters") or {}
+        if deployment["name"] == "nightly":
+            deployment["parameters"] = {**given, **sections}
+        elif deployment["name"] in ("backfill", "grid-search"):
+            deployment["parameters"] = {**given, "night": sections}
 
 
 def _keep_schedules(deployment: dict[str, Any], standing: dict[str, Any]) -> None:

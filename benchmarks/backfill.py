@@ -1,7 +1,7 @@
 """What a backfill costs beyond its nights: `python -m benchmarks.backfill`.
 
-Plans a year by `--dry-run`, then runs some days in a fresh home, one after the other in one process. Overhead of a day is
-the wall time in which none of its stages was running, the time between two nights included.
+Plans a year by `--dry-run`, then runs some days in a fresh home, one after the other in one process. Overhead of a day
+is the part of its night in which no stage was running; what lies between the nights is told beside it.
 """
 
 import argparse

@@ -8,11 +8,13 @@ others find theirs cached.
 
 import dataclasses
 from collections.abc import Iterable
+from contextvars import Context
 from datetime import date as Date
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from prefect import State, tags
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
@@ -26,6 +28,10 @@ from tasks.registry import Registry
 
 if TYPE_CHECKING:
     from flows.run import NightRequest
+
+
+LATE = "late"
+"""Tag of the runs of nights that were missed."""
 
 
 def name_of_night() -> str:
@@ -105,16 +111,25 @@ def run_nights(request: "NightRequest", catch_up_days: int) -> dict[str, Any]:
     summary = carry_out(dataclasses.replace(request, date=day))
     if failed:
         days = ", ".join(map(str, failed))
-        raise Failure(f"{day} is released, but nights made up for failed again: {days}; see their runs below this one")
+        raise Failure(f"{day} is released, but nights made up for failed again: {days}; look for runs tagged {LATE}")
     return summary
 
 
 def _make_up_for(request: "NightRequest", day: Date) -> bool:
-    """Run a missed night below the flow run at hand; whether it was released."""
+    """Run a missed night as a flow run of its own; whether it was released.
+
+    Not below the run at hand, hence the empty context: when that is retried, Prefect would hand back the night's old
+    run, whatever became of it.
+    """
     from flows.nightly import nightly
 
     sections = {name: getattr(request.config, name) for name in SECTIONS}
-    return nightly(date=day, lake=request.lake, **sections, return_state=True).is_completed()
+
+    def run() -> State[Any]:
+        with tags("nightjar", "nightly", LATE):
+            return nightly(date=day, lake=request.lake, **sections, return_state=True)
+
+    return Context().run(run).is_completed()
 
 
 def _rename(name: str) -> None:

@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -19,8 +20,6 @@ from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 USERS = 140
 """Written into the form; the config of the deployment says 150."""
-LATE = ("2026-01-15T00:00:00Z", "2026-01-17T00:00:00Z")
-"""Two nights of the schedule start between these: those of the 14th and the 15th."""
 
 
 @dataclass
@@ -31,9 +30,9 @@ class Service:
     prefect: str
     mlflow: str
 
-    def api(self, path: str, body: Any = None) -> Any:
+    def api(self, path: str, body: Any = None, method: str | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        request = Request(f"{self.prefect}/api{path}", data, {"Content-Type": "application/json"})
+        request = Request(f"{self.prefect}/api{path}", data, {"Content-Type": "application/json"}, method=method)
         with build_opener(ProxyHandler({})).open(request, timeout=30) as response:
             text = response.read()
         return json.loads(text) if text else None
@@ -53,6 +52,13 @@ class Service:
             versions = json.loads(response.read())["model_versions"]
         days = {int(v["version"]): t["value"] for v in versions for t in v["tags"] if t["key"] == "nightjar.date"}
         return [days[number] for number in sorted(days)]
+
+    def late_runs(self, after: str, before: str, number: int) -> list[dict[str, Any]]:
+        """Runs of the schedule between two past times, at their end: what Prefect keeps for a machine that was off."""
+        body = {"start_time": after, "end_time": before, "min_runs": number, "max_runs": number}
+        self.api(f"/deployments/{self.nightly['id']}/schedule", body)
+        late = {"flow_runs": {"expected_start_time": {"after_": after, "before_": before}}}
+        return [self.ended(r["id"]) for r in self.api("/flow_runs/filter", late)]
 
     def ended(self, run: str, timeout_s: float = 300) -> dict[str, Any]:
         """A run at its end."""
@@ -184,13 +190,23 @@ def test_the_schedule_is_paused_and_resumed(service: Service, page: Page):
 
 
 def test_late_nights_make_each_missed_day_once_and_in_order(service: Service, night: str):
-    """The machine was off from the 13th on: Prefect kept two runs, nobody kept that of the 12th."""
-    body = {"start_time": LATE[0], "end_time": LATE[1], "min_runs": 2, "max_runs": 2}
-    service.api(f"/deployments/{service.nightly['id']}/schedule", body)
-    late = {"flow_runs": {"expected_start_time": {"after_": LATE[0], "before_": LATE[1]}}}
-    runs = service.api("/flow_runs/filter", late)
-    ends = {r["name"]: r["state_type"] for r in (service.ended(r["id"]) for r in runs)}
+    """The machine was off from the 13th on: Prefect kept two runs, nobody kept that of the 13th's night."""
+    late = service.late_runs("2026-01-15T00:00:00Z", "2026-01-17T00:00:00Z", 2)
+    ends = {r["name"]: r["state_type"] for r in late}
     assert ends == {"nightly 2026-01-14": "COMPLETED", "nightly 2026-01-15": "COMPLETED"}
-    names = [r["name"] for r in service.runs()]
-    assert names.count("nightly 2026-01-13") == 1, "the day that no run was kept for"
+    (made_up_for,) = [r for r in service.runs() if r["name"] == "nightly 2026-01-13"]
+    assert (made_up_for["state_type"], "late" in made_up_for["tags"]) == ("COMPLETED", True)
     assert service.released() == [f"2026-01-{day}" for day in (12, 13, 14, 15)]
+
+
+def test_a_day_that_the_log_lacks_yet_fails_with_one_clear_message(service: Service, night: str, tmp_path: Path):
+    """The days that are missed by then are more than may be made up for; those of them are left out, and named."""
+    log = tmp_path / "log.csv"
+    log.write_text("user,item,time\n" + "".join(f"u{n},i{n},2026-01-{n:02d}T12:00:00Z\n" for n in range(10, 22)))
+    source = {"source": {"kind": "table", "path": str(log)}}
+    service.api(f"/deployments/{service.nightly['id']}", {"parameters": source}, "PATCH")
+    (failed,) = service.late_runs("2026-02-02T00:00:00Z", "2026-02-03T00:00:00Z", 1)
+    assert (failed["name"], failed["state_type"]) == ("nightly 2026-02-01", "FAILED")
+    assert "night of 2026-02-01: the log ends on 2026-01-21; once it has the day" in failed["state"]["message"]
+    told = service.api("/logs/filter", {"logs": {"flow_run_id": {"any_": [failed["id"]]}}})
+    assert any("missed and are left out" in line["message"] and "nightjar backfill" in line["message"] for line in told)

@@ -20,12 +20,13 @@ import click
 )
 @click.option("--mlflow-database", metavar="URL", envvar="NIGHTJAR_MLFLOW_DATABASE", help="The same for MLflow.")
 @click.option("--auth", metavar="USER:PASSWORD", envvar="NIGHTJAR_AUTH", help="Both servers ask for it.")
+@click.option("--notify", metavar="URL", envvar="NIGHTJAR_NOTIFY", help="Post failed, crashed and late runs there.")
 def up(config: Path | None, **choices: Any) -> None:
     """Start Prefect, MLflow and the workers on loopback, and register the deployments.
 
     Again, it changes nothing, or mends what is broken. What was chosen once is remembered; an empty text forgets it.
-    What others should not read on the command line may stand in NIGHTJAR_AUTH, NIGHTJAR_PREFECT_DATABASE and
-    NIGHTJAR_MLFLOW_DATABASE.
+    What others should not read on the command line may stand in NIGHTJAR_AUTH, NIGHTJAR_PREFECT_DATABASE,
+    NIGHTJAR_MLFLOW_DATABASE and NIGHTJAR_NOTIFY.
     """
     from flows.config import load_config
     from flows.environment import home_folder, prepare

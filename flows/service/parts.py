@@ -51,6 +51,8 @@ def prefect_server(settings: Settings, port: int) -> Part:
         # Without it the UI asks port 4200, wherever it is served.
         "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        # Notifications link there.
+        "PREFECT_UI_URL": f"http://127.0.0.1:{port}",
         **({"PREFECT_API_DATABASE_CONNECTION_URL": settings.prefect_database_url} if settings.prefect_database else {}),
         **({"PREFECT_SERVER_API_AUTH_STRING": settings.auth} if settings.auth else {}),
         **settings.credential,

@@ -126,12 +126,10 @@ def flow_runs(home: Path) -> dict[str, list[Any]]:
     return found
 
 
-def end_runs(home: Path) -> list[str]:
-    """End every run under way and what it started; returns their ids."""
-    runs = flow_runs(home)
-    end([p for processes in runs.values() for p in processes])
+def end_runs(home: Path) -> None:
+    """End every run under way and what it started, at once: a run that is asked to end reports itself as crashed."""
+    end([p for processes in flow_runs(home).values() for p in processes], patience_s=0)
     end_leftovers(str(home))
-    return list(runs)
 
 
 def _ours(home: Path) -> Iterator[tuple[Any, dict[str, str]]]:

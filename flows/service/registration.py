@@ -16,7 +16,7 @@ from flows.config import SECTIONS, NightlyConfig, load_config
 from flows.environment import variables
 from flows.service.api import Api
 from flows.service.processes import ROOT
-from flows.service.state import folder, write_private
+from flows.service.state import folder, redacted, write_private
 
 DECLARED = ROOT / "deployments" / "prefect.yaml"
 CONFIGURED = ("nightly", "backfill", "grid-search")
@@ -82,7 +82,8 @@ def _deploy(home: Path, declared: dict[str, Any], api: Api) -> None:
         check=False,
     )
     if done.returncode:
-        raise Failure(f"Prefect refused the deployments of {DECLARED}:\n{(done.stdout + done.stderr)[-2000:]}")
+        says = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()][-1:]
+        raise Failure(f"Prefect refused the deployments of {DECLARED}: {redacted(''.join(says))[:1000]}")
 
 
 def _code_digest() -> str:

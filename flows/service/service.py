@@ -7,6 +7,7 @@ from pathlib import Path
 from flows.service import parts
 from flows.service.api import Api
 from flows.service.http import answers
+from flows.service.notifications import notify
 from flows.service.parts import PORTS, Part
 from flows.service.prefect_database import first_use
 from flows.service.processes import await_health, end, end_runs, end_service, flow_runs, next_free, start, strays
@@ -33,12 +34,19 @@ def up(home: Path, settings: Settings, say: Say) -> dict[str, Record]:
             api.make_pool()
             _workers(home, settings, api, say)
             registered = register(home, Path(settings.config), api)
+            notified = notify(home, api, settings.notify)
         await_health(servers["mlflow"], home)
         _mend_runs(home, api, say)
         after = load_all(home)
         if registered:
             say("deployments registered")
-        elif before == after:
+        if notified:
+            say(
+                "failed, crashed and late runs are told from now on"
+                if settings.notify
+                else "nobody is notified any more"
+            )
+        if before == after and not registered and not notified:
             say("everything is up already; nothing changed")
         return {r.name: r for r in after}
 
@@ -48,12 +56,12 @@ def down(home: Path, say: Say) -> None:
     with alone(home, say):
         records = load_all(home)
         workers, servers = [r for r in records if r.name not in PORTS], [r for r in records if r.name in PORTS]
-        # Runs first: a worker that was told to end waits for its runs.
-        if flow_runs(home):
-            say(f"ending {len(end_runs(home))} run(s) under way; what was published stands")
+        under_way = len(flow_runs(home))
         for record in workers:
             _end(record, home, say)
         end_runs(home)
+        if under_way:
+            say(f"ended {under_way} run(s) under way; what was published stands")
         prefect = load(home, "prefect")
         if prefect and prefect.process() and answers(prefect.health_url):
             _mend_runs(home, Api(f"{prefect.url}/api", load_settings(home).auth), say)
@@ -87,11 +95,9 @@ def _server(home: Path, settings: Settings, name: str, say: Say) -> Record:
 
 def _is_well(record: Record, wanted: Part, home: Path, say: Say) -> bool:
     """Whether a service runs as it should; one that does not is ended, and the reason told."""
-    import psutil
-
     name, pid = record.name, record.pid
     if record.process() is None:
-        what = f"pid {pid} is another process now" if psutil.pid_exists(pid) else f"process {pid} is gone"
+        what = f"pid {pid} is another process now" if record.is_anothers() else f"process {pid} is gone"
         say(f"{name}: {what}; starting it again")
         return False
     if record.digest != wanted.digest:

@@ -27,6 +27,7 @@ class Settings:
     prefect_database: str = ""
     mlflow_database: str = ""
     auth: str = ""
+    notify: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what no server could use.
@@ -37,6 +38,8 @@ class Settings:
         for name in ("prefect_database", "mlflow_database"):
             if getattr(self, name) and not POSTGRES.match(getattr(self, name)):
                 raise UserError(f"--{name.replace('_', '-')}: must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+        if self.notify and not re.match(r"https?://[^/]", self.notify):
+            raise UserError("--notify: must be an http:// or https:// address")
         if self.auth and not re.match(r"[^:]+:.+$", self.auth):
             raise UserError("--auth: must be USER:PASSWORD")
 

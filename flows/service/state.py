@@ -51,15 +51,27 @@ class Record:
         _path(home, self.name).unlink(missing_ok=True)
 
     def process(self) -> Any:
-        """The living process (psutil), or None: it is gone, or its pid is another process's now."""
+        """The living process (psutil), or None when it is gone."""
+        import psutil
+
+        found = self._holder_of_pid()
+        return found if found and self._is_mine(found) and found.status() != psutil.STATUS_ZOMBIE else None
+
+    def is_anothers(self) -> bool:
+        """Whether the pid is another process's now."""
+        found = self._holder_of_pid()
+        return bool(found and not self._is_mine(found))
+
+    def _holder_of_pid(self) -> Any:
         import psutil
 
         with suppress(psutil.Error):
-            found = psutil.Process(self.pid)
-            # The clock that start times are reckoned from may be corrected by a second.
-            if abs(found.create_time() - self.started) < 2.5 and found.status() != psutil.STATUS_ZOMBIE:
-                return found
+            return psutil.Process(self.pid)
         return None
+
+    def _is_mine(self, process: Any) -> bool:
+        # The clock that start times are reckoned from may be corrected by a second.
+        return bool(abs(process.create_time() - self.started) < 2.5)
 
 
 def load(home: Path, name: str) -> Record | None:

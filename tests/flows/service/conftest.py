@@ -60,10 +60,10 @@ class Service:
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         os.kill(self.pids()[name], number)
 
-    def get(self, name: str, path: str, body: Any = None, auth: str | None = None) -> Any:
+    def get(self, name: str, path: str, body: Any = None, auth: str | None = None, method: str | None = None) -> Any:
         """What a server answers to a GET, or to a POST when there is a body; the status when it is no success."""
         data = None if body is None else json.dumps(body).encode()
-        request = Request(self.records()[name]["url"] + path, data, {"Content-Type": "application/json"})
+        request = Request(self.records()[name]["url"] + path, data, {"Content-Type": "application/json"}, method=method)
         credential = self.auth if auth is None else auth
         if credential:
             request.add_header("Authorization", "Basic " + base64.b64encode(credential.encode()).decode())
@@ -87,17 +87,17 @@ class Service:
 
     def await_state(self, run: str, *states: str, timeout: float = 200) -> dict[str, Any]:
         """A run, once it is in one of these states."""
-        return await_(lambda: (r := self.api(f"/flow_runs/{run}"))["state_type"] in states and r, timeout)
+        return self.wait(lambda: (r := self.api(f"/flow_runs/{run}"))["state_type"] in states and r, timeout)
 
-
-def await_(look: Callable[[], Any], timeout: float = 60, every: float = 0.3) -> Any:
-    """The first truth that `look` returns."""
-    until = time.monotonic() + timeout
-    while time.monotonic() < until:
-        if found := look():
-            return found
-        time.sleep(every)
-    raise AssertionError(f"not within {timeout} s: {look()!r}")
+    @staticmethod
+    def wait(look: Callable[[], Any], timeout: float = 60) -> Any:
+        """The first truth that `look` returns."""
+        until = time.monotonic() + timeout
+        while time.monotonic() < until:
+            if found := look():
+                return found
+            time.sleep(0.2)
+        raise AssertionError(f"not within {timeout} s: {look()!r}")
 
 
 @pytest.fixture(scope="session")
@@ -128,7 +128,7 @@ def postgres() -> Iterator[str]:
             **common,
         )
         try:
-            await_(lambda: _answers(programs[-1] / "pg_isready", port))
+            Service.wait(lambda: _answers(programs[-1] / "pg_isready", port))
             yield f"postgresql://night:se%3Acret%2F1@127.0.0.1:{port}"
         finally:
             server.send_signal(signal.SIGINT)

@@ -1,0 +1,94 @@
+"""Notifications: an automation of Prefect's that calls a webhook when a run of ours failed, crashed or is late.
+
+One JSON object is posted: `flow`, `run`, `state`, `message`, `url` (of the run in Prefect's UI). The night that is not
+there by a certain hour is a failed run too: that of the deployment `watch`.
+"""
+
+import hashlib
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from flows.service.api import Api
+from flows.service.state import folder, write_private
+
+NAME = "nightjar-notify"
+STATES = ("Failed", "Crashed", "TimedOut", "Late")
+FIELDS = {
+    "flow": "flow.name",
+    "run": "flow_run.name",
+    "state": "flow_run.state.name",
+    "message": "flow_run.state.message or ''",
+    "url": "flow_run | ui_url",
+}
+
+
+def notify(home: Path, api: Api, url: str) -> bool:
+    """Make, change or remove the automation, so that it posts to `url`; returns whether there was anything to do.
+
+    What a person changed about it in the UI stands until the URL or the flows change.
+    """
+    standing = api.call("/automations/filter", {"automations": {"name": {"any_": [NAME]}}})
+    if not url:
+        for found in standing:
+            api.call(f"/automations/{found['id']}", method="DELETE")
+        _path(home).unlink(missing_ok=True)
+        return bool(standing)
+    flows = sorted({d["flow_id"] for d in api.deployments()})
+    digest = hashlib.sha256(json.dumps([url, flows, STATES, FIELDS]).encode()).hexdigest()
+    if standing and _remembered(home) == digest:
+        return False
+    wanted = _automation(flows, _webhook(api, url))
+    if standing:
+        api.call(f"/automations/{standing[0]['id']}", {**wanted, "enabled": standing[0]["enabled"]}, method="PUT")
+    else:
+        api.call("/automations/", wanted)
+    write_private(_path(home), {"digest": digest})
+    return True
+
+
+def _automation(flows: list[str], block: str) -> dict[str, Any]:
+    payload = ", ".join(f'"{name}": {{{{ ({value}) | string | tojson }}}}' for name, value in FIELDS.items())
+    return {
+        "name": NAME,
+        "description": "A run of Nightjar's failed, crashed or is late",
+        "trigger": {
+            "type": "event",
+            "posture": "Reactive",
+            "match": {"prefect.resource.id": "prefect.flow-run.*"},
+            "match_related": {
+                "prefect.resource.role": "flow",
+                "prefect.resource.id": [f"prefect.flow.{flow}" for flow in flows],
+            },
+            "expect": [f"prefect.flow-run.{state}" for state in STATES],
+            "for_each": ["prefect.resource.id"],
+            "threshold": 1,
+            "within": 0,
+        },
+        "actions": [{"type": "call-webhook", "block_document_id": block, "payload": "{" + payload + "}"}],
+    }
+
+
+def _webhook(api: Api, url: str) -> str:
+    """Id of the block that holds the URL, encrypted, made or changed."""
+    data = {"url": url, "method": "POST", "headers": {"Content-Type": "application/json"}}
+    api.call("/block_types/install_system_block_types", {})
+    kind = api.call("/block_types/slug/webhook")["id"]
+    for found in api.call("/block_types/slug/webhook/block_documents"):
+        if found["name"] == NAME:
+            api.call(f"/block_documents/{found['id']}", {"data": data}, method="PATCH")
+            return str(found["id"])
+    schema = api.call("/block_schemas/filter", {"block_schemas": {"block_type_id": {"any_": [kind]}}})[0]["id"]
+    made = api.call("/block_documents/", {"name": NAME, "data": data, "block_type_id": kind, "block_schema_id": schema})
+    return str(made["id"])
+
+
+def _remembered(home: Path) -> str:
+    with suppress(OSError, ValueError, KeyError):
+        return str(json.loads(_path(home).read_text())["digest"])
+    return ""
+
+
+def _path(home: Path) -> Path:
+    return folder(home) / "notify.json"

@@ -1,0 +1,181 @@
+"""The service as it lives: up, up again, killed here and there, mended, down."""
+
+import os
+import signal
+import socket
+from datetime import UTC, datetime, timedelta
+
+import psutil
+import pytest
+
+
+@pytest.fixture(scope="module")
+def service(make_service):
+    """Up, although the port that it was told for Prefect was taken."""
+    found = make_service()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", found.prefect_port))
+        taken.listen()
+        found.told = found.first_up().stdout
+    yield found
+    found.home.run("down")
+
+
+def test_a_taken_port_is_told_and_the_next_one_is_used(service):
+    port = service.records()["prefect"]["port"]
+    assert port > service.prefect_port
+    assert f"prefect: port {service.prefect_port} is taken; using {port}" in service.told
+    assert f"Prefect   http://127.0.0.1:{port}" in service.told
+    assert f"MLflow    http://127.0.0.1:{service.mlflow_port}" in service.told
+    assert service.get("prefect", "/ui-settings")["api_url"] == f"http://127.0.0.1:{port}/api"
+
+
+def test_status_says_that_all_is_well(service):
+    status = service.status()
+    assert status["well"] and [s["state"] for s in status["services"]] == ["up"] * 3
+    assert {s["deployment"] for s in status["schedule"]} == {"nightly", "watch"}
+    assert "something is not well" not in service.home.run("status").stdout
+
+
+def test_the_schedule_makes_runs(service):
+    """Prefect's scheduler fails in silence on a wrong SQLAlchemy."""
+    assert service.wait(lambda: service.status()["next_night"])["state"] == "Scheduled"
+
+
+def test_the_form_starts_from_the_config(service):
+    parameters = service.deployment("nightly")["parameters"]
+    assert parameters["world"]["num_users"] == 150 and parameters["als"]["factors"] == 8
+    assert service.deployment("backfill")["parameters"]["night"]["world"]["num_users"] == 150
+
+
+def test_nothing_listens_beyond_loopback_and_nobody_owns_it(service):
+    for pid in service.pids().values():
+        process = psutil.Process(pid)
+        assert "NIGHTJAR_OWNER" not in process.environ()
+        listening = [
+            c.laddr.ip for p in (process, *process.children()) for c in p.net_connections() if c.status == "LISTEN"
+        ]
+        assert set(listening) <= {"127.0.0.1"}
+
+
+def test_again_it_changes_nothing(service):
+    before = service.records()
+    done = service.up(NIGHTJAR_OWNER="1.1")
+    assert "everything is up already; nothing changed" in done.stdout
+    assert service.records() == before
+
+
+def test_a_command_uses_the_service(service):
+    done = service.home.night()
+    assert done.returncode == 0, done.stderr
+    runs = service.api("/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}})
+    assert [r["name"] for r in runs] == [f"nightly {service.home.record()['date']}"]
+    release = service.status()["release"]
+    assert (release["version"], release["date"]) == (1, service.home.record()["date"])
+    assert len(service.home.processes()) == 3
+
+
+@pytest.mark.parametrize("name", ["prefect", "mlflow", "nightjar-1"])
+def test_a_killed_process_is_started_again_where_it_was(service, name):
+    before, ports = service.pids(), {n: r["port"] for n, r in service.records().items()}
+    service.kill(name)
+    status = service.home.run("status")
+    assert status.returncode == 1 and "gone" in status.stdout and "mend it with: nightjar up" in status.stdout
+    assert f"{name}: process {before[name]} is gone; starting it again" in service.up().stdout
+    assert {n for n, pid in service.pids().items() if pid != before[n]} == {name}
+    assert {n: r["port"] for n, r in service.records().items()} == ports
+    assert service.status()["release"]["version"] == 1 and service.deployment("nightly")
+
+
+def _is_zombie(pid):
+    return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_pid_that_is_another_process_now_is_left_alone(service):
+    path = service.folder / "nightjar-1.pid.json"
+    mine, pid = path.read_text(), service.pids()["nightjar-1"]
+    os.kill(pid, signal.SIGKILL)
+    path.write_text(mine.replace(f'"pid": {pid}', f'"pid": {os.getpid()}'))
+    assert f"pid {os.getpid()} is another process now; starting it again" in service.up().stdout
+
+
+def test_a_server_that_does_not_answer_is_restarted(service):
+    service.kill("mlflow", signal.SIGSTOP)
+    assert "does not answer" in service.home.run("status").stdout
+    assert "lives but does not answer" in service.up().stdout
+    assert service.status()["well"]
+
+
+def test_a_process_without_a_record_is_found(service):
+    """`up` was killed between starting it and writing that down."""
+    pid = service.pids()["mlflow"]
+    (service.folder / "mlflow.pid.json").unlink()
+    service.up()
+    assert not psutil.pid_exists(pid) or _is_zombie(pid)
+    assert service.records()["mlflow"]["port"] == service.mlflow_port
+
+
+def test_two_at_once(service):
+    service.kill("mlflow")
+    running = [service.home.command("up") for _ in range(2)]
+    done = [r.wait() for r in running]
+    assert [d.returncode for d in done] == [0, 0]
+    said = sorted(("starting it again" in d.stdout, "waiting for it" in d.stdout) for d in done)
+    assert said == [(False, True), (True, False)]
+
+
+def test_more_and_fewer_workers(service):
+    service.up("--workers", "2")
+    assert {"nightjar-1", "nightjar-2"} <= service.pids().keys()
+    assert "nightjar-2: no longer wanted; ending it" in service.up("--workers", "1").stdout
+    assert "nightjar-2" not in service.pids()
+
+
+def test_a_schedule_that_was_paused_in_the_ui_stays_so_with_another_config(service):
+    deployment = service.deployment("watch")
+    schedule = deployment["schedules"][0]
+    _patch(service, "watch", {"active": False, "schedule": {**schedule["schedule"], "cron": "5 5 * * *"}})
+    service.home.config.write_text(service.home.config.read_text().replace("factors: 8", "factors: 9"))
+    assert "deployments registered" in service.up().stdout
+    found = service.deployment("watch")["schedules"][0]
+    assert (found["active"], found["schedule"]["cron"]) == (False, "5 5 * * *")
+    assert service.deployment("nightly")["parameters"]["als"]["factors"] == 9
+
+
+def _patch(service, name, change):
+    deployment = service.deployment(name)
+    schedule = deployment["schedules"][0]["id"]
+    service.get("prefect", f"/api/deployments/{deployment['id']}/schedules/{schedule}", change, method="PATCH")
+
+
+def test_a_scheduled_night_goes_on_after_down_and_up(service):
+    deployment = service.deployment("nightly")
+    one_night = {"parameters": {**deployment["parameters"], "catch_up_days": 0}}
+    service.get("prefect", f"/api/deployments/{deployment['id']}", one_night, method="PATCH")
+    soon = (datetime.now(UTC) + timedelta(seconds=15)).isoformat()
+    _patch(service, "nightly", {"schedule": {"interval": 86_400, "anchor_date": soon, "timezone": "UTC"}})
+    running = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
+    run = service.wait(lambda: service.api("/flow_runs/filter", running), 120)[0]
+    assert run["auto_scheduled"]
+    service.wait(lambda: list((service.home.path / "home/lake").glob("watches/date=2026-1*")), 60)
+    told = service.home.run("down").stdout
+    assert f"run {run['name']} has lost its process; it runs again" in told
+    assert service.home.processes() == []
+    service.up()
+    ended = service.await_state(run["id"], "COMPLETED", "FAILED", "CRASHED")
+    assert ended["state_type"] == "COMPLETED", ended["state"]
+    assert service.status()["release"]["version"] == 2
+
+
+def test_logs(service):
+    out = service.home.run("logs", "nightjar-1", "-n", "3").stdout.splitlines()
+    assert 1 <= len(out) <= 3 and all(line.startswith("nightjar-1") for line in out)
+    done = service.home.run("logs", "gardener")
+    assert done.returncode == 2 and "there are: mlflow, nightjar-1, nightjar-2, prefect" in done.stderr
+
+
+def test_down_ends_everything_and_twice_is_no_mistake(service):
+    assert "prefect: ended" in service.home.run("down").stdout
+    assert service.home.processes() == []
+    assert "nothing was up" in service.home.run("down").stdout
+    assert service.home.run("status").returncode == 1

@@ -19,8 +19,8 @@ from flows.service.processes import ROOT
 from flows.service.state import folder, redacted, write_private
 
 DECLARED = ROOT / "deployments" / "prefect.yaml"
-CONFIGURED = ("nightly", "backfill", "grid-search")
-"""Deployments that take the sections of a run config: `nightly` as parameters of its own, others as one, `night`."""
+MANY = ("backfill", "grid-search")
+"""Deployments that run many nights take the sections of a run config as one parameter, `night`."""
 
 
 def register(home: Path, config: Path, api: Api) -> bool:
@@ -53,11 +53,15 @@ def _configure(declared: dict[str, Any], config: NightlyConfig) -> None:
     from pydantic import TypeAdapter
 
     values = TypeAdapter(NightlyConfig).dump_python(config, mode="json")
+    sections = {section: values[section] for section in SECTIONS}
+    ours = {
+        "nightly": sections,
+        "watch": {"registry": config.resources.registry},
+        **{name: {"night": sections} for name in MANY},
+    }
     for deployment in declared["deployments"]:
-        if deployment["name"] in CONFIGURED:
-            sections = {section: values[section] for section in SECTIONS}
-            ours = sections if deployment["name"] == "nightly" else {"night": sections}
-            deployment["parameters"] = {**(deployment.get("parameters") or {}), **ours}
+        if deployment["name"] in ours:
+            deployment["parameters"] = {**(deployment.get("parameters") or {}), **ours[deployment["name"]]}
 
 
 def _keep_schedules(deployment: dict[str, Any], standing: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ made last in one transaction, so a night that is killed leaves no half version, 
 """
 
 import os
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 
 from expectations.errors import Failure
 from tasks import faults
+from tasks.processes import owner_is_alive, owner_tag
 
 MODEL = "nightjar-recommender"
 EXPERIMENT = "nightjar"
@@ -76,7 +78,11 @@ class Registry:
             return
         from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
 
-        with TemporaryDirectory(dir=path.parent, prefix=".making-") as aside:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(".making-*"):
+            if not owner_is_alive(left.name.split("-")[1]):
+                shutil.rmtree(left, ignore_errors=True)
+        with TemporaryDirectory(dir=path.parent, prefix=f".making-{owner_tag()}-") as aside:
             engine = create_sqlalchemy_engine(f"sqlite:///{aside}/mlflow.db")
             _initialize_tables(engine)
             engine.dispose()

@@ -126,7 +126,14 @@ def _memory() -> Iterator[Finding]:
 
 
 def _ports() -> Iterator[Finding]:
+    from flows.environment import home_folder
+    from flows.service.state import load_all
+
+    ours = {record.port for record in load_all(home_folder()) if record.process()}
     for port, what in PORTS.items():
+        if port in ours:
+            yield Finding("port", "ok", f"{port} is where the service of this home has {what}")
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

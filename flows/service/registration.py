@@ -16,9 +16,11 @@ from flows.config import SECTIONS, NightlyConfig, load_config
 from flows.environment import variables
 from flows.service.api import Api
 from flows.service.processes import ROOT
-from flows.service.state import folder, write_private
+from flows.service.state import folder, redacted, write_private
 
 DECLARED = ROOT / "deployments" / "prefect.yaml"
+MANY = ("backfill", "grid-search")
+"""Deployments that run many nights take the sections of a run config as one parameter, `night`."""
 
 
 def register(home: Path, config: Path, api: Api) -> bool:
@@ -52,12 +54,14 @@ def _configure(declared: dict[str, Any], config: NightlyConfig) -> None:
 
     values = TypeAdapter(NightlyConfig).dump_python(config, mode="json")
     sections = {section: values[section] for section in SECTIONS}
+    ours = {
+        "nightly": sections,
+        "watch": {"registry": config.resources.registry},
+        **{name: {"night": sections} for name in MANY},
+    }
     for deployment in declared["deployments"]:
-        given = deployment.get("parameters") or {}
-        if deployment["name"] == "nightly":
-            deployment["parameters"] = {**given, **sections}
-        elif deployment["name"] in ("backfill", "grid-search"):
-            deployment["parameters"] = {**given, "night": sections}
+        if deployment["name"] in ours:
+            deployment["parameters"] = {**(deployment.get("parameters") or {}), **ours[deployment["name"]]}
 
 
 def _keep_schedules(deployment: dict[str, Any], standing: dict[str, Any]) -> None:
@@ -82,7 +86,8 @@ def _deploy(home: Path, declared: dict[str, Any], api: Api) -> None:
         check=False,
     )
     if done.returncode:
-        raise Failure(f"Prefect refused the deployments of {DECLARED}:\n{(done.stdout + done.stderr)[-2000:]}")
+        says = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()][-1:]
+        raise Failure(f"Prefect refused the deployments of {DECLARED}: {redacted(''.join(says))[:1000]}")
 
 
 def _code_digest() -> str:

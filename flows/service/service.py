@@ -2,6 +2,7 @@
 
 import time
 from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from flows.service import parts
@@ -142,15 +143,15 @@ def _mend_runs(home: Path, api: Api, say: Say) -> None:
 
     A night of the schedule is scheduled again and continues where it stopped; another run is told as crashed.
     """
-    alive = flow_runs(home)
-    for run in api.runs(("RUNNING", "CANCELLING")):
-        # A run without a deployment is a command's own, and in its process.
-        if run["id"] in alive or not run["deployment_id"]:
+    alive, long_ago = flow_runs(home), (datetime.now(UTC) - timedelta(seconds=HEARTBEAT_S)).isoformat()
+    for run in api.runs(("PENDING", "RUNNING", "CANCELLING")):
+        # A run without a deployment is a command's own, and in its process; one may just be about to get a process.
+        pending = run["state_type"] == "PENDING"
+        if run["id"] in alive or not run["deployment_id"] or (pending and run["state"]["timestamp"] > long_ago):
             continue
-        if run["auto_scheduled"] and run["state_type"] == "RUNNING":
-            api.set_state(
-                run["id"], "SCHEDULED", "AwaitingRetry", "its process was gone; it continues where it stopped"
-            )
+        if pending or (run["auto_scheduled"] and run["state_type"] == "RUNNING"):
+            why = "its process is gone; it continues where it stopped"
+            api.set_state(run["id"], "SCHEDULED", "AwaitingRetry", why)
             say(f"run {run['name']} has lost its process; it runs again")
         else:
             api.set_state(run["id"], "CRASHED", "Crashed", "its process is gone")

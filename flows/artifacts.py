@@ -22,10 +22,13 @@ MLFLOW_URL = "NIGHTJAR_MLFLOW_URL"
 """Environment variable: address at which people reach the MLflow server that shows the registry."""
 
 
-def publish(
-    made: Mapping[str, Artifact], outcomes: Sequence[Outcome], summary: Mapping[str, Any], registry: Registry
-) -> None:
-    """Attach a night's artifacts to the flow run at hand."""
+def show_stages(outcomes: Sequence[Outcome]) -> None:
+    """Attach the stage table to the flow run at hand, however that ends."""
+    create_table_artifact([_row(o) for o in outcomes], key="stages", description="What each stage did")
+
+
+def publish(made: Mapping[str, Artifact], summary: Mapping[str, Any], registry: Registry) -> None:
+    """Attach what came out of a night to the flow run at hand."""
     pages = _mlflow_pages(registry, made["release"].run["measures"])
     links = {
         "version": pages.get("release", f"{MODEL} {summary['version']} in {summary['registry']}"),
@@ -34,7 +37,6 @@ def publish(
         "bundle": summary["bundle"],
     }
     create_markdown_artifact(head_for_prefect(made["report"], links), key="night", description="What came out")
-    create_table_artifact([_row(o) for o in outcomes], key="stages", description="What each stage did")
     for key, title, rows in tables_for_prefect(made["report"]):
         create_table_artifact(rows, key=key, description=title)
     words = {"release": f"{MODEL} version {summary['version']}", "report": f"report of {summary['date']}"}

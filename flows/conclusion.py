@@ -42,7 +42,7 @@ def conclude(night: Night, plan: Plan, record: RunRecord, outcomes: Sequence[Out
         "figures": made["evaluation"].notes,
         "recall": made["index"].notes["recall"],
     }
-    publish(made, outcomes, summary, registry)
+    publish(made, summary, registry)
     return summary
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from prefect.runtime import flow_run
 
 from expectations.errors import Failure, UserError
+from flows.artifacts import show_stages
 from flows.backfilling.watcher import DayWatcher, watcher_by_tags
 from flows.conclusion import conclude
 from flows.config import SECTIONS, NightlyConfig, calendar
@@ -219,6 +220,9 @@ def _carry_out(started: Started) -> dict[str, Any]:
         record.refs = {d: [r.folder for r in s.refs(d)] for s in steps if s.name in done for d in s.stage.produces}
         with suppress(OSError, Failure):
             record.save(started.home)
+        # A server that does not answer must not hide how the night ended.
+        with suppress(Exception):
+            show_stages(outcomes)
 
 
 def _note_interruption(started: Started, why: str) -> None:

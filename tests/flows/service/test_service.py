@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-from datetime import UTC, datetime, timedelta
 
 import psutil
 import pytest
@@ -153,10 +152,10 @@ def test_a_scheduled_night_goes_on_after_down_and_up(service):
     deployment = service.deployment("nightly")
     one_night = {"parameters": {**deployment["parameters"], "catch_up_days": 0}}
     service.get("prefect", f"/api/deployments/{deployment['id']}", one_night, method="PATCH")
-    soon = (datetime.now(UTC) + timedelta(seconds=15)).isoformat()
-    _patch(service, "nightly", {"schedule": {"interval": 86_400, "anchor_date": soon, "timezone": "UTC"}})
+    _patch(service, "nightly", {"schedule": {"cron": "* * * * *", "timezone": "UTC"}})
     running = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
-    run = service.wait(lambda: service.api("/flow_runs/filter", running), 120)[0]
+    run = service.wait(lambda: service.api("/flow_runs/filter", running), 200)[0]
+    _patch(service, "nightly", {"active": False})
     assert run["auto_scheduled"]
     service.wait(lambda: list((service.home.path / "home/lake").glob("watches/date=2026-1*")), 60)
     told = service.home.run("down").stdout

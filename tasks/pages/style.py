@@ -5,6 +5,7 @@ SVG text stays text (it can be searched, read out and scaled), and ids are made 
 
 import io
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -55,6 +56,15 @@ _STYLE: dict[Any, Any] = {
 }
 WIDTH_IN = 5.2
 
+_ONE_AT_A_TIME = threading.RLock()
+
+
+@contextmanager
+def _styled() -> Iterator[None]:
+    """The page's style. matplotlib's settings are the process's own: nights side by side take turns."""
+    with _ONE_AT_A_TIME, mpl.rc_context(_STYLE):
+        yield
+
 
 def colour_of(series: str, place: int = 0) -> str:
     """The colour that a series has in every plot of the page, or one by its place."""
@@ -64,7 +74,7 @@ def colour_of(series: str, place: int = 0) -> str:
 @contextmanager
 def drawing(height_in: float, panels: int = 1) -> Iterator[tuple[Figure, list[Axes]]]:
     """A figure of one or several panels above each other, in the page's style."""
-    with mpl.rc_context(_STYLE):
+    with _styled():
         layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.04)
         figure = Figure(figsize=(WIDTH_IN, height_in), layout=layout)
         axes = figure.subplots(panels, 1, squeeze=False, sharex=panels > 1)
@@ -79,7 +89,7 @@ def to_svg(figure: Figure, name: str, description: str) -> str:
         description: read out instead of the picture.
     """
     buffer = io.StringIO()
-    with mpl.rc_context(_STYLE):
+    with _styled():
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]

@@ -1,4 +1,6 @@
 import re
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -56,3 +58,11 @@ def test_the_same_numbers_give_the_same_text():
     rows = {"seen": {"": 900.0}}
     assert bars("a", rows, "removed") == bars("a", rows, "removed")
     assert 'id="b-' not in bars("a", rows, "removed")
+
+
+def test_pages_drawn_side_by_side_are_what_each_is_alone():
+    """matplotlib keeps its settings for the whole process; a backfill draws the reports of several nights at once."""
+    draw = partial(bars, "a", {"seen": {"": 900.0}, "region": {"": 880.0}}, "removed")
+    with ThreadPoolExecutor(4) as pool:
+        pages = list(pool.map(lambda _: draw(), range(40)))
+    assert set(pages) == {draw()}

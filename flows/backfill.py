@@ -20,6 +20,7 @@ from flows.config import NightlyConfig
 from flows.environment import home_folder, prepare
 from flows.run import clear_up, leave_at_once_when_told
 from flows.runs import all_runs
+from tasks.audit import build_docs
 from tasks.lake import Lake
 from tasks.registry import Registry
 from tasks.stage import plain
@@ -109,6 +110,8 @@ def carry_out(one: Backfill) -> dict[str, Any]:
         close_lost_runs(one)
         driver.run(driver.plan())
         summary = one.to_dict()
+        if one.request.on == "here" and summary["counts"].get("succeeded"):
+            build_docs(one.home / "data-docs")
         if one.request.promote and not summary["counts"].get("failed"):
             _promote(one)
     _show_in_prefect(summary)

@@ -26,7 +26,7 @@ def conclude(night: Night, plan: Plan, record: RunRecord, outcomes: Sequence[Out
         night.lake.point(made[name].ref)
     measures = made["release"].run["measures"]
     ran = any(o.state == "ran" for o in outcomes)
-    docs = build_docs(night.docs) if night.docs and ran else (night.docs or Path()) / "index.html"
+    docs = build_docs(night.docs) if night.docs and night.builds_docs and ran else (night.docs or Path()) / "index.html"
     page = _write_report(night, plan, made, outcomes, docs)
     registry = Registry(night.home, night.resources.registry)
     if ran:

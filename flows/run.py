@@ -50,6 +50,7 @@ class NightRequest:
     force: tuple[str, ...] = ()
     sequential: bool = False
     made_since: float = field(default_factory=time.time)
+    build_docs: bool = True
     stages: tuple[str, ...] = ()
     config_name: str = ""
     overrides: tuple[str, ...] = ()
@@ -109,6 +110,7 @@ def start(request: NightRequest, home: Path, plan: Plan, machine: Machine) -> St
     """A night with a record of its own, on a machine that it may share with others."""
     lake, force = request.open_lake(home), request.forced(plan)
     night = Night(lake, home, machine, force=force, made_since=request.made_since, docs=home / "data-docs")
+    night.builds_docs = request.build_docs
     if request.sequential:
         night.one_at_a_time()
     overrides, day = list(request.overrides), plan.days.day

@@ -41,7 +41,7 @@ def code_digests(module: str, function: str, root: Path) -> dict[str, str]:
     """
     reached: dict[str, list[str]] = {}
     for name, statements in _reach((module, function), root):
-        reached.setdefault(name, []).extend(ast.dump(_bare(s)) for s in statements)
+        reached.setdefault(name, []).extend(_text(s) for s in statements)
     digests = {}
     for name, dumps in reached.items():
         path = _load(name, root).path.relative_to(root).as_posix()
@@ -62,24 +62,27 @@ def _reach(start: Definition, root: Path) -> Iterator[tuple[str, list[ast.stmt]]
             entered.add(module_name)
             statements += module.effects
         yield module_name, statements
-        for found in _referred(statements, module_name, module, root):
+        for found in (f for s in statements for f in _referred(s, module_name, root)):
             if found not in seen and found[0] not in MACHINERY:
                 seen.add(found)
                 queue.append(found)
 
 
-def _referred(statements: list[ast.stmt], module_name: str, module: _Module, root: Path) -> Iterator[Definition]:
-    for statement in statements:
-        local = dict(module.imports)
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                local.update(_imported(node, root))
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Name):
-                if node.id in local:
-                    yield local[node.id]
-                elif node.id in module.definitions:
-                    yield module_name, node.id
+@cache  # stages share most of what they reach
+def _referred(statement: ast.stmt, module_name: str, root: Path) -> tuple[Definition, ...]:
+    """Our definitions that a statement of a module names."""
+    module = _load(module_name, root)
+    nodes = list(ast.walk(statement))
+    local = dict(module.imports)
+    for node in nodes:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            local.update(_imported(node, root))
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    return tuple(
+        local.get(name, (module_name, name))
+        for name in sorted(names)
+        if name in local or name in module.definitions
+    )
 
 
 def _imported(node: ast.Import | ast.ImportFrom, root: Path) -> Iterator[tuple[str, Definition]]:
@@ -132,7 +135,8 @@ class _Strip(ast.NodeTransformer):
         return None if _is_docstring(node) else self.generic_visit(node)
 
 
-def _bare(statement: ast.stmt) -> ast.AST:
-    """The statement without docstrings; the tree that was loaded stays as it is."""
+@cache
+def _text(statement: ast.stmt) -> str:
+    """The statement's tree without docstrings; the tree that was loaded stays as it is."""
     copy = ast.parse(ast.unparse(statement)).body[0]
-    return _Strip().visit(copy)
+    return ast.dump(_Strip().visit(copy))

@@ -87,6 +87,7 @@ class Night:
     force: frozenset[str] = frozenset()
     made_since: float = field(default_factory=time.time)
     docs: Path | None = None
+    builds_docs: bool = True
     around: Part = plainly
 
     def __post_init__(self) -> None:

@@ -138,7 +138,8 @@ class Driver:
         return None
 
     def _start(self, work: DayWork, plan: Plan) -> Started:
-        request = self.work.night(work.day)
+        # Data Docs of all the days are built once, at the end.
+        request = replace(self.work.night(work.day), build_docs=False)
         if "all" in self.backfill.request.rerun:
             request = replace(request, force=tuple(s.name for s in plan.steps), made_since=self.backfill.created)
         with self._lock:

@@ -73,7 +73,7 @@ def backfill(
             start=start.isoformat(),
             end=end.isoformat(),
             config=plain(night),
-            config_name="Prefect",
+            config_name="",
             lake=lake or str(home / "lake"),
             stages=tuple(stages or ()),
             exclude=tuple(d.isoformat() for d in exclude or ()),

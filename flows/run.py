@@ -32,7 +32,7 @@ from flows.sources import Source, open_source
 from tasks.explain import explain
 from tasks.lake import Lake
 from tasks.machine import Machine
-from tasks.processes import claim_ownership, end_children, end_leftovers
+from tasks.processes import claim_ownership, end_children, end_leftovers, owner_tag
 from tasks.running import Night, Outcome, Watcher
 from tasks.stage import Step
 
@@ -114,7 +114,8 @@ def start(request: NightRequest, home: Path, plan: Plan, machine: Machine) -> St
     if request.sequential:
         night.one_at_a_time()
     overrides, day = list(request.overrides), plan.days.day
-    record = RunRecord(new_id(), request.config_name, overrides, request.lake, day, machine.resources.registry)
+    registry = machine.resources.registry
+    record = RunRecord(new_id(), request.config_name, overrides, request.lake, day, registry, owner_tag())
     record.save(home)
     return Started(request, home, plan, night, record)
 

@@ -8,11 +8,16 @@ from typing import Any
 
 from expectations.errors import UserError
 from tasks.lake import read_json, write_json
+from tasks.processes import owner_is_alive
 
 
 @dataclass
 class RunRecord:
-    """One run of `nightjar run`, kept in `<home>/runs/<id>/run.json`."""
+    """One run of a night, kept in `<home>/runs/<id>/run.json`.
+
+    Attributes:
+        owner: tag of the process that ran it; a run that a dead process called running was interrupted.
+    """
 
     id: str
     config: str
@@ -20,6 +25,7 @@ class RunRecord:
     lake: str
     date: str
     registry: str = ""
+    owner: str = ""
     state: str = "running"
     seconds: float = 0.0
     peak_bytes: int = 0
@@ -43,7 +49,11 @@ def folder(home: Path, run_id: str) -> Path:
 
 def all_runs(home: Path) -> list[RunRecord]:
     """Every recorded run, oldest first."""
-    return [RunRecord(**read_json(p)) for p in sorted((home / "runs").glob("*/run.json"))]
+    runs = [RunRecord(**read_json(p)) for p in sorted((home / "runs").glob("*/run.json"))]
+    for run in runs:
+        if run.state == "running" and run.owner and not owner_is_alive(run.owner):
+            run.state, run.error = "interrupted", "its process is gone"
+    return runs
 
 
 def last_run(home: Path) -> RunRecord:

@@ -79,9 +79,7 @@ def _referred(statement: ast.stmt, module_name: str, root: Path) -> tuple[Defini
             local.update(_imported(node, root))
     names = {node.id for node in nodes if isinstance(node, ast.Name)}
     return tuple(
-        local.get(name, (module_name, name))
-        for name in sorted(names)
-        if name in local or name in module.definitions
+        local.get(name, (module_name, name)) for name in sorted(names) if name in local or name in module.definitions
     )
 
 

@@ -164,10 +164,11 @@ def _request(start: str, end: str, options: dict[str, Any]) -> "BackfillRequest"
     from tasks.stage import plain
 
     home = home_folder()
-    last = next(reversed(all_runs(home)), None)
+    # Runs that Prefect started have no file to read again.
+    last = next((run for run in reversed(all_runs(home)) if run.config), None)
     config, overrides, lake = options["config"], options["overrides"], options["lake"]
     if config is None:
-        config = Path(last.config) if last and last.config else Path("deployments/demo.yaml")
+        config = Path(last.config) if last else Path("deployments/demo.yaml")
         overrides = (*(last.overrides if last else ()), *overrides)
     days = [parse_date(day, name) for name, day in (("START", start), ("END", end))]
     return BackfillRequest(

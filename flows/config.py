@@ -1,5 +1,6 @@
 """The config of a night: one section an owner, read from YAML, checked before anything runs."""
 
+import copy
 import dataclasses
 import difflib
 from collections.abc import Iterable, Mapping
@@ -141,13 +142,15 @@ def _days(first: Date, last: Date) -> tuple[str, ...]:
     return tuple((first + timedelta(days=n)).isoformat() for n in range((last - first).days + 1))
 
 
-def load_config(path: Path | None, overrides: Iterable[str] = ()) -> NightlyConfig:
-    """Read a YAML file, apply `key=value` overrides, check everything.
+def load_config(
+    path: Path | None, overrides: Iterable[str] = (), settings: Mapping[str, Any] | None = None
+) -> NightlyConfig:
+    """Read a YAML file, or start from `settings`, apply `key=value` overrides, check everything.
 
     Raises:
         UserError: no such file, no YAML, an unknown key, an impossible value; each with its full name.
     """
-    values = _read_yaml(path) if path else {}
+    values = _read_yaml(path) if path else copy.deepcopy(dict(settings or {}))
     for override in overrides:
         _override(values, override)
     return check_config(values, str(path or "defaults"))

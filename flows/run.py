@@ -34,7 +34,7 @@ from tasks.lake import Lake
 from tasks.machine import Machine
 from tasks.processes import claim_ownership, end_children, end_leftovers, owner_tag
 from tasks.running import Night, Outcome, Watcher
-from tasks.stage import Step
+from tasks.stage import Step, plain
 
 SPARK_STAGES = {"interactions", "features", "popularity", "als", "item_similarity"}
 
@@ -116,6 +116,7 @@ def start(request: NightRequest, home: Path, plan: Plan, machine: Machine) -> St
     overrides, day = list(request.overrides), plan.days.day
     registry = machine.resources.registry
     record = RunRecord(new_id(), request.config_name, overrides, request.lake, day, registry, owner_tag())
+    record.settings = {} if request.config_name else plain(request.config)
     record.save(home)
     return Started(request, home, plan, night, record)
 

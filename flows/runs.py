@@ -16,6 +16,7 @@ class RunRecord:
     """One run of a night, kept in `<home>/runs/<id>/run.json`.
 
     Attributes:
+        settings: of a run that Prefect started, which has no config file to read again.
         owner: tag of the process that ran it; a run that a dead process called running was interrupted.
     """
 
@@ -26,6 +27,7 @@ class RunRecord:
     date: str
     registry: str = ""
     owner: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
     state: str = "running"
     seconds: float = 0.0
     peak_bytes: int = 0

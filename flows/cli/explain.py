@@ -25,9 +25,9 @@ def explain(config: Path | None, date: str | None, lake: str, overrides: tuple[s
     record = None
     if config is None:
         record = last_run(home)
-        config, overrides = Path(record.config), (*record.overrides, *overrides)
+        config, overrides = Path(record.config) if record.config else None, (*record.overrides, *overrides)
         lake, date = lake or record.lake, date or record.date
-    settings = load_config(config, overrides)
+    settings = load_config(config, overrides, record.settings if record else None)
     prepare(home)
     from flows.run import NightRequest, plan_request
 

@@ -39,9 +39,10 @@ def show(id_: str) -> None:
         console.print(f"\n[red]{finding['message']}[/]")
         examples = finding.get("examples", [])
         if examples:
-            table = Table(*map(str, examples[0]), box=None, header_style="bold")
+            names = [n for n in examples[0] if any(row.get(n) is not None for row in examples)]
+            table = Table(*names, box=None, header_style="bold")
             for row in examples:
-                table.add_row(*(str(v) for v in row.values()))
+                table.add_row(*(str(row.get(n)) for n in names))
             console.print(table)
     console.print(
         f"\nfix the source and run the night again, or accept it as it is:\n"

@@ -125,8 +125,9 @@ class _Checked:
             codes = texts.filter(pa.array(self.ok)).dictionary_encode()
             self.ids[kind] = codes.dictionary
             kept[kind] = codes.indices.to_numpy()[order]
-        for name in self.reading.values:
-            kept[name] = self.values[name][self.ok][order]
+        with np.errstate(over="ignore"):  # what does not fit a float is infinite, and the audit says so
+            for name in self.reading.values:
+                kept[name] = self.values[name][self.ok][order]
         return kept
 
     def _refuse(self, bad: np.ndarray, reason: str, column: str) -> None:

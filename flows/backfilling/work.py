@@ -72,6 +72,11 @@ class DayWork:
         known = [s.seconds for s in self.stages if s.kind != "cached" and s.seconds is not None]
         return sum(known) if known else None
 
+    @property
+    def is_estimated_whole(self) -> bool:
+        """Whether every stage that is to run has run before; `seconds` is a lower bound otherwise."""
+        return all(s.seconds is not None for s in self.stages if s.kind != "cached")
+
 
 @dataclass(frozen=True)
 class Holdings:

@@ -26,14 +26,15 @@ def print_work(request: BackfillRequest, days: list[DayWork]) -> None:
     table.add_column("why", overflow="fold")
     for day in sorted(days, key=lambda d: d.day):
         letters = Text("").join(Text(*LETTERS[s.kind]) for s in day.stages)
-        seconds = "" if day.seconds is None else f"{day.seconds:.0f}"
+        seconds = "" if day.seconds is None else f"{day.seconds:.0f}{'' if day.is_estimated_whole else '+'}"
         table.add_row(day.day, letters, _verdict(day, request), seconds, _why(day))
     console.print(table)
     run = [d for d in days if d.runs(request.rerun)]
     cells = sum(len(s.cells) for d in run for s in d.stages)
     known = [d.seconds for d in run if d.seconds is not None]
+    about = "about" if all(d.is_estimated_whole for d in run) else "at least"
     estimate = (
-        f", about {sum(known) / request.max_parallel:.0f} s from past runs"
+        f", {about} {sum(known) / request.max_parallel:.0f} s from past runs"
         if known
         else ", no past run to estimate from"
     )

@@ -53,8 +53,18 @@ def leftovers(home: str) -> Iterator[psutil.Process]:
 
 
 def end_leftovers(home: str) -> int:
-    """End them, politely and then not; returns how many there were."""
-    return _end(list(leftovers(home)), 3.0)
+    """End them, politely and then not; returns how many there were.
+
+    Looks until there are none: a process that was just being started, such as a JVM by Spark's script, shows no
+    environment for a moment, and one that is ended may have started another.
+    """
+    ended = 0
+    for _ in range(10):
+        found = list(leftovers(home))
+        if not found:
+            break
+        ended += _end(found, 3.0)
+    return ended
 
 
 def end_children() -> int:

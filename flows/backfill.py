@@ -125,10 +125,11 @@ def carry_out(one: Backfill) -> dict[str, Any]:
 
 
 def _promote(one: Backfill) -> None:
-    """Move `champion` to the release of the newest day."""
-    newest = max((d for d in one.days() if d.version is not None), key=lambda d: d.day, default=None)
-    if newest is not None and newest.version is not None:
-        Registry(one.home, one.config.resources.registry).point("champion", newest.version)
+    """Move `champion` to the newest release of the newest day, which may have stood before."""
+    registry, newest = Registry(one.home, one.request.night.resources.registry), max(one.request.days)
+    numbers = [v.number for v in registry.versions() if v.tags.get("nightjar.date") == newest]
+    if numbers:
+        registry.point("champion", max(numbers))
 
 
 def _show_in_prefect(summary: Mapping[str, Any]) -> None:

@@ -37,7 +37,7 @@ class Driver:
     machine: Machine = field(init=False)
 
     def __post_init__(self) -> None:
-        self.machine = Machine(self.work.config.resources)
+        self.machine = Machine(self.backfill.request.night.resources)
         self._states: dict[str, DayState] = {}
         self._lock = threading.RLock()
         self._threads: list[threading.Thread] = []

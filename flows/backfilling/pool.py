@@ -9,13 +9,12 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType, FlowRunFilterTags
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
 from expectations.errors import Failure
-from flows.backfilling.prefect_runs import process_is_gone
+from flows.backfilling.prefect_runs import open_runs, process_is_gone
 from flows.backfilling.state import Backfill
 from flows.config import SECTIONS
 from tasks.stage import plain
@@ -59,13 +58,7 @@ def run_in_pool(one: Backfill, day: str, stopped: Callable[[], bool]) -> None:
 
 def _under_way(client: SyncPrefectClient, one: Backfill, day: str) -> FlowRun | None:
     """The run of an earlier, interrupted driver that has not ended. An ended one is never taken for this one."""
-    open_types = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING]
-    chosen = FlowRunFilter(
-        tags=FlowRunFilterTags(all_=[one.tag, f"day:{day}"]),
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=open_types)),
-    )
-    runs = client.read_flow_runs(flow_run_filter=chosen)
-    return next((r for r in runs if not process_is_gone(r)), None)
+    return next((r for r in open_runs(client, one.tag, f"day:{day}") if not process_is_gone(r)), None)
 
 
 def _submit(client: SyncPrefectClient, one: Backfill, day: str) -> FlowRun:
@@ -76,7 +69,7 @@ def _submit(client: SyncPrefectClient, one: Backfill, day: str) -> FlowRun:
             f"Prefect has no deployment {DEPLOYMENT}; start the service (nightjar up), or: "
             "prefect --no-prompt deploy --all --prefect-file deployments/prefect.yaml"
         ) from None
-    sections = {name: plain(getattr(one.config, name)) for name in SECTIONS}
+    sections = {name: plain(getattr(one.request.night, name)) for name in SECTIONS}
     parameters: dict[str, Any] = {"date": day, "lake": one.request.lake, "stages": list(one.request.stages), **sections}
     return client.create_flow_run_from_deployment(
         deployment.id, parameters=parameters, name=f"nightly {Date.fromisoformat(day)}", tags=[one.tag, f"day:{day}"]

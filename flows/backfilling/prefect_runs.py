@@ -5,7 +5,7 @@ from contextlib import suppress
 from uuid import UUID
 
 import psutil
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.runtime import flow_run
@@ -22,17 +22,23 @@ def api_answers() -> bool:
     return False
 
 
+def open_runs(client: SyncPrefectClient, *tags: str) -> list[FlowRun]:
+    """Runs with all these tags that have not ended."""
+    types = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING]
+    chosen = FlowRunFilter(
+        tags=FlowRunFilterTags(all_=list(tags)),
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types)),
+    )
+    return list(client.read_flow_runs(flow_run_filter=chosen))
+
+
 def close_lost_runs(one: Backfill) -> int:
     """Call crashed what Prefect still takes for running, though the process is gone; returns how many runs.
 
     To be called by the one that drives the backfill: the run of an earlier driver is lost, a night when its process is.
     """
-    chosen = FlowRunFilter(
-        tags=FlowRunFilterTags(all_=[one.tag]),
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])),
-    )
     with get_client(sync_client=True) as client:
-        runs = [r for r in client.read_flow_runs(flow_run_filter=chosen) if _is_lost(one, r)]
+        runs = [r for r in open_runs(client, one.tag) if not _is_waiting(r) and _is_lost(one, r)]
         for run in runs:
             client.set_flow_run_state(run.id, Crashed(message="the process that ran it is gone"), force=True)
     return len(runs)
@@ -40,17 +46,16 @@ def close_lost_runs(one: Backfill) -> int:
 
 def cancel_nights(one: Backfill) -> None:
     """Have Prefect end the nights that the pool runs, and take those from it that no worker has begun."""
-    open_types = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING]
-    chosen = FlowRunFilter(
-        tags=FlowRunFilterTags(all_=[one.tag]),
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=open_types)),
-    )
     with get_client(sync_client=True) as client:
-        for run in client.read_flow_runs(flow_run_filter=chosen):
+        for run in open_runs(client, one.tag):
             # A worker ends the process of a run that is to be cancelled, and then calls it so.
             runs = run.state_type == StateType.RUNNING and run.infrastructure_pid and not process_is_gone(run)
             state: State = Cancelling() if runs else Cancelled(message="its backfill was cancelled")
             client.set_flow_run_state(run.id, state, force=True)
+
+
+def _is_waiting(run: FlowRun) -> bool:
+    return run.state_type == StateType.SCHEDULED
 
 
 def _is_lost(one: Backfill, run: FlowRun) -> bool:

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date as Date
 from datetime import timedelta
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 from expectations.errors import UserError
+from flows.config import NightlyConfig, check_config
 
 Order = Literal["forward", "backward"]
 Where = Literal["here", "pool"]
@@ -72,6 +74,11 @@ class BackfillRequest:
         days = [(first + timedelta(days=n)).isoformat() for n in range((last - first).days + 1)]
         days = [d for d in days if d not in self.exclude]
         return tuple(days if self.order == "forward" else reversed(days))
+
+    @cached_property
+    def night(self) -> NightlyConfig:
+        """Settings of every night, as they were when it was asked for."""
+        return check_config(self.config, self.config_name)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON types."""

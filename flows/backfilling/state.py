@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
 
@@ -20,7 +19,6 @@ import psutil
 
 from expectations.errors import UserError
 from flows.backfilling.request import BackfillRequest
-from flows.config import NightlyConfig, check_config
 from flows.runs import new_id
 from tasks.lake import read_json, write_json
 from tasks.processes import owner_is_alive, owner_tag
@@ -110,11 +108,6 @@ class Backfill:
     def tag(self) -> str:
         """On every Prefect run that belongs to it."""
         return f"backfill:{self.id}"
-
-    @cached_property
-    def config(self) -> NightlyConfig:
-        """Settings of every night, as they were when it was made."""
-        return check_config(self.request.config, self.request.config_name)
 
     @classmethod
     def create(cls, home: Path, request: BackfillRequest, flow_run: str = "") -> "Backfill":

@@ -10,7 +10,6 @@ from typing import Literal
 
 from expectations.errors import UserError
 from flows.backfilling.request import BackfillRequest, Rerun
-from flows.config import NightlyConfig, check_config
 from flows.plan import Plan
 from flows.run import NightRequest, plan_request
 from flows.runs import RunRecord
@@ -133,17 +132,13 @@ class WorkList:
     runs: list[RunRecord]
 
     @cached_property
-    def config(self) -> NightlyConfig:
-        return check_config(self.request.config, self.request.config_name)
-
-    @cached_property
     def source(self) -> Source:
-        return open_source(self.config, self.home)
+        return open_source(self.request.night, self.home)
 
     def night(self, day: str) -> NightRequest:
         """The request of one night."""
         return NightRequest(
-            config=self.config,
+            config=self.request.night,
             date=Date.fromisoformat(day),
             lake=self.request.lake,
             stages=self.request.stages,

@@ -6,17 +6,17 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-ARCHIVE := $(VENV)/.class-archive
+PREPARED := $(VENV)/.prepared
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 10
 
-setup: $(ARCHIVE) ## Make .venv from exact pins, and find or install Java
+setup: $(PREPARED) ## Make .venv from exact pins, and find or install Java
 
-# Java reads Spark's classes from an archive instead of parsing them: five seconds of processor time a night.
-$(ARCHIVE): $(STAMP)
+# Once for every home: Spark's classes in an archive (five seconds of processor time a night), and empty databases.
+$(PREPARED): $(STAMP)
 	@sh deployments/find-java.sh
-	@$(BIN)/python -m spark_jobs.class_archive >/dev/null
+	@$(BIN)/python -m flows.prepare >/dev/null
 	@touch $@
 
 # Again only when the pins or the declared dependencies change.

@@ -2,26 +2,21 @@
 
 Spark loads some 15,000 classes. From an archive (Java's class data sharing) they are mapped instead of parsed and
 verified, which saves about five seconds of processor time a session; compiled kernels save three in every new home.
-Without them everything works, only slower. They lie with the installation that they belong to, not in a home:
-`python -m spark_jobs.class_archive` makes both.
+Without them everything works, only slower.
 """
 
 import shutil
-import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+from expectations.prepared import prepared
 from spark_jobs.java import Java, find_java
-
-
-def _prepared() -> Path:
-    return Path(sys.prefix) / "share" / "nightjar"
 
 
 def archive_path(java: Java) -> Path:
     """Where the archive of this installation and this Java lies; Java itself refuses one that does not fit."""
-    return _prepared() / f"spark-{version('pyspark')}-java-{java.version}.jsa"
+    return prepared(f"spark-{version('pyspark')}-java-{java.version}.jsa")
 
 
 def archive_options(java: Java) -> tuple[str, ...]:
@@ -33,9 +28,9 @@ def archive_options(java: Java) -> tuple[str, ...]:
 
 def copy_kernels(cache: Path) -> None:
     """Give numba's cache of a new home the prepared kernels; numba itself refuses those that do not fit."""
-    prepared = _prepared() / "kernels"
-    if prepared.exists() and not any(cache.iterdir()):
-        shutil.copytree(prepared, cache, dirs_exist_ok=True)
+    kernels = prepared("kernels")
+    if kernels.exists() and not any(cache.iterdir()):
+        shutil.copytree(kernels, cache, dirs_exist_ok=True)
 
 
 def make_archive() -> Path:
@@ -45,15 +40,11 @@ def make_archive() -> Path:
 
     path = archive_path(find_java())
     path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(_prepared() / "kernels", ignore_errors=True)
+    shutil.rmtree(prepared("kernels"), ignore_errors=True)
     with tempfile.TemporaryDirectory() as folder:
         options = (f"-XX:ArchiveClassesAtExit={path}", "-Xlog:disable", "-Xlog:all=error:stderr")
         spark = spark_session("local[2]", 1, 2, Path(folder), "class archive", options)
         rehearsal.run_all(spark, Path(folder))
         stop_session()
-        shutil.copytree(Path(folder) / "cache" / "numba", _prepared() / "kernels")
+        shutil.copytree(Path(folder) / "cache" / "numba", prepared("kernels"))
     return path
-
-
-if __name__ == "__main__":
-    print(make_archive())

@@ -16,8 +16,8 @@ HOUSE = ("tasks", "models", "spark_jobs", "expectations")
 # How artifacts are kept, declared and refused, and how fast Spark starts, does not decide what is in them.
 MACHINERY = {
     "tasks.stage", "tasks.running", "tasks.lake", "tasks.outputs", "tasks.digest", "tasks.config", "tasks.code",
-    "tasks.faults", "spark_jobs.java",
-    "expectations.settings", "expectations.errors", "spark_jobs.class_archive", "spark_jobs.rehearsal",
+    "tasks.faults", "spark_jobs.java", "spark_jobs.class_archive", "spark_jobs.rehearsal",
+    "expectations.settings", "expectations.errors", "expectations.prepared",
 }  # fmt: skip
 
 Definition = tuple[str, str]  # (module, top-level name); name "*" is the whole module

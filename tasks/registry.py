@@ -5,18 +5,17 @@ made last in one transaction, so a night that is killed leaves no half version, 
 """
 
 import os
-import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from expectations.errors import Failure
+from expectations.prepared import prepared
 from tasks import faults
-from tasks.processes import owner_is_alive, owner_tag
+from tasks.databases import place
 
 MODEL = "nightjar-recommender"
 EXPERIMENT = "nightjar"
@@ -68,26 +67,8 @@ class Registry:
         return MlflowClient(self.uri, self.uri)
 
     def make_database(self) -> None:
-        """Make the SQLite database, when it is not there: aside, then linked into place.
-
-        MLflow makes its tables in some fifty steps that a kill would leave half done, and does not continue. Of two
-        who make it at once, the first to finish wins.
-        """
-        path = self.database
-        if path.exists():
-            return
-        from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
-
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(".making-*"):
-            if not owner_is_alive(left.name.split("-")[1]):
-                shutil.rmtree(left, ignore_errors=True)
-        with TemporaryDirectory(dir=path.parent, prefix=f".making-{owner_tag()}-") as aside:
-            engine = create_sqlalchemy_engine(f"sqlite:///{aside}/mlflow.db")
-            _initialize_tables(engine)
-            engine.dispose()
-            with suppress(FileExistsError):
-                path.hardlink_to(f"{aside}/mlflow.db")
+        """Make the SQLite database, when it is not there."""
+        place(self.database, template(), make_tables)
 
     def experiment_id(self) -> str:
         """Id of the experiment that nights are logged to, made when it is not there."""
@@ -202,7 +183,19 @@ class Registry:
         self.client.log_artifact(run_id, str(path), folder)
 
 
-def _requirements() -> list[str]:
-    from importlib.metadata import version
+def template() -> Path:
+    """The empty database that set-up made, for this version of MLflow."""
+    return prepared(f"mlflow-{version('mlflow')}.db")
 
+
+def make_tables(path: Path) -> None:
+    """Make a new database with all of MLflow's tables."""
+    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
+
+    engine = create_sqlalchemy_engine(f"sqlite:///{path}")
+    _initialize_tables(engine)
+    engine.dispose()
+
+
+def _requirements() -> list[str]:
     return [f"{name}=={version(name)}" for name in ("faiss-cpu", "onnxruntime", "pyarrow", "numpy", "pandas")]

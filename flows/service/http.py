@@ -2,9 +2,13 @@
 
 import base64
 import json
+import time
 from typing import Any
 
 from expectations.errors import Failure
+
+BUSY = 503
+"""What Prefect answers when its SQLite database is locked by another writer: nothing was done, ask again."""
 
 
 def answers(url: str, timeout_s: float = 3.0) -> bool:
@@ -17,21 +21,25 @@ def answers(url: str, timeout_s: float = 3.0) -> bool:
 
 
 def call(url: str, body: Any = None, *, method: str = "", auth: str = "", timeout_s: float = 30.0) -> Any:
-    """Answer to a GET, or to a POST when there is a body.
+    """Answer to a GET, or to a POST when there is a body. A server that is busy for the moment is asked again.
 
     Raises:
         Failure: no answer, or one that says no.
     """
     from urllib.error import HTTPError
 
-    try:
-        with _open(url, body, method, auth, timeout_s) as response:
-            text = response.read()
-    except HTTPError as error:
-        raise Failure(f"{url}: {error.code} {error.read().decode(errors='replace')[:300]}") from error
-    except (OSError, ValueError) as error:
-        raise Failure(f"{url}: no answer ({error})") from error
-    return json.loads(text) if text else None
+    until = time.monotonic() + timeout_s
+    while True:
+        try:
+            with _open(url, body, method, auth, timeout_s) as response:
+                text = response.read()
+            return json.loads(text) if text else None
+        except HTTPError as error:
+            if error.code != BUSY or time.monotonic() > until:
+                raise Failure(f"{url}: {error.code} {error.read().decode(errors='replace')[:300]}") from error
+            time.sleep(0.3)
+        except (OSError, ValueError) as error:
+            raise Failure(f"{url}: no answer ({error})") from error
 
 
 def _open(url: str, body: Any = None, method: str = "", auth: str = "", timeout_s: float = 3.0) -> Any:

@@ -1,7 +1,6 @@
 """`up` and `down`: bring the service to what is wanted, whatever state it is in, and say what was done."""
 
 import time
-from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from flows.service.api import Api
 from flows.service.http import answers
 from flows.service.notifications import notify
 from flows.service.parts import PORTS, Part
-from flows.service.prefect_database import first_use
+from flows.service.prefect_database import make_database
 from flows.service.processes import await_health, end, end_runs, end_service, flow_runs, next_free, start, strays
 from flows.service.registration import register
 from flows.service.settings import Settings, load_settings
@@ -28,14 +27,15 @@ def up(home: Path, settings: Settings, say: Say) -> dict[str, Record]:
         before = load_all(home)
         settings.save(home)
         end(strays(home))
-        with nullcontext() if settings.prefect_database else first_use(home):
-            servers = {name: _server(home, settings, name, say) for name in PORTS}
-            await_health(servers["prefect"], home)
-            api = Api(f"{servers['prefect'].url}/api", settings.auth)
-            api.make_pool()
-            _workers(home, settings, api, say)
-            registered = register(home, Path(settings.config), api)
-            notified = notify(home, api, settings.notify)
+        if not settings.prefect_database:
+            make_database(home)
+        servers = {name: _server(home, settings, name, say) for name in PORTS}
+        await_health(servers["prefect"], home)
+        api = Api(f"{servers['prefect'].url}/api", settings.auth)
+        api.make_pool()
+        _workers(home, settings, api, say)
+        registered = register(home, Path(settings.config), api)
+        notified = notify(home, api, settings.notify)
         await_health(servers["mlflow"], home)
         _mend_runs(home, api, say)
         after = load_all(home)

@@ -8,9 +8,10 @@ import signal
 import socket
 import time
 
-import httpx
 import psutil
 import pytest
+
+from flows.service.http import call
 
 DAYS = "2026-01-20", "2026-01-29"
 TINY = """
@@ -97,15 +98,15 @@ def test_ten_days_by_two_workers_with_kills_at_random_moments(make_home, tmp_pat
 def from_prefect(home, port: str) -> None:
     """Start the deployment `backfill` for one more day, as the form in the UI does, and wait for its end."""
     api = f"http://127.0.0.1:{port}/api"
-    deployment = httpx.get(f"{api}/deployments/name/backfill/backfill").json()
+    deployment = call(f"{api}/deployments/name/backfill/backfill")
     parameters = {"start": "2026-01-30", "end": "2026-01-30"}
     body = {"parameters": {**deployment["parameters"], **parameters}}
-    run = httpx.post(f"{api}/deployments/{deployment['id']}/create_flow_run", json=body).json()["id"]
+    run = call(f"{api}/deployments/{deployment['id']}/create_flow_run", body)["id"]
     until = time.monotonic() + 300
-    while (state := httpx.get(f"{api}/flow_runs/{run}").json()["state"])["type"] != "COMPLETED":
+    while (state := call(f"{api}/flow_runs/{run}")["state"])["type"] != "COMPLETED":
         assert time.monotonic() < until and state["type"] not in ("FAILED", "CRASHED"), state
         time.sleep(1)
-    tags = httpx.get(f"{api}/flow_runs/{run}").json()["tags"]
+    tags = call(f"{api}/flow_runs/{run}")["tags"]
     assert f"backfill:{newest(home)['id']}" in tags
 
 

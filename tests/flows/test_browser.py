@@ -4,19 +4,20 @@ A night is started from the form and looked at, the schedule is paused and resum
 for. No page may ask anything of a machine but this one.
 """
 
-import json
 import re
 import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
+
+from flows.service.http import call
 
 USERS = 140
 """Written into the form; the config of the deployment says 150."""
@@ -30,12 +31,8 @@ class Service:
     prefect: str
     mlflow: str
 
-    def api(self, path: str, body: Any = None, method: str | None = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        request = Request(f"{self.prefect}/api{path}", data, {"Content-Type": "application/json"}, method=method)
-        with build_opener(ProxyHandler({})).open(request, timeout=30) as response:
-            text = response.read()
-        return json.loads(text) if text else None
+    def api(self, path: str, body: Any = None, method: str = "") -> Any:
+        return call(f"{self.prefect}/api{path}", body, method=method)
 
     @property
     def nightly(self) -> dict[str, Any]:
@@ -46,10 +43,15 @@ class Service:
         started = {"state": {"type": {"not_any_": ["SCHEDULED"]}}}
         return list(self.api("/flow_runs/filter", {"flow_runs": started, "sort": "START_TIME_ASC"}))
 
+    def started_by_hand(self) -> list[str]:
+        """Ids of the runs of `nightly` that are none of its schedule's, which the pages list beside them."""
+        soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+        body = {"flow_runs": {"expected_start_time": {"before_": soon}}, "deployments": {"name": {"any_": ["nightly"]}}}
+        return [r["id"] for r in self.api("/flow_runs/filter", body) if not r["auto_scheduled"]]
+
     def released(self) -> list[str]:
         """Day of every version, in the order in which they were registered."""
-        with build_opener(ProxyHandler({})).open(f"{self.mlflow}/api/2.0/mlflow/model-versions/search") as response:
-            versions = json.loads(response.read())["model_versions"]
+        versions = call(f"{self.mlflow}/api/2.0/mlflow/model-versions/search")["model_versions"]
         days = {int(v["version"]): t["value"] for v in versions for t in v["tags"] if t["key"] == "nightjar.date"}
         return [days[number] for number in sorted(days)]
 
@@ -130,8 +132,9 @@ def night(service: Service, page: Page) -> str:
     assert not service.runs(), "a number out of bounds started a run"
     users.locator("input").fill(str(USERS))
     page.get_by_role("button", name="Submit").click()
-    started = page.locator("a[href*='/runs/flow-run/']").first
-    run = str(started.get_attribute("href")).rpartition("/")[2]
+    page.wait_for_url(re.compile(r"/deployments/deployment/[^/]+$|/deployments/deployment/[^/]+\?tab"))
+    (run,) = service.started_by_hand()
+    expect(page.locator(f"a[href$='/runs/flow-run/{run}']").first).to_be_visible()
     ended = service.ended(run)
     assert ended["state_type"] == "COMPLETED", ended["state"]["message"]
     assert ended["parameters"]["world"]["num_users"] == USERS

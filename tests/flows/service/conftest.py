@@ -17,6 +17,8 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
+from flows.service.http import BUSY
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -67,12 +69,17 @@ class Service:
         credential = self.auth if auth is None else auth
         if credential:
             request.add_header("Authorization", "Basic " + base64.b64encode(credential.encode()).decode())
-        try:
-            with build_opener(ProxyHandler({})).open(request, timeout=30) as response:
-                text = response.read()
-        except HTTPError as error:
-            return error.code
-        return json.loads(text) if text else None
+        for _ in range(60):
+            try:
+                with build_opener(ProxyHandler({})).open(request, timeout=30) as response:
+                    text = response.read()
+                return json.loads(text) if text else None
+            except HTTPError as error:
+                code = error.code
+            if code != BUSY:
+                break
+            time.sleep(0.5)
+        return code
 
     def api(self, path: str, body: Any = None) -> Any:
         return self.get("prefect", f"/api{path}", body)

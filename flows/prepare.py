@@ -1,0 +1,33 @@
+"""What `make setup` runs last: everything that is the same for every home is made once (`python -m flows.prepare`)."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from flows.environment import prepare
+
+
+def main() -> None:
+    """Make the class archive and kernels of Spark, and empty databases of Prefect and MLflow."""
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(Path(folder))
+        from flows.service import prefect_database
+        from spark_jobs.class_archive import make_archive
+        from tasks import registry
+
+        make_archive()
+        _database(prefect_database.template(), prefect_database.make_tables)
+        _database(registry.template(), registry.make_tables)
+
+
+def _database(path: Path, make: Callable[[Path], None]) -> None:
+    """Aside, then into place: set-up may be interrupted too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".making")
+    aside.unlink(missing_ok=True)
+    make(aside)
+    aside.replace(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -119,7 +119,8 @@ def postgres() -> Iterator[str]:
     assert programs, "PostgreSQL is needed: apt-get install postgresql"
     user = "postgres" if os.geteuid() == 0 else None
     port = free_port()
-    with tempfile.TemporaryDirectory(prefix="nightjar-postgres-") as folder:
+    # Not below the tests' own folder, which is its owner's alone.
+    with tempfile.TemporaryDirectory(prefix="nightjar-postgres-", dir="/tmp") as folder:
         place = Path(folder)
         if user:
             subprocess.run(["chown", user, place], check=True)

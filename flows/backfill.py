@@ -22,6 +22,7 @@ from flows.run import clear_up, leave_at_once_when_told
 from flows.runs import all_runs
 from tasks.audit import build_docs
 from tasks.lake import Lake
+from tasks.ledger import Ledger
 from tasks.registry import Registry
 from tasks.stage import plain
 
@@ -128,8 +129,9 @@ def _promote(one: Backfill) -> None:
     """Move `champion` to the newest release of the newest day, which may have stood before."""
     registry, newest = Registry(one.home, one.request.night.resources.registry), max(one.request.days)
     numbers = [v.number for v in registry.versions() if v.tags.get("nightjar.date") == newest]
-    if numbers:
-        registry.point("champion", max(numbers))
+    # A backfill that is resumed has said so already.
+    if numbers and Ledger(registry).repair() != max(numbers):
+        Ledger(registry).move(max(numbers), f"backfill {one.id} --promote")
 
 
 def _show_in_prefect(summary: Mapping[str, Any]) -> None:

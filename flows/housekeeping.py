@@ -12,6 +12,9 @@ from flows.runs import RunRecord, all_runs
 from tasks.lake import MANIFEST, Lake, Ref, read_json
 from tasks.registry import Registry
 
+RELEASED = ("nightjar.bundle", "nightjar.recommendations", "nightjar.evaluation")
+"""Tags of a version that name artifacts: what is released, and what `nightjar compare` reads."""
+
 
 @dataclass(frozen=True)
 class Garbage:
@@ -51,9 +54,7 @@ def _roots(home: Path, lake: Lake, keep_days: int) -> set[Ref]:
         roots |= {current} if current else set()
     for registry in _registries(home, runs):
         for version in registry.versions():
-            roots |= {
-                _ref(version.tags[t]) for t in ("nightjar.bundle", "nightjar.recommendations") if t in version.tags
-            }
+            roots |= {_ref(version.tags[t]) for t in RELEASED if t in version.tags}
     return roots
 
 

@@ -42,6 +42,7 @@ def release(
         "bundle_digest": bundle.content_digest,
         "recommendations": recommendations.ref.folder,
         "recommendations_digest": recommendations.content_digest,
+        "evaluation": evaluation.ref.folder,
         "metrics": metrics,
     }
     (out["release"].path / "release.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")

@@ -1,0 +1,149 @@
+"""`nightjar promote`, `rollback`, `history`, `compare`: which release is the champion, since when, and why."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from expectations.errors import UserError
+
+if TYPE_CHECKING:
+    from tasks.ledger import Entry, Ledger
+
+REGISTRY = click.option("--registry", "url", default="", help="Registry URL. Default: the last run's.")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+@click.command()
+@click.argument("version")
+@click.option("--to", "alias", default="champion", show_default=True, type=click.Choice(["champion"]))
+@click.option("--why", required=True, help="Why; kept in the ledger.")
+@click.option("--after", type=click.IntRange(0), help="The entry that this is decided upon. Default: the newest.")
+@REGISTRY
+def promote(version: str, alias: str, why: str, after: int | None, url: str) -> None:
+    """Make VERSION (a number, @alias or :YYYY-MM-DD) the champion. Exits with 1 when somebody else was quicker."""
+    from tasks.ledger import find_version
+
+    ledger = _ledger(url)
+    _report(ledger.move(find_version(ledger.registry, version).number, why, alias=alias, after=after))
+
+
+@click.command()
+@click.option("--to", "version", help="A number, @alias or :YYYY-MM-DD. Default: the champion before this one.")
+@click.option("--days-ago", type=click.IntRange(0), help="What was the champion so many days ago.")
+@click.option("--why", required=True, help="Why; kept in the ledger.")
+@REGISTRY
+def rollback(version: str | None, days_ago: int | None, why: str, url: str) -> None:
+    """Make an earlier release the champion again."""
+    from tasks.ledger import champion_at, find_version, head
+
+    if version is not None and days_ago is not None:
+        raise UserError("give --to or --days-ago, not both")
+    ledger = _ledger(url)
+    entries = ledger.entries()
+    now = head(entries)
+    if version is not None:
+        number = find_version(ledger.registry, version).number
+    elif days_ago is not None:
+        then = champion_at(entries, datetime.now(UTC) - timedelta(days=days_ago))
+        if then is None:
+            raise UserError(f"--days-ago {days_ago}: there was no champion then; see nightjar history")
+        number = then.to
+    elif now is None or not now.before:
+        raise UserError("there is no champion before this one; name a version with --to, see nightjar history")
+    else:
+        number = now.before
+    find_version(ledger.registry, str(number))
+    _report(ledger.move(number, why, action="rollback", after=now.sequence if now else 0))
+
+
+@click.command()
+@click.option("--on", "day", help="Which version was champion at the end of this day (UTC), YYYY-MM-DD.")
+@AS_JSON
+@REGISTRY
+def history(day: str | None, as_json: bool, url: str) -> None:
+    """Show who made which release the champion, when and why, newest first."""
+    from dataclasses import asdict
+
+    from flows.cli.run import parse_date
+    from tasks.ledger import champion_at
+
+    ledger = _ledger(url)
+    entries = ledger.entries()
+    date = parse_date(day, "--on")
+    if date is not None:
+        end = datetime(date.year, date.month, date.day, tzinfo=UTC) + timedelta(days=1, microseconds=-1)
+        then = champion_at(entries, end)
+        if then is None:
+            raise UserError(f"--on {day}: there was no champion yet; see nightjar history")
+        entries = [then]
+    if as_json:
+        return click.echo(json.dumps([asdict(e) for e in reversed(entries)], indent=2))
+    for entry in reversed(entries):
+        click.echo(_line(entry))
+        for name, verdict in entry.gates.items():
+            click.echo(f"      {name}: {verdict}")
+    if not entries:
+        click.echo('no entry yet; make a release the champion: nightjar promote VERSION --why "..."')
+    return None
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--lake", default="", help="Lake URL. Default: the last run's.")
+@AS_JSON
+@REGISTRY
+def compare(a: str, b: str, lake: str, as_json: bool, url: str) -> None:
+    """Compare releases A and B: figures, segments, how far their lists agree, which files differ."""
+    from flows.environment import home_folder
+    from flows.runs import all_runs
+    from tasks.comparing import compare_versions
+    from tasks.lake import Lake
+    from tasks.ledger import find_version
+
+    registry, home = _ledger(url).registry, home_folder()
+    runs = all_runs(home)
+    opened = Lake(lake or (runs[-1].lake if runs else str(home / "lake")), home / "scratch" / "lake")
+    found = compare_versions(registry, opened, find_version(registry, a), find_version(registry, b))
+    if as_json:
+        return click.echo(json.dumps(found, indent=2))
+    click.echo(f"version {found['a']} beside version {found['b']}")
+    for part in ("metrics", "segments"):
+        for name, row in found[part].items():
+            click.echo(f"  {name:<44} {row['a']:>10.4f} {row['b']:>10.4f} {row['difference']:>+10.4f}")
+    if found["overlap"] is not None:
+        click.echo(f"lists: {found['overlap']:.1%} of the places of A are also in B's list, mean over users of both")
+    click.echo("files that differ: " + (", ".join(found["files"]) or "none"))
+    for note in found["notes"]:
+        click.echo(f"note: {note}")
+    return None
+
+
+def _ledger(url: str) -> "Ledger":
+    """The ledger of the registry at hand; its alias is set right first, whatever happened to it."""
+    from flows.environment import home_folder, prepare
+    from flows.runs import all_runs
+    from tasks.ledger import Ledger
+    from tasks.registry import Registry
+
+    home = home_folder()
+    prepare(home)
+    runs = all_runs(home)
+    ledger = Ledger(Registry(home, url or (runs[-1].registry if runs else "")))
+    ledger.repair()
+    return ledger
+
+
+def _report(entry: "Entry") -> None:
+    click.echo(
+        f"champion is version {entry.to}{f' (was {entry.before})' if entry.before else ''}, entry {entry.sequence}"
+    )
+
+
+def _line(entry: "Entry") -> str:
+    words: dict[str, Any] = {"gate": "refused"}
+    what = words.get(entry.action, entry.action) if entry.valid else f"{entry.action} too late, moved nothing"
+    versions = f"{entry.before or '-'} -> {entry.to}"
+    return f"{entry.sequence:>4}  {entry.when}  {what:<9} {versions:<10} {entry.who}: {entry.why}"

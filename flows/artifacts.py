@@ -37,6 +37,8 @@ def publish(made: Mapping[str, Artifact], summary: Mapping[str, Any], registry: 
         "bundle": summary["bundle"],
     }
     create_markdown_artifact(head_for_prefect(made["report"], links), key="night", description="What came out")
+    gates = summary["gates"]
+    create_table_artifact(gates["verdicts"], key="gates", description=f"{gates['outcome']}: {gates['why']}")
     for key, title, rows in tables_for_prefect(made["report"]):
         create_table_artifact(rows, key=key, description=title)
     words = {"release": f"{MODEL} version {summary['version']}", "report": f"report of {summary['date']}"}

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from flows.artifacts import publish
+from flows.config import NightlyConfig
 from flows.plan import Plan
 from flows.runs import RunRecord
 from tasks.audit import build_docs
+from tasks.gating import Decision, decide
 from tasks.lake import Artifact
 from tasks.pages.data import RunFacts, StageTime
 from tasks.registry import Registry
@@ -18,17 +20,23 @@ from tasks.running import Night, Outcome
 CURRENT = ("recommendations", "embeddings")
 """Datasets that others read through a pointer."""
 
+KNOWN = ("users", "items", "histories")
+"""What the recommender knew, as of the cut; the gates judge by it."""
 
-def conclude(night: Night, plan: Plan, record: RunRecord, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Make the results of a night visible, and return them in short."""
+
+def conclude(
+    night: Night, plan: Plan, record: RunRecord, outcomes: Sequence[Outcome], config: NightlyConfig
+) -> dict[str, Any]:
+    """Decide about the champion, make the results of a night visible, and return them in short."""
     made = {d: night.artifact(s.refs(d)[0]) for s in plan.steps for d in s.stage.produces if len(s.cells) == 1}
     for name in CURRENT:
         night.lake.point(made[name].ref)
     measures = made["release"].run["measures"]
     ran = any(o.state == "ran" for o in outcomes)
     docs = build_docs(night.docs) if night.docs and night.builds_docs and ran else (night.docs or Path()) / "index.html"
-    page = _write_report(night, plan, made, outcomes, docs)
     registry = Registry(night.home, night.resources.registry)
+    decision = _decide(night, plan, made, registry, config)
+    page = _write_report(night, plan, made, outcomes, docs, decision)
     if ran:
         registry.attach(measures["run_id"], page, "report")
     record.release = {"version": measures["version"], "report": str(page), "data_docs": str(docs)}
@@ -41,12 +49,42 @@ def conclude(night: Night, plan: Plan, record: RunRecord, outcomes: Sequence[Out
         "bundle": str(made["bundle"].path),
         "figures": made["evaluation"].notes,
         "recall": made["index"].notes["recall"],
+        "gates": {
+            "outcome": decision.outcome,
+            "champion": decision.champion,
+            "why": decision.why,
+            "verdicts": [{"gate": v.gate, "passed": v.passed, "figures": str(v)} for v in decision.verdicts],
+        },
     }
     publish(made, summary, registry)
     return summary
 
 
-def _write_report(night: Night, plan: Plan, made: dict[str, Artifact], outcomes: Sequence[Outcome], docs: Path) -> Path:
+def _decide(night: Night, plan: Plan, made: dict[str, Artifact], registry: Registry, config: NightlyConfig) -> Decision:
+    """Ask the gates about this night's release."""
+    everything = [night.artifact(r) for s in plan.steps for c in s.cells for r in c.refs]
+    cut = {a.dataset: a for a in everything if a.date == plan.days.cut and a.dataset in KNOWN}
+    watches = [a for a in everything if a.dataset == "watches" and a.date in plan.days.judge]
+    return decide(
+        registry,
+        {**made, **cut},
+        watches,
+        everything,
+        night.home / "scratch",
+        config.release.gates,
+        config.evaluation,
+        night.promotes,
+    )
+
+
+def _write_report(
+    night: Night,
+    plan: Plan,
+    made: dict[str, Artifact],
+    outcomes: Sequence[Outcome],
+    docs: Path,
+    decision: Decision,
+) -> Path:
     """The report artifact's page with what differs from run to run: version, times, latencies."""
     measures = made["release"].run["measures"]
     facts = RunFacts(
@@ -54,6 +92,8 @@ def _write_report(night: Night, plan: Plan, made: dict[str, Artifact], outcomes:
         stages=tuple(StageTime(o.step, o.state, o.seconds, o.rows, o.peak_bytes) for o in outcomes),
         index=made["index"].run.get("measures", {}),
         total_seconds=time.monotonic() - night.began,
+        gates=tuple((v.gate, "passed" if v.passed else "failed", str(v)) for v in decision.verdicts),
+        decision=decision.outcome + (f": {decision.why}" if decision.why else ""),
         links={"lake": night.lake.url, "data docs": str(docs), "registry": measures["registry"]},
     )
     folder = night.home / "reports" / plan.days.day

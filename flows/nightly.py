@@ -135,7 +135,7 @@ def plan_night(config: NightlyConfig, days: Calendar, source: Source) -> Plan:
             recommendations=lists,
             evaluation=judged,
             index=shards,
-            config=config.release,
+            alias=config.release.alias,
         )
     )["release"]
     told: dict[str, Inputs] = {

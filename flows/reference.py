@@ -13,8 +13,9 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 INTRODUCTION = """# Configuration
 
 A night is decided by one YAML file such as `deployments/demo.yaml`; `--set section.key=value` overrides one value.
-An unknown key or an impossible value is refused before anything runs. Only `resources` is placement: it decides where
-work runs and never what comes out, so changing it makes nothing run again.
+An unknown key or an impossible value is refused before anything runs. `resources` is placement: it decides where work
+runs and never what comes out. `release.gates` decides about the alias `champion` alone. Changing these makes nothing
+run again.
 
 This page is written by `python -m flows.reference` from the settings classes themselves.
 """

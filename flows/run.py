@@ -51,6 +51,7 @@ class NightRequest:
     sequential: bool = False
     made_since: float = field(default_factory=time.time)
     build_docs: bool = True
+    promotes: bool = True
     stages: tuple[str, ...] = ()
     config_name: str = ""
     overrides: tuple[str, ...] = ()
@@ -110,7 +111,7 @@ def start(request: NightRequest, home: Path, plan: Plan, machine: Machine) -> St
     """A night with a record of its own, on a machine that it may share with others."""
     lake, force = request.open_lake(home), request.forced(plan)
     night = Night(lake, home, machine, force=force, made_since=request.made_since, docs=home / "data-docs")
-    night.builds_docs = request.build_docs
+    night.builds_docs, night.promotes = request.build_docs, request.promotes
     if request.sequential:
         night.one_at_a_time()
     overrides, day = list(request.overrides), plan.days.day
@@ -189,7 +190,7 @@ def carry_out(request: NightRequest) -> dict[str, Any]:
 
 def _with_day(started: Started, day: DayWatcher) -> dict[str, Any]:
     """A night that a backfill has handed to the work pool keeps the file of its day."""
-    started.night.watcher = day
+    started.night.watcher, started.night.promotes = day, False
     day.day_began(started.record.id)
     try:
         summary = _carry_out(started)
@@ -210,7 +211,11 @@ def _carry_out(started: Started) -> dict[str, Any]:
                 # SQLAlchemy fails when one thread sets up its mappers while another still imports MLflow's.
                 thread.join()
             run_steps(started.night, steps, outcomes)
-            summary = conclude(started.night, started.plan, record, outcomes) if started.plan.is_whole else {}
+            summary = (
+                conclude(started.night, started.plan, record, outcomes, started.request.config)
+                if started.plan.is_whole
+                else {}
+            )
         record.state = "succeeded"
         return summary
     except BaseException as error:

@@ -79,7 +79,7 @@ class Ledger:
         action: Action = "promote",
         alias: str = CHAMPION,
         after: int | None = None,
-        **gates: Any,
+        gates: Mapping[str, Any] | None = None,
     ) -> Entry:
         """Make a version the champion.
 
@@ -94,7 +94,7 @@ class Ledger:
         seen = head(entries, alias) if after is None else next((e for e in entries if e.sequence == after), None)
         if after and not (seen and seen.moves):
             raise UserError(f"entry {after} is no move of {alias}; see nightjar history")
-        made = self._append(action, to, why, alias, seen, gates)
+        made = self._append(action, to, why, alias, seen, gates or {})
         entries = self.entries()
         mine = next(e for e in entries if e.sequence == made)
         self.repair(alias)
@@ -106,7 +106,7 @@ class Ledger:
             )
         return mine
 
-    def note(self, to: int, why: str, alias: str = CHAMPION, **gates: Any) -> Entry:
+    def note(self, to: int, why: str, gates: Mapping[str, Any], alias: str = CHAMPION) -> Entry:
         """Remember that the gates refused a version; moves nothing."""
         made = self._append("gate", to, why, alias, head(self.entries(), alias), gates)
         return next(e for e in self.entries() if e.sequence == made)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from expectations.settings import settings
+from models.gates import GatesConfig
 from tasks.lake import Artifact
 from tasks.outputs import Outputs
 from tasks.recommending import FOLDER
@@ -19,6 +20,8 @@ class ReleaseConfig:
 
     alias: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")] = "candidate"
     """Alias that follows the newest night."""
+    gates: GatesConfig = GatesConfig()
+    """What a release must pass to become the champion."""
 
 
 @stage(produces=("release",), libraries=("mlflow",))
@@ -28,7 +31,7 @@ def release(
     recommendations: Artifact,
     evaluation: Artifact,
     index: Artifact,
-    config: ReleaseConfig,
+    alias: str,
 ) -> None:
     """Register the bundle with its figures and lineage, and move the alias to it.
 
@@ -57,8 +60,8 @@ def release(
         metrics,
         {f"nightjar.{k}": v for k, v in tags.items()},
     )
-    if registry.newest_date(config.alias) <= out.date:
-        registry.point(config.alias, version.number)
+    if registry.newest_date(alias) <= out.date:
+        registry.point(alias, version.number)
     out.measure(version=version.number, run_id=version.run_id, registry=registry.uri)
 
 

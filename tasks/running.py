@@ -78,6 +78,7 @@ class Night:
     Attributes:
         force: stages whose artifacts are made anew, but for those published after `made_since`, seconds since 1970: by
             default the start of the run. A backfill gives its own start, so that a day of the log is made anew once.
+        promotes: whether a release that passes its gates becomes the champion; a backfilled night's does not.
     """
 
     lake: Lake
@@ -88,6 +89,7 @@ class Night:
     made_since: float = field(default_factory=time.time)
     docs: Path | None = None
     builds_docs: bool = True
+    promotes: bool = True
     around: Part = plainly
 
     def __post_init__(self) -> None:

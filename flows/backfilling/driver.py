@@ -139,7 +139,7 @@ class Driver:
 
     def _start(self, work: DayWork, plan: Plan) -> Started:
         # Data Docs of all the days are built once, at the end.
-        request = replace(self.work.night(work.day), build_docs=False)
+        request = replace(self.work.night(work.day), build_docs=False, promotes=False)
         if "all" in self.backfill.request.rerun:
             request = replace(request, force=tuple(s.name for s in plan.steps), made_since=self.backfill.created)
         with self._lock:

@@ -26,7 +26,7 @@ def test_the_registry_has_one_version_with_the_bundle_and_the_alias(undisturbed)
 
     registry = Registry(undisturbed.path / "home")
     (version,) = registry.versions()
-    assert version.aliases == ("candidate",)
+    assert set(version.aliases) == {"candidate", "champion"}
     (bundle,) = (undisturbed.path / "home/lake/bundle").glob("date=*/*")
     assert version.tags["nightjar.bundle"].endswith(bundle.name)
     run = registry.client.get_run(version.run_id)
@@ -169,3 +169,25 @@ def test_the_same_night_from_scratch_has_the_same_digests(make_home, undisturbed
     home = make_home()
     assert home.night("--sequential", "--set", "resources.memory_gib=4").returncode == 0
     assert home.digests() == undisturbed.digests()
+
+
+def test_the_first_release_is_champion_and_a_sabotaged_one_is_refused(make_home):
+    from tasks.ledger import Ledger
+    from tasks.registry import Registry
+
+    home = make_home()
+    done = home.night()
+    assert done.returncode == 0 and "it is the champion now" in done.stdout, done.stdout + done.stderr
+    # Variety alone decides: of a large pool, whatever is least like the rest of the list.
+    done = home.night("--set", "pipeline.order.mmr_lambda=0", "--set", "pipeline.pool_size=250")
+    assert done.returncode == 0 and "refused by its gates" in done.stdout, done.stdout + done.stderr
+    registry = Registry(home.path / "home")
+    assert registry.aliases() == {"candidate": 2, "champion": 1}
+    (promoted, refused) = Ledger(registry).entries()
+    assert promoted.to == 1 and refused.action == "gate" and refused.to == 2
+    assert set(refused.gates) == {
+        "audits", "index_recall", "coverage", "cold_start", "ndcg", "recall", "segments", "latency_ms",
+    }  # fmt: skip
+    assert all(v["value"] is not None for v in refused.gates.values()), refused.gates
+    assert not refused.gates["ndcg"]["passed"] and refused.gates["audits"]["passed"]
+    assert "failed" in Path(home.record()["release"]["report"]).read_text()

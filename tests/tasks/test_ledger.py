@@ -46,9 +46,9 @@ def backdate(ledger: Ledger, sequence: int, days: int) -> None:
 
 
 def test_a_promotion_is_an_entry_and_the_alias(ledger):
-    entry = ledger.move(2, "better", gates={"passed": True, "value": 0.5})
+    entry = ledger.move(2, "better", gates={"ndcg": {"passed": True, "value": 0.5}})
     assert (entry.sequence, entry.before, entry.to, entry.valid) == (1, 0, 2, True)
-    assert entry.gates == {"gates": {"passed": True, "value": 0.5}}
+    assert entry.gates == {"ndcg": {"passed": True, "value": 0.5}}
     assert ledger.registry.aliases() == {"champion": 2}
     assert ledger.move(3, "better still").before == 2
 
@@ -66,7 +66,7 @@ def test_a_move_based_on_an_older_entry_loses_and_says_who_won(ledger, monkeypat
 
 def test_a_refusal_of_the_gates_moves_nothing(ledger):
     ledger.move(1, "first")
-    ledger.note(2, "ndcg fell", ndcg={"passed": False})
+    ledger.note(2, "ndcg fell", {"ndcg": {"passed": False}})
     assert ledger.repair() == 1
     assert ledger.move(3, "fine").before == 1
 

@@ -67,6 +67,7 @@ def history(day: str | None, as_json: bool, url: str) -> None:
     from dataclasses import asdict
 
     from flows.cli.run import parse_date
+    from models.gates import Verdict
     from tasks.ledger import champion_at
 
     ledger = _ledger(url)
@@ -82,8 +83,9 @@ def history(day: str | None, as_json: bool, url: str) -> None:
         return click.echo(json.dumps([asdict(e) for e in reversed(entries)], indent=2))
     for entry in reversed(entries):
         click.echo(_line(entry))
-        for name, verdict in entry.gates.items():
-            click.echo(f"      {name}: {verdict}")
+        for verdict in entry.gates.values():
+            mark = "passed" if verdict["passed"] else "failed"
+            click.echo(f"      {mark} {Verdict(**verdict)}")
     if not entries:
         click.echo('no entry yet; make a release the champion: nightjar promote VERSION --why "..."')
     return None

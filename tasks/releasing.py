@@ -56,8 +56,7 @@ def release(
         metrics,
         {f"nightjar.{k}": v for k, v in tags.items()},
     )
-    if registry.newest_date(config.alias) <= out.date:
-        registry.point(config.alias, version.number)
+    registry.follow(config.alias, version.number, out.date)
     out.measure(version=version.number, run_id=version.run_id, registry=registry.uri)
 
 

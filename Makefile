@@ -38,5 +38,6 @@ lint: setup ## ruff
 types: setup ## mypy
 	@$(BIN)/mypy
 
+# A file's tests stay together: they share a home or a service that is dear to make.
 test: lint types ## Lint, types and every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

@@ -53,11 +53,13 @@ def variables(home: Path) -> dict[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "GX_ANALYTICS_ENABLED": "false",
+        "ORT_DISABLE_TELEMETRY": "1",
         # Loopback only.
         "SPARK_LOCAL_IP": "127.0.0.1",
         # Quiet: the run's own display tells what happens.
         "PREFECT_LOGGING_LEVEL": "WARNING",
-        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        # A command's own server shares its terminal, and has much to say of a run that is interrupted.
+        "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_LOGGING_LEVEL": "ERROR",
         "TQDM_DISABLE": "1",

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -111,13 +112,15 @@ def stop_session() -> None:
     shutil.rmtree(str(scratch), ignore_errors=True)
 
 
-def _end_jvm(jvm: "subprocess.Popen[bytes]", folders: "_Folders", patience_s: float) -> None:
+def _end_jvm(gateway: Any, folders: "_Folders", patience_s: float) -> None:
     """At the end of this process: nothing that it started outlives it.
 
     A JVM takes a second or two to leave by itself. In local mode it holds nothing that is worth the wait; on a cluster
     it gives its executors back first.
     """
+    jvm = gateway.proc
     if jvm.poll() is None:
+        _expect_no_answer(gateway)
         if jvm.stdin:
             jvm.stdin.close()  # what it takes as the sign to exit
         with suppress(subprocess.TimeoutExpired):
@@ -125,6 +128,14 @@ def _end_jvm(jvm: "subprocess.Popen[bytes]", folders: "_Folders", patience_s: fl
         jvm.kill()
         jvm.wait()
     shutil.rmtree(folders.own, ignore_errors=True)
+
+
+def _expect_no_answer(gateway: Any) -> None:
+    """Keep what still talks to a JVM at the end of a process from printing tracebacks when that is gone."""
+    gateway._gateway_client.is_connected = False  # Java objects that are collected are no longer told of
+    context: Any = SparkContext._active_spark_context
+    if context is not None:
+        context._accumulatorServer.handle_error = lambda *_: None
 
 
 class _Folders:
@@ -243,7 +254,7 @@ def _start(conf: SparkConf, folders: _Folders) -> SparkSession:
         with _temporary_files(folders.temporary), folders.log.open("ab") as log:
             gateway = launch_gateway(conf, {"stdout": log, "stderr": log})
             patience_s = 0.0 if conf.get("spark.master", "").startswith("local") else 10.0
-            atexit.register(_end_jvm, gateway.proc, folders, patience_s)
+            atexit.register(_end_jvm, gateway, folders, patience_s)
             return SparkSession(SparkContext(conf=conf, gateway=gateway))
     except (PySparkException, Py4JError, OSError) as error:
         words = folders.log.read_bytes()[began:].decode(errors="replace").strip().splitlines()

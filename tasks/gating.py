@@ -1,6 +1,6 @@
 """May this release become the champion? Measures what the gates ask for, and writes the verdict to ledger and version.
 
-The verdict is no artifact: it depends on the champion at the time, which is in no key (docs/decisions.md no. 24).
+The verdict is no artifact: it depends on the champion at the time, which is in no key (docs/decisions.md no. 26).
 """
 
 import importlib.util
@@ -109,7 +109,7 @@ def _act(
     if failed:
         ledger.note(number, "; ".join(failed)[:1000], by_gate)
         return Decision("refused", told, champion, "; ".join(failed))
-    if champion and date < registry.newest_date("champion"):
+    if champion and date < registry.date_at("champion"):
         return Decision("candidate", told, champion, "passed, but the champion is of a later day")
     try:
         ledger.move(number, "all gates passed", after=newest.sequence if newest else 0, gates=by_gate)

@@ -5,6 +5,7 @@ made last in one transaction, so a night that is killed leaves no half version, 
 """
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -72,11 +73,18 @@ class Registry:
 
     def experiment_id(self) -> str:
         """Id of the experiment that nights are logged to, made when it is not there."""
+        from mlflow.exceptions import MlflowException
+
         found = self.client.get_experiment_by_name(EXPERIMENT)
-        if found:
-            return str(found.experiment_id)
-        location = None if self.address else (self.home / "mlflow" / "artifacts").as_uri()
-        return str(self.client.create_experiment(EXPERIMENT, artifact_location=location))
+        if not found:
+            location = None if self.address else (self.home / "mlflow" / "artifacts").as_uri()
+            try:
+                return str(self.client.create_experiment(EXPERIMENT, artifact_location=location))
+            except MlflowException:  # another night has made it at the same moment
+                found = self.client.get_experiment_by_name(EXPERIMENT)
+                if not found:
+                    raise
+        return str(found.experiment_id)
 
     def versions(self) -> list[Version]:
         """All versions, newest first."""
@@ -170,13 +178,34 @@ class Registry:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise Failure(f"registry at {self.uri}: {error}") from error
 
-    def newest_date(self, alias: str) -> str:
-        """Logical day of the version that an alias names; empty when it names none. A backfill never moves it back."""
+    def follow(self, alias: str, number: int, date: str) -> None:
+        """Move an alias to the version of a night, unless it is with a later night: a backfill never moves it back.
+
+        An alias has no compare-and-set, so two nights that end at once may overwrite each other; whoever finds an
+        earlier night there afterwards moves it again.
+        """
+        if self.date_at(alias) <= date:
+            self.point(alias, number)
+        while self.date_at(alias) < date:
+            self.point(alias, number)
+
+    def date_at(self, alias: str) -> str:
+        """Logical day of the version that an alias names; empty when it names none."""
         return next((v.tags.get("nightjar.date", "") for v in self.versions() if alias in v.aliases), "")
 
     def point(self, alias: str, number: int) -> None:
         """Move an alias to a version."""
-        self.client.set_registered_model_alias(MODEL, alias, str(number))
+        from mlflow.exceptions import MlflowException
+
+        for wait_s in (0.1, 0.3, 1.0, None):
+            try:
+                self.client.set_registered_model_alias(MODEL, alias, str(number))
+                break
+            except MlflowException:
+                # Of two who set a new alias at once, MLflow refuses one with an error of its database.
+                if wait_s is None:
+                    raise
+                time.sleep(wait_s)
 
     def attach(self, run_id: str, path: Path, folder: str | None = None) -> None:
         """Add a file, such as the report, to the MLflow run of a release."""

@@ -60,8 +60,7 @@ def release(
         metrics,
         {f"nightjar.{k}": v for k, v in tags.items()},
     )
-    if registry.newest_date(alias) <= out.date:
-        registry.point(alias, version.number)
+    registry.follow(alias, version.number, out.date)
     out.measure(version=version.number, run_id=version.run_id, registry=registry.uri)
 
 

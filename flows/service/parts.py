@@ -51,6 +51,7 @@ def prefect_server(settings: Settings, port: int) -> Part:
         # Without it the UI asks port 4200, wherever it is served.
         "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         # Notifications link there.
         "PREFECT_UI_URL": f"http://127.0.0.1:{port}",
         **({"PREFECT_API_DATABASE_CONNECTION_URL": settings.prefect_database_url} if settings.prefect_database else {}),

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from onnx import TensorProto
 from torch import nn
 
 from expectations.errors import Failure
 from models.fit import save_weights
 from models.onnx_graph import Graph
+from models.onnx_runtime import onnxruntime
 from models.ranking.config import RankerConfig
 from models.ranking.network import CLICK, CLIP, COMPLETION, WATCH, Ranker, ServedRanker
 from models.ranking.training import TrainedRanker, predict

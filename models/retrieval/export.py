@@ -6,13 +6,13 @@ The user tower carries the item inputs of the whole catalogue, since histories a
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 from onnx import TensorProto
 from torch import nn
 
 from expectations.errors import Failure
 from models.onnx_graph import Graph
+from models.onnx_runtime import onnxruntime
 from models.retrieval.catalogue import Encoded
 from models.retrieval.towers import FieldSum, TwoTowers
 

@@ -17,6 +17,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+# Since 1.29 onnxruntime posts telemetry to its vendor unless it is told not to before it is imported.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 import faiss
 import numpy as np
 import onnxruntime as ort

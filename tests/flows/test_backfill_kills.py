@@ -87,17 +87,19 @@ def test_ten_days_by_two_workers_with_kills_at_random_moments(make_home, tmp_pat
 
     assert home.digests() == calm.digests()
     assert computed_after_published(trace) == []
+    assert "champion" not in aliases(home), "a backfill made a champion that nobody asked for"
     releases = dates_released(home)
     assert releases == sorted(set(releases)) and len(releases) == 10
-    from_prefect(home, up[up.index("--prefect-port") + 1])
+    api = f"http://127.0.0.1:{up[up.index('--prefect-port') + 1]}/api"
+    from_prefect(home, api)
     assert newest(home)["counts"] == {"succeeded": 1} and "2026-01-30" in dates_released(home)
+    cancelled(home, api)
     assert home.run("down").returncode == 0
     assert home.processes() == []
 
 
-def from_prefect(home, port: str) -> None:
+def from_prefect(home, api: str) -> None:
     """Start the deployment `backfill` for one more day, as the form in the UI does, and wait for its end."""
-    api = f"http://127.0.0.1:{port}/api"
     deployment = call(f"{api}/deployments/name/backfill/backfill")
     parameters = {"start": "2026-01-30", "end": "2026-01-30"}
     body = {"parameters": {**deployment["parameters"], **parameters}}
@@ -108,6 +110,31 @@ def from_prefect(home, port: str) -> None:
         time.sleep(1)
     tags = call(f"{api}/flow_runs/{run}")["tags"]
     assert f"backfill:{newest(home)['id']}" in tags
+
+
+def cancelled(home, api: str) -> None:
+    """Cancel a backfill while workers run its nights: they end, the rest is never begun, the schedule goes on."""
+    command = home.command("backfill", "2026-02-01", "2026-02-04", "--config", str(home.config), "--on", "pool")
+    wait_for(lambda: victims(home, "night"))
+    id_ = newest(home)["id"]
+    done = home.run("backfill", "cancel", id_)
+    assert done.returncode == 0, done.stderr
+    command.wait(60)
+    wait_for(lambda: not victims(home, "night"))
+    assert newest(home)["state"] == "cancelled" and newest(home)["counts"] == {"interrupted": 1, "skipped": 3}
+    runs = {"flow_runs": {"tags": {"all_": [f"backfill:{id_}"]}}}
+    open_types = {"SCHEDULED", "PENDING", "RUNNING", "CANCELLING"}
+    wait_for(lambda: not open_types & {r["state_type"] for r in call(f"{api}/flow_runs/filter", runs)})
+    assert not any(day.startswith("2026-02") for day in dates_released(home))
+    (schedule,) = call(f"{api}/deployments/name/nightly/nightly")["schedules"]
+    assert schedule["active"]
+
+
+def wait_for(look, timeout: float = 90) -> None:
+    until = time.monotonic() + timeout
+    while not look():
+        assert time.monotonic() < until, f"not within {timeout} s"
+        time.sleep(0.3)
 
 
 def newest(home):
@@ -125,6 +152,12 @@ def computed_after_published(trace) -> list[str]:
         elif folder in published:
             again.append(folder)
     return again
+
+
+def aliases(home) -> dict[str, int]:
+    from tasks.registry import Registry
+
+    return Registry(home.path / "home").aliases()
 
 
 def dates_released(home) -> list[str]:

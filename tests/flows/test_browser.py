@@ -49,6 +49,11 @@ class Service:
         body = {"flow_runs": {"expected_start_time": {"before_": soon}}, "deployments": {"name": {"any_": ["nightly"]}}}
         return [r["id"] for r in self.api("/flow_runs/filter", body) if not r["auto_scheduled"]]
 
+    def said(self, run: dict[str, Any]) -> list[str]:
+        """What a run has logged."""
+        lines = self.api("/logs/filter", {"logs": {"flow_run_id": {"any_": [run["id"]]}}})
+        return [line["message"] for line in lines]
+
     def released(self) -> list[str]:
         """Day of every version, in the order in which they were registered."""
         versions = call(f"{self.mlflow}/api/2.0/mlflow/model-versions/search")["model_versions"]
@@ -211,5 +216,7 @@ def test_a_day_that_the_log_lacks_yet_fails_with_one_clear_message(service: Serv
     (failed,) = service.late_runs("2026-02-02T00:00:00Z", "2026-02-03T00:00:00Z", 1)
     assert (failed["name"], failed["state_type"]) == ("nightly 2026-02-01", "FAILED")
     assert "night of 2026-02-01: the log ends on 2026-01-21; once it has the day" in failed["state"]["message"]
-    told = service.api("/logs/filter", {"logs": {"flow_run_id": {"any_": [failed["id"]]}}})
-    assert any("missed and are left out" in line["message"] and "nightjar backfill" in line["message"] for line in told)
+    until = time.monotonic() + 30  # what a run says reaches the server in batches
+    while not any("missed and are left out" in line and "nightjar backfill" in line for line in service.said(failed)):
+        assert time.monotonic() < until, service.said(failed)
+        time.sleep(0.5)

@@ -1,5 +1,6 @@
 """Leftovers of killed runs, doctor's findings, the environment: each told and mended."""
 
+import os
 import subprocess
 import sys
 import time
@@ -11,6 +12,8 @@ import pytest
 from expectations.errors import UserError
 from flows.environment import prepare, variables
 from tasks.processes import OWNER, end_leftovers, leftovers, owner_is_alive, owner_tag
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def _sleeper(home: str, owner: str) -> subprocess.Popen[bytes]:
@@ -57,6 +60,17 @@ def test_everything_written_is_below_the_home_and_nothing_is_sent(tmp_path):
     assert len(places) >= 5 and all(Path(v).is_relative_to(tmp_path) for v in places)
     assert chosen["SPARK_LOCAL_IP"] == "127.0.0.1"
     assert (chosen["GX_ANALYTICS_ENABLED"], chosen["MLFLOW_DISABLE_TELEMETRY"]) == ("false", "true")
+    assert chosen["ORT_DISABLE_TELEMETRY"] == chosen["DO_NOT_TRACK"] == "1"
+
+
+@pytest.mark.parametrize(
+    "module", ["models.serving.bundle", "models.ranking.export", "models.retrieval.export", "expectations.suites"]
+)
+def test_a_library_that_is_imported_alone_keeps_no_trace_of_the_user(tmp_path, module):
+    """onnxruntime's telemetry begins with an id of the machine in the user's cache folder."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", f"import {module}"], cwd=ROOT, env=environment, check=True, timeout=120)
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file() and "matplotlib" not in p.parts] == []
 
 
 def test_a_home_that_is_a_file_is_refused(tmp_path, monkeypatch):

@@ -167,7 +167,9 @@ def test_two_runs_at_once_in_one_home(make_home, undisturbed):
 
 def test_the_same_night_from_scratch_has_the_same_digests(make_home, undisturbed):
     home = make_home()
-    assert home.night("--sequential", "--set", "resources.memory_gib=4").returncode == 0
+    done = home.night("--sequential", "--set", "resources.memory_gib=4")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert home.processes() == []
     assert home.digests() == undisturbed.digests()
 
 

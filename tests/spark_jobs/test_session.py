@@ -43,6 +43,7 @@ told["gone"] = jvm.poll() is not None and not psutil.Process().children()
 told["left"] = [f.name for f in (home / "scratch" / "spark").iterdir()]
 spark = spark_session("local[1]", 1, 1, home, "once more")
 told["starts again"] = spark.range(5).count()
+told["last"] = spark.sparkContext._gateway.proc.pid
 print(json.dumps(told))
 """
 
@@ -55,7 +56,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     environment = {"PATH": "/usr/bin:/bin", "TMPDIR": str(temporary)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=True)
     outside = [path.name for path in temporary.rglob("*")]
-    return json.loads(done.stdout) | {"home": home, "outside": outside, "stderr": done.stderr, "tmp": str(temporary)}
+    found = json.loads(done.stdout)
+    after = {"outlived": psutil.pid_exists(found["last"]), "kept": [*(home / "scratch" / "spark").iterdir()]}
+    return found | after | {"home": home, "outside": outside, "stderr": done.stderr, "tmp": str(temporary)}
 
 
 def test_a_failed_start_says_why(told: dict[str, object]) -> None:
@@ -93,6 +96,10 @@ def test_it_ends_and_can_start_again(told: dict[str, object]) -> None:
     assert told["gone"] is True
     assert told["left"] == [], "neither its own folder nor that of a dead process"
     assert told["starts again"] == 5
+
+
+def test_nothing_of_it_outlives_its_process(told: dict[str, object]) -> None:
+    assert told["outlived"] is False and told["kept"] == []
 
 
 def test_no_jvm_writes_performance_data(spark: SparkSession) -> None:

@@ -12,7 +12,8 @@ FAULTS = [
     "catalogue:begin", "events:progress", "events:published", "interactions:computed", "features:published",
     "popularity:audited", "als:progress", "item_similarity:computed", "content_similarity:begin", "towers:progress",
     "embeddings:audited", "index:progress", "ranker:progress", "bundle:computed", "recommendations:progress",
-    "oracle:computed", "evaluation:progress", "release:logged", "release:registered", "report:computed", "ledger:written",
+    "oracle:computed", "evaluation:progress", "release:logged", "release:registered", "report:computed",
+    "ledger:written",
 ]  # fmt: skip
 FORCED = {"ledger": "release"}
 """What happens after the last stage, and the stage that leads there."""

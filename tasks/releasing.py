@@ -56,7 +56,7 @@ def release(
         metrics,
         {f"nightjar.{k}": v for k, v in tags.items()},
     )
-    registry.follow(config.alias, version.number, out.date)
+    registry.follow(config.alias)
     out.measure(version=version.number, run_id=version.run_id, registry=registry.uri)
 
 

@@ -178,16 +178,17 @@ class Registry:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise Failure(f"registry at {self.uri}: {error}") from error
 
-    def follow(self, alias: str, number: int, date: str) -> None:
-        """Move an alias to the version of a night, unless it is with a later night: a backfill never moves it back.
+    def follow(self, alias: str) -> None:
+        """Move an alias to the latest night's newest version; a backfill of earlier nights never moves it back.
 
-        An alias has no compare-and-set, so two nights that end at once may overwrite each other; whoever finds an
-        earlier night there afterwards moves it again.
+        An alias has no compare-and-set, so of two nights that end at once the earlier may overwrite the later. Whoever
+        has set it looks again, until it is where it belongs.
         """
-        if self.date_at(alias) <= date:
-            self.point(alias, number)
-        while self.date_at(alias) < date:
-            self.point(alias, number)
+        while True:
+            newest = max(self.versions(), key=lambda v: (v.tags.get("nightjar.date", ""), v.number))
+            if alias in newest.aliases:
+                return
+            self.point(alias, newest.number)
 
     def date_at(self, alias: str) -> str:
         """Logical day of the version that an alias names; empty when it names none."""

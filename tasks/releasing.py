@@ -60,7 +60,7 @@ def release(
         metrics,
         {f"nightjar.{k}": v for k, v in tags.items()},
     )
-    registry.follow(alias, version.number, out.date)
+    registry.follow(alias)
     out.measure(version=version.number, run_id=version.run_id, registry=registry.uri)
 
 

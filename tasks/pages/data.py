@@ -120,14 +120,14 @@ class RunFacts:
         stages: in the order in which they ran.
         index: measures of the stage `index`, such as `latency_ms` by percentile.
         total_seconds: of the whole run.
-        gates: gate, passed or failed, figures. `decision`: what became of the release.
         links: words -> path or URL.
+        gates: gate, passed or failed, figures. `decision`: what became of the release.
     """
 
     version: str = ""
     stages: tuple[StageTime, ...] = ()
     index: dict[str, Any] = field(default_factory=dict)
     total_seconds: float = 0.0
+    links: dict[str, str] = field(default_factory=dict)
     gates: tuple[tuple[str, str, str], ...] = ()
     decision: str = ""
-    links: dict[str, str] = field(default_factory=dict)

@@ -115,8 +115,10 @@ def from_prefect(home, api: str) -> None:
 def cancelled(home, api: str) -> None:
     """Cancel a backfill while workers run its nights: they end, the rest is never begun, the schedule goes on."""
     command = home.command("backfill", "2026-02-01", "2026-02-04", "--config", str(home.config), "--on", "pool")
-    wait_for(lambda: victims(home, "night"))
-    id_ = newest(home)["id"]
+    wait_for(lambda: "resume:" in command.out.read_text())
+    id_ = command.out.read_text().split()[1]
+    wait_for(lambda: newest(home)["counts"].get("running"))
+    assert newest(home)["id"] == id_
     done = home.run("backfill", "cancel", id_)
     assert done.returncode == 0, done.stderr
     command.wait(60)

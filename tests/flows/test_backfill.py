@@ -53,19 +53,6 @@ def test_every_day_is_a_release_of_its_own(filled):
     assert {a: v.tags["nightjar.date"] for v in versions for a in v.aliases} == {"candidate": "2026-01-22"}
 
 
-def test_only_promote_makes_a_champion_and_says_so_in_the_ledger(filled):
-    from tasks.ledger import Ledger
-    from tasks.registry import Registry
-
-    done = filled.run("backfill", "2026-01-21", "2026-01-21", "--promote")
-    assert done.returncode == 0, done.stderr
-    registry = Registry(filled.path / "home")
-    (champion,) = [v for v in registry.versions() if "champion" in v.aliases]
-    assert champion.tags["nightjar.date"] == "2026-01-21"
-    (entry,) = Ledger(registry).entries()
-    assert (entry.before, entry.to) == (0, champion.number) and newest(filled)["id"] in entry.why
-
-
 def test_days_side_by_side_make_what_nights_of_their_own_make(filled, make_home):
     alone = make_home()
     alone.config.write_text(TINY)
@@ -197,6 +184,19 @@ def test_cancelling_one_that_nobody_runs_leaves_out_its_days(filled):
 def test_mistakes_are_told_in_one_message(filled, arguments, told):
     done = filled.run("backfill", *arguments)
     assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr
+
+
+def test_only_promote_makes_a_champion_and_says_so_in_the_ledger(filled):
+    from tasks.ledger import Ledger
+    from tasks.registry import Registry
+
+    done = filled.run("backfill", "2026-01-21", "2026-01-21", "--promote")
+    assert done.returncode == 0, done.stderr
+    registry = Registry(filled.path / "home")
+    (champion,) = [v for v in registry.versions() if "champion" in v.aliases]
+    assert champion.tags["nightjar.date"] == "2026-01-21"
+    (entry,) = Ledger(registry).entries()
+    assert (entry.before, entry.to) == (0, champion.number) and newest(filled)["id"] in entry.why
 
 
 def test_two_at_once_over_the_same_days_do_the_work_once(make_home, tmp_path):

@@ -58,8 +58,8 @@ def test_a_night_is_released_to_postgresql_and_survives_a_restart(service, postg
     assert status["release"]["version"] == 1 and status["well"]
     assert [r["id"] for r in service.api("/flow_runs/filter", {"flow_runs": {"id": {"any_": [night[0]["id"]]}}})]
     with psycopg2.connect(f"{postgres}/mlflow") as connection, connection.cursor() as cursor:
-        cursor.execute("select version from model_versions")
-        assert cursor.fetchall() == [(1,)]
+        cursor.execute("select name, version from model_versions order by name")
+        assert cursor.fetchall() == [("nightjar-ledger", 1), ("nightjar-recommender", 1)]
     gc = service.home.run("gc", "--keep-days", "0")
     assert gc.returncode == 0 and "bundle/" not in gc.stdout
 

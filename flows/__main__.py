@@ -81,21 +81,7 @@ def main() -> None:
     except OSError as error:
         _fail(_os_error(error), 1, error, debug)
     except Exception as error:
-        if told := _told_before(error):
-            _fail(str(told), 2 if isinstance(told, UserError) else 1, error, debug)
         _fail(f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1, error, debug)
-
-
-def _told_before(error: BaseException) -> BaseException | None:
-    """The message for people behind an error that came up while that was on its way, such as from a Prefect server that
-    could not keep the state of a run because of the same full disk.
-    """
-    from expectations.errors import Failure, UserError
-
-    behind: BaseException | None = error
-    while behind is not None and not isinstance(behind, UserError | Failure):
-        behind = behind.__cause__ or behind.__context__
-    return behind
 
 
 def _os_error(error: OSError) -> str:

@@ -37,8 +37,7 @@ def publish(made: Mapping[str, Artifact], summary: Mapping[str, Any], registry: 
         "bundle": summary["bundle"],
     }
     create_markdown_artifact(head_for_prefect(made["report"], links), key="night", description="What came out")
-    gates = summary["gates"]
-    create_table_artifact(gates["verdicts"], key="gates", description=f"{gates['outcome']}: {gates['why']}")
+    create_table_artifact(summary["gates"]["verdicts"], key="gates", description=summary["gates"]["decision"])
     for key, title, rows in tables_for_prefect(made["report"]):
         create_table_artifact(rows, key=key, description=title)
     words = {"release": f"{MODEL} version {summary['version']}", "report": f"report of {summary['date']}"}

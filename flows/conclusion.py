@@ -52,7 +52,7 @@ def conclude(
         "gates": {
             "outcome": decision.outcome,
             "champion": decision.champion,
-            "why": decision.why,
+            "decision": str(decision),
             "verdicts": [{"gate": v.gate, "passed": v.passed, "figures": str(v)} for v in decision.verdicts],
         },
     }
@@ -93,7 +93,7 @@ def _write_report(
         index=made["index"].run.get("measures", {}),
         total_seconds=time.monotonic() - night.began,
         gates=tuple((v.gate, "passed" if v.passed else "failed", str(v)) for v in decision.verdicts),
-        decision=decision.outcome + (f": {decision.why}" if decision.why else ""),
+        decision=str(decision),
         links={"lake": night.lake.url, "data docs": str(docs), "registry": measures["registry"]},
     )
     folder = night.home / "reports" / plan.days.day

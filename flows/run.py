@@ -89,6 +89,8 @@ class Started:
     night: Night
     record: RunRecord
     threads: list[threading.Thread] = field(default_factory=list)
+    error: BaseException | None = None
+    """What the night ended with."""
 
 
 def begin(request: NightRequest, home: Path) -> Started:
@@ -169,6 +171,11 @@ def execute(started: Started, watcher: Watcher) -> dict[str, Any]:
         parameters = {name: getattr(config, name) for name in SECTIONS}
         day, request = Date.fromisoformat(started.plan.days.day), started.request
         return nightly(date=day, lake=request.lake, stages=list(request.stages), **parameters)
+    except Exception as error:
+        # A server that cannot keep the state of the run, such as for the same full disk, must not hide how it ended.
+        if started.error is not None and started.error is not error:
+            raise started.error  # noqa: B904
+        raise
     finally:
         UNDER_WAY.reset(token)
 
@@ -219,7 +226,7 @@ def _carry_out(started: Started) -> dict[str, Any]:
         record.state = "succeeded"
         return summary
     except BaseException as error:
-        record.state, record.error = "failed", str(error)
+        started.error, record.state, record.error = error, "failed", str(error)
         raise
     finally:
         record.seconds = time.monotonic() - started.night.began

@@ -3,13 +3,11 @@
 The verdict is no artifact: it depends on the champion at the time, which is in no key (docs/decisions.md no. 26).
 """
 
-import importlib.util
 import json
-import shutil
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +15,7 @@ from expectations.errors import Failure
 from models.evaluation.config import EvaluationConfig
 from models.gates import Figure, GatesConfig, Verdict, judge_release
 from tasks import faults
+from tasks.champion import champion_lists
 from tasks.lake import Artifact
 from tasks.ledger import Entry, Ledger, head
 from tasks.recommending import FOLDER
@@ -24,6 +23,10 @@ from tasks.registry import MODEL, Registry
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
+
+    from models.evaluation.truth import Judged
+    from models.serving.bundle import Bundle
 
 TAG = "nightjar.gates"
 TIMED_USERS = 30
@@ -37,6 +40,9 @@ class Decision:
     verdicts: tuple[Verdict, ...]
     champion: int
     why: str = ""
+
+    def __str__(self) -> str:
+        return self.outcome + (f": {self.why}" if self.why else "")
 
 
 def decide(
@@ -132,7 +138,6 @@ class _Measures:
     newest: Entry | None
 
     def all(self) -> dict[str, Figure]:
-        self.k = self.config.primary_k
         measures: dict[str, Callable[[], dict[str, Figure]]] = {
             "audits": self._audits,
             "index_recall": lambda: {"index_recall": Figure(float(self.made["index"].notes["recall"]))},
@@ -165,24 +170,32 @@ class _Measures:
         (value,) = [r["value"] for r in rows if (r["system"], r["segment"], r["metric"], r["k"]) == key]
         return {"coverage": Figure(float(value))}
 
-    def _load(self) -> None:
+    @property
+    def k(self) -> int:
+        return self.config.primary_k
+
+    @cached_property
+    def users(self) -> "pa.Table":
+        return self.made["users"].table(["user_id", "lifecycle", "engagement_tier"])
+
+    @cached_property
+    def judged(self) -> "Judged":
         from models.evaluation.truth import judged_users
+
+        known = self.users["user_id"].to_numpy(), self.made["items"].table(["item_id"])["item_id"].to_numpy()
+        days = (day.table(["user_id", "item_id", "positive"]) for day in self.watches)
+        everyone = judged_users(days, *known, self.made["histories"].table(["user_id", "item_ids", "seen"]))
+        return everyone.sample(self.gates.max_users, self.config.seed)
+
+    @cached_property
+    def ours(self) -> "Bundle":
         from models.serving.bundle import Bundle
 
-        if hasattr(self, "ours"):
-            return
-        columns, items = ["user_id", "item_id", "positive"], self.made["items"].table(["item_id"])
-        self.users = self.made["users"].table(["user_id", "lifecycle", "engagement_tier"])
-        histories = self.made["histories"].table(["user_id", "item_ids", "seen"])
-        days = (day.table(columns) for day in self.watches)
-        everyone = judged_users(days, self.users["user_id"].to_numpy(), items["item_id"].to_numpy(), histories)
-        self.judged = everyone.sample(self.gates.max_users, self.config.seed)
-        self.ours = Bundle(self.made["bundle"].path / FOLDER, threads=1, verify=False)
+        return Bundle(self.made["bundle"].path / FOLDER, threads=1, verify=False)
 
     def _cold_start(self) -> dict[str, Figure]:
         import numpy as np
 
-        self._load()
         listed = self.ours.recommend_for_history([], k=self.k).table["item_id"].to_numpy()
         lists = np.tile(listed.astype(np.int64), (len(self.judged.user_ids), 1))
         return {"cold_start": Figure(float(self.judged.truth.contains(lists).any(axis=1).mean()))}
@@ -190,7 +203,6 @@ class _Measures:
     def _latency(self) -> dict[str, Figure]:
         import numpy as np
 
-        self._load()
         seconds = []
         for user in self.judged.user_ids[:TIMED_USERS].tolist():
             began = time.perf_counter()
@@ -203,11 +215,12 @@ class _Measures:
         from models.evaluation.truth import user_segments
         from models.metrics.ranking import ranking_metrics
 
-        self._load()
         users, truth = self.judged.user_ids, self.judged.truth
         mine = lists_from_table(self.made["recommendations"].table(["user_id", "rank", "item_id"]), users, self.k)
         ours = ranking_metrics(truth.contains(mine), truth.sizes, [self.k])
-        theirs = ranking_metrics(truth.contains(self._champion_lists()), truth.sizes, [self.k])
+        assert self.newest
+        there = champion_lists(self.registry, self.newest.to, self.ours.id_map, users, self.k, self.scratch)
+        theirs = ranking_metrics(truth.contains(there), truth.sizes, [self.k])
         key = ("ndcg", self.k)
         segments = {
             name: self._change(ours[key][members], theirs[key][members], name)
@@ -236,66 +249,3 @@ class _Measures:
         return Figure(
             c.difference / mean, high, f"{note}; {config.confidence_level:.0%} interval {low:+.3f} to {high:+.3f}"
         )
-
-    def _champion_lists(self) -> "np.ndarray":
-        """What the champion recommends to the same users, through its own runtime, in this night's item ids.
-
-        People whom it does not know get what it has for somebody without a history.
-        """
-        import mlflow
-        import numpy as np
-
-        assert self.newest
-        folder = self.scratch / f"champion-{self.newest.to}"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        try:
-            mlflow.set_tracking_uri(self.registry.uri)
-            mlflow.set_registry_uri(self.registry.uri)
-            uri = f"models:/{MODEL}/{self.newest.to}"
-            path = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
-            bundle = next(p.parent for p in path.rglob("pipeline.json"))
-            champion = _runtime(bundle).Bundle(bundle, threads=1)
-            users = _translation(self.ours.id_map, champion.id_map, "user")
-            items = _translation(champion.id_map, self.ours.id_map, "item")
-            lists = np.full((len(self.judged.user_ids), self.k), -1, dtype=np.int64)
-            nobody = champion.recommend_for_history([], k=self.k).table["item_id"].to_numpy()
-            known = set(champion.features.users.ids.tolist())
-            theirs = [users.get(u, -1) for u in self.judged.user_ids.tolist()]
-            found: dict[int, list[int]] = {}
-            asked = sorted({u for u in theirs if u in known})
-            table = champion.recommend(asked, self.k).table if asked else None
-            for user, item in (
-                zip(*(table[c].to_pylist() for c in ("user_id", "item_id")), strict=True) if table else ()
-            ):
-                found.setdefault(user, []).append(item)
-            for row, user in enumerate(theirs):
-                listed = [items.get(i, -1) for i in found.get(user, nobody.tolist())]
-                lists[row, : len(listed)] = listed
-            return lists
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _runtime(bundle: Path) -> Any:
-    """The champion's own `bundle.py`, which may be older than ours."""
-    spec = importlib.util.spec_from_file_location(f"champion_{bundle.parent.name}", bundle / "bundle.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclasses look themselves up there
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        del sys.modules[spec.name]
-    return module
-
-
-def _translation(of: Any, to: Any, kind: str) -> dict[int, int]:
-    """Dense ids of one bundle to those of another, by outside ids."""
-
-    def ids(table: Any) -> dict[str, int]:
-        columns = (table[c].to_pylist() for c in ("kind", "external_id", "id"))
-        return {outside: dense for k, outside, dense in zip(*columns, strict=True) if k == kind}
-
-    there = ids(to)
-    return {dense: there[outside] for outside, dense in ids(of).items() if outside in there}

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from expectations.errors import Failure, UserError
 from tasks import faults
-from tasks.registry import MODEL, Registry, Version
+from tasks.registry import MODEL, Registry
 
 LEDGER = "nightjar-ledger"
 CHAMPION = "champion"
@@ -196,22 +196,3 @@ def who() -> str:
         return f"{getpass.getuser()}@{platform.node()}"
     except (KeyError, OSError):  # a container's user may have no name
         return f"{os.getuid()}@{platform.node()}"
-
-
-def find_version(registry: Registry, text: str) -> Version:
-    """The version that a number, `@alias` or `:YYYY-MM-DD` (the newest release of that logical day) names.
-
-    Raises:
-        UserError: there is none.
-    """
-    versions = registry.versions()
-    if text.startswith("@"):
-        found = [v for v in versions if text[1:] in v.aliases]
-    elif text.startswith(":"):
-        found = [v for v in versions if v.tags.get("nightjar.date") == text[1:]]
-    else:
-        found = [v for v in versions if str(v.number) == text]
-    if found:
-        return found[0]
-    there = ", ".join(f"{v.number} (of {v.tags.get('nightjar.date', '?')})" for v in versions[:10]) or "none yet"
-    raise UserError(f"no version {text} of {MODEL}; give a number, @alias or :YYYY-MM-DD; newest versions: {there}")

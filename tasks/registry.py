@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from expectations.errors import Failure
+from expectations.errors import Failure, UserError
 from expectations.prepared import prepared
 from tasks import faults
 from tasks.databases import place
@@ -177,6 +177,32 @@ class Registry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise Failure(f"registry at {self.uri}: {error}") from error
+
+    def find(self, text: str) -> Version:
+        """The version that a number, `@alias` or `:YYYY-MM-DD` (the newest release of that logical day) names.
+
+        Raises:
+            UserError: there is none.
+        """
+        versions = self.versions()
+        if text.startswith("@"):
+            found = [v for v in versions if text[1:] in v.aliases]
+        elif text.startswith(":"):
+            found = [v for v in versions if v.tags.get("nightjar.date") == text[1:]]
+        else:
+            found = [v for v in versions if str(v.number) == text]
+        if found:
+            return found[0]
+        there = ", ".join(f"{v.number} (of {v.tags.get('nightjar.date', '?')})" for v in versions[:10]) or "none yet"
+        raise UserError(f"no version {text} of {MODEL}; give a number, @alias or :YYYY-MM-DD; newest versions: {there}")
+
+    def download(self, number: int, folder: Path) -> Path:
+        """Fetch a version into a folder; gives where its bundle is below it."""
+        import mlflow
+
+        source = self.client.get_model_version_download_uri(MODEL, str(number))
+        mlflow.artifacts.download_artifacts(source, dst_path=str(folder), tracking_uri=self.uri)
+        return next(p.parent for p in folder.rglob("pipeline.json"))
 
     def follow(self, alias: str) -> None:
         """Move an alias to the latest night's newest version; a backfill of earlier nights never moves it back.

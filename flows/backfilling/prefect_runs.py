@@ -38,7 +38,7 @@ def close_lost_runs(one: Backfill) -> int:
     To be called by the one that drives the backfill: the run of an earlier driver is lost, a night when its process is.
     """
     with get_client(sync_client=True) as client:
-        runs = [r for r in open_runs(client, one.tag) if not _is_waiting(r) and _is_lost(one, r)]
+        runs = [r for r in open_runs(client, one.tag) if r.state_type != StateType.SCHEDULED and _is_lost(one, r)]
         for run in runs:
             client.set_flow_run_state(run.id, Crashed(message="the process that ran it is gone"), force=True)
     return len(runs)
@@ -52,10 +52,6 @@ def cancel_nights(one: Backfill) -> None:
             runs = run.state_type == StateType.RUNNING and run.infrastructure_pid and not process_is_gone(run)
             state: State = Cancelling() if runs else Cancelled(message="its backfill was cancelled")
             client.set_flow_run_state(run.id, state, force=True)
-
-
-def _is_waiting(run: FlowRun) -> bool:
-    return run.state_type == StateType.SCHEDULED
 
 
 def _is_lost(one: Backfill, run: FlowRun) -> bool:

@@ -23,10 +23,8 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON d
 @REGISTRY
 def promote(version: str, alias: str, why: str, after: int | None, url: str) -> None:
     """Make VERSION (a number, @alias or :YYYY-MM-DD) the champion. Exits with 1 when somebody else was quicker."""
-    from tasks.ledger import find_version
-
     ledger = _ledger(url)
-    _report(ledger.move(find_version(ledger.registry, version).number, why, alias=alias, after=after))
+    _report(ledger.move(ledger.registry.find(version).number, why, alias=alias, after=after))
 
 
 @click.command()
@@ -36,7 +34,7 @@ def promote(version: str, alias: str, why: str, after: int | None, url: str) -> 
 @REGISTRY
 def rollback(version: str | None, days_ago: int | None, why: str, url: str) -> None:
     """Make an earlier release the champion again."""
-    from tasks.ledger import champion_at, find_version, head
+    from tasks.ledger import champion_at, head
 
     if version is not None and days_ago is not None:
         raise UserError("give --to or --days-ago, not both")
@@ -44,7 +42,7 @@ def rollback(version: str | None, days_ago: int | None, why: str, url: str) -> N
     entries = ledger.entries()
     now = head(entries)
     if version is not None:
-        number = find_version(ledger.registry, version).number
+        number = ledger.registry.find(version).number
     elif days_ago is not None:
         then = champion_at(entries, datetime.now(UTC) - timedelta(days=days_ago))
         if then is None:
@@ -54,7 +52,7 @@ def rollback(version: str | None, days_ago: int | None, why: str, url: str) -> N
         raise UserError("there is no champion before this one; name a version with --to, see nightjar history")
     else:
         number = now.before
-    find_version(ledger.registry, str(number))
+    ledger.registry.find(str(number))
     _report(ledger.move(number, why, action="rollback", after=now.sequence if now else 0))
 
 
@@ -103,12 +101,11 @@ def compare(a: str, b: str, lake: str, as_json: bool, url: str) -> None:
     from flows.runs import all_runs
     from tasks.comparing import compare_versions
     from tasks.lake import Lake
-    from tasks.ledger import find_version
 
     registry, home = _ledger(url).registry, home_folder()
     runs = all_runs(home)
     opened = Lake(lake or (runs[-1].lake if runs else str(home / "lake")), home / "scratch" / "lake")
-    found = compare_versions(registry, opened, find_version(registry, a), find_version(registry, b))
+    found = compare_versions(registry, opened, registry.find(a), registry.find(b))
     if as_json:
         return click.echo(json.dumps(found, indent=2))
     click.echo(f"version {found['a']} beside version {found['b']}")

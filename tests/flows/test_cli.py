@@ -7,9 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from expectations.errors import Failure
-from flows.__main__ import _told_before
-
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -63,14 +60,3 @@ def test_mistakes_end_in_one_message_and_exit_code_2(make_home, arguments, says)
 def test_debug_shows_the_traceback(make_home):
     done = make_home().run("--debug", "run", "nowhere.yaml")
     assert done.returncode == 2 and "Traceback" in done.stderr
-
-
-def test_an_error_that_came_up_on_the_way_does_not_hide_what_is_told():
-    """A full disk fails a stage, and then the Prefect server that is to keep the state of the run."""
-    with pytest.raises(RuntimeError) as caught:
-        try:
-            raise Failure("the disk is full")
-        except Failure:
-            raise RuntimeError("500 Internal Server Error")  # noqa: B904
-    assert str(_told_before(caught.value)) == "the disk is full"
-    assert _told_before(RuntimeError("alone")) is None

@@ -173,17 +173,23 @@ def test_the_same_night_from_scratch_has_the_same_digests(make_home, undisturbed
     assert home.digests() == undisturbed.digests()
 
 
-def test_the_first_release_is_champion_and_a_sabotaged_one_is_refused(make_home):
-    from tasks.ledger import Ledger
-    from tasks.registry import Registry
-
+@pytest.fixture(scope="module")
+def two_releases(make_home):
+    """A home with a good release and one whose lists only want to be varied."""
     home = make_home()
     done = home.night()
     assert done.returncode == 0 and "it is the champion now" in done.stdout, done.stdout + done.stderr
     # Variety alone decides: of a large pool, whatever is least like the rest of the list.
     done = home.night("--set", "pipeline.order.mmr_lambda=0", "--set", "pipeline.pool_size=250")
     assert done.returncode == 0 and "refused by its gates" in done.stdout, done.stdout + done.stderr
-    registry = Registry(home.path / "home")
+    return home
+
+
+def test_the_first_release_is_champion_and_a_worse_one_is_refused(two_releases):
+    from tasks.ledger import Ledger
+    from tasks.registry import Registry
+
+    registry = Registry(two_releases.path / "home")
     assert registry.aliases() == {"candidate": 2, "champion": 1}
     (promoted, refused) = Ledger(registry).entries()
     assert promoted.to == 1 and refused.action == "gate" and refused.to == 2
@@ -192,4 +198,40 @@ def test_the_first_release_is_champion_and_a_sabotaged_one_is_refused(make_home)
     }  # fmt: skip
     assert all(v["value"] is not None for v in refused.gates.values()), refused.gates
     assert not refused.gates["ndcg"]["passed"] and refused.gates["audits"]["passed"]
-    assert "failed" in Path(home.record()["release"]["report"]).read_text()
+    assert "failed" in Path(two_releases.record()["release"]["report"]).read_text()
+
+
+def test_two_releases_are_compared(two_releases):
+    found = json.loads(two_releases.run("compare", "@champion", "2", "--json").stdout)
+    assert (found["a"], found["b"], found["notes"]) == (1, 2, [])
+    ndcg = found["metrics"]["final.ndcg_at_10"]
+    assert ndcg["difference"] == ndcg["b"] - ndcg["a"] < 0
+    assert 0 < found["overlap"] < 1 and any("ndcg@10" in name for name in found["segments"])
+    assert found["files"] == ["pipeline.json"], "all that was set otherwise"
+    lists = [
+        pq.read_table(path).to_pandas().groupby("user_id")["item_id"].agg(set)
+        for path in sorted(
+            (two_releases.path / "home/lake/recommendations").glob("date=*/*/*.parquet"),
+            key=lambda p: p.stat().st_mtime,
+        )
+    ]
+    overlap = sum(len(a & b) / len(a) for a, b in zip(*lists, strict=True)) / len(lists[0])
+    assert found["overlap"] == pytest.approx(overlap)
+    assert "files that differ: pipeline.json" in two_releases.run("compare", "1", "2").stdout
+
+
+def test_a_champion_whose_files_are_gone_fails_the_gates_that_need_it(two_releases):
+    from tasks.ledger import Ledger
+    from tasks.registry import Registry
+
+    registry = Registry(two_releases.path / "home")
+    bundle = registry.download(1, two_releases.path / "copy")
+    kept = {p.read_bytes() for p in bundle.glob("pipeline.json")}
+    for path in (two_releases.path / "home/mlflow/artifacts").rglob("pipeline.json"):
+        if path.read_bytes() in kept:
+            path.unlink()
+    done = two_releases.night("--set", "pipeline.rank.ranker_weight=0.2")
+    assert done.returncode == 0 and "could not be computed" in done.stdout, done.stdout + done.stderr
+    refused = Ledger(registry).entries()[-1]
+    failed = {name for name, verdict in refused.gates.items() if not verdict["passed"]}
+    assert failed == {"ndcg", "recall", "segments"} and registry.aliases()["champion"] == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from expectations.errors import Failure, UserError
-from tasks.ledger import LEDGER, Ledger, champion_at, find_version
+from tasks.ledger import LEDGER, Ledger, champion_at
 from tasks.registry import MODEL, Registry
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,13 +121,13 @@ def test_champion_at_a_moment_before_everything_is_none(ledger):
 @pytest.mark.parametrize(("text", "number"), [("2", 2), (":2026-03-03", 3), ("@champion", 1)])
 def test_a_version_by_number_day_and_alias(ledger, text, number):
     ledger.move(1, "first")
-    assert find_version(ledger.registry, text).number == number
+    assert ledger.registry.find(text).number == number
 
 
 @pytest.mark.parametrize("text", ["9", ":2020-01-01", "@nobody", "two"])
 def test_an_unknown_version_is_refused_with_those_there_are(ledger, text):
     with pytest.raises(UserError, match=r"newest versions: 3 \(of 2026-03-03\)"):
-        find_version(ledger.registry, text)
+        ledger.registry.find(text)
 
 
 def test_a_reason_is_needed(ledger):

@@ -208,13 +208,9 @@ def test_two_releases_are_compared(two_releases):
     assert ndcg["difference"] == ndcg["b"] - ndcg["a"] < 0
     assert 0 < found["overlap"] < 1 and any("ndcg@10" in name for name in found["segments"])
     assert found["files"] == ["pipeline.json"], "all that was set otherwise"
-    lists = [
-        pq.read_table(path).to_pandas().groupby("user_id")["item_id"].agg(set)
-        for path in sorted(
-            (two_releases.path / "home/lake/recommendations").glob("date=*/*/*.parquet"),
-            key=lambda p: p.stat().st_mtime,
-        )
-    ]
+    written = (two_releases.path / "home/lake/recommendations").glob("date=*/*/*.parquet")
+    tables = [pq.read_table(path).to_pandas() for path in sorted(written, key=lambda p: p.stat().st_mtime)]
+    lists = [table.groupby("user_id")["item_id"].agg(set) for table in tables]
     overlap = sum(len(a & b) / len(a) for a, b in zip(*lists, strict=True)) / len(lists[0])
     assert found["overlap"] == pytest.approx(overlap)
     assert "files that differ: pipeline.json" in two_releases.run("compare", "1", "2").stdout

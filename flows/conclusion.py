@@ -53,7 +53,7 @@ def conclude(
             "outcome": decision.outcome,
             "champion": decision.champion,
             "decision": str(decision),
-            "verdicts": [{"gate": v.gate, "passed": v.passed, "figures": str(v)} for v in decision.verdicts],
+            "verdicts": [{"gate": v.gate, "passed": v.passed, "figures": v.figures} for v in decision.verdicts],
         },
     }
     publish(made, summary, registry)
@@ -92,7 +92,7 @@ def _write_report(
         stages=tuple(StageTime(o.step, o.state, o.seconds, o.rows, o.peak_bytes) for o in outcomes),
         index=made["index"].run.get("measures", {}),
         total_seconds=time.monotonic() - night.began,
-        gates=tuple((v.gate, "passed" if v.passed else "failed", str(v)) for v in decision.verdicts),
+        gates=tuple((v.gate, "passed" if v.passed else "failed", v.figures) for v in decision.verdicts),
         decision=str(decision),
         links={"lake": night.lake.url, "data docs": str(docs), "registry": measures["registry"]},
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from flows.config import Calendar, NightlyConfig, WindowConfig
-from models.world.config import WorldConfig
+from models.world.config import LIFETIME_DAYS, WorldConfig
 from tasks import generation, ingestion
 from tasks.lake import Ref
 from tasks.sources.scan import scan
@@ -65,7 +65,7 @@ class MadeData:
 
     @property
     def latest(self) -> Date:
-        return Date.max
+        return Date.fromisoformat(self.world.first_day) + timedelta(days=LIFETIME_DAYS - 1)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -75,11 +75,16 @@ class Verdict:
     bound: float
     note: str = ""
 
-    def __str__(self) -> str:
+    @property
+    def figures(self) -> str:
+        """The figure beside its bound, and what it is about."""
         sign = "at most" if self.gate in CEILINGS else "at least"
         bound = f"{-self.bound:+.3g}" if self.gate in LOSSES else f"{self.bound:.3g}"
         value = "could not be computed" if self.value is None else f"{self.value:.4g}, {sign} {bound}"
-        return f"{self.gate}: {value}" + (f" ({self.note})" if self.note else "")
+        return value + (f" ({self.note})" if self.note else "")
+
+    def __str__(self) -> str:
+        return f"{self.gate}: {self.figures}"
 
 
 def judge_release(figures: Mapping[str, Figure], config: GatesConfig, has_champion: bool) -> list[Verdict]:

@@ -42,7 +42,11 @@ class Decision:
     why: str = ""
 
     def __str__(self) -> str:
-        return self.outcome + (f": {self.why}" if self.why else "")
+        if self.outcome == "champion":
+            return "Every gate passed: it is the champion now."
+        told = "Refused by its gates, stays a candidate" if self.outcome == "refused" else "Stays a candidate"
+        champion = f"The champion is version {self.champion}." if self.champion else "There is no champion."
+        return told + (f": {self.why}. " if self.why else ". ") + champion
 
 
 def decide(

@@ -26,10 +26,8 @@ def print_summary(started: Any, summary: dict[str, Any], console: Console) -> No
     gates = summary["gates"]
     for verdict in gates["verdicts"]:
         mark = "[green]passed[/]" if verdict["passed"] else "[red]failed[/]"
-        console.print(f"gate {mark} {verdict['figures']}", highlight=False, soft_wrap=True)
-    told = {"champion": "it is the champion now", "refused": "refused by its gates, stays a candidate"}
-    champion = f"the champion is version {gates['champion']}" if gates["champion"] else "there is no champion"
-    console.print(f"{told.get(gates['outcome'], 'stays a candidate')}; {champion}\n", highlight=False)
+        console.print(f"gate {mark} {verdict['gate']}: {verdict['figures']}", highlight=False, soft_wrap=True)
+    console.print(f"{gates['decision']}\n", highlight=False, soft_wrap=True)
     rows = {
         "report": summary["report"],
         "data docs": summary["data_docs"],

@@ -7,6 +7,9 @@ from pydantic import AfterValidator, Field
 
 from expectations.settings import settings
 
+LIFETIME_DAYS = 3650
+"""Days that a made service lives: it grows every day, so that a day far off would ask for more than a machine holds."""
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -22,7 +25,7 @@ class WorldConfig:
     """Decides every draw; two seeds are two services."""
     first_day: Annotated[str, AfterValidator(_iso)] = "2026-01-01"
     """First day of the log (ISO). The service is older: people and titles were there before."""
-    num_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    num_days: Annotated[int, Field(ge=1, le=LIFETIME_DAYS)] = 30
     """Days after which `num_users` and `num_items` are reached. Later days go on growing at the same pace."""
 
     num_users: Annotated[int, Field(ge=10, le=5_000_000)] = 1_000

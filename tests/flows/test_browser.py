@@ -139,9 +139,10 @@ def night(service: Service, page: Page) -> str:
     page.get_by_role("button", name="Submit").click()
     page.wait_for_url(re.compile(r"/deployments/deployment/[^/]+$|/deployments/deployment/[^/]+\?tab"))
     (run,) = service.started_by_hand()
-    expect(page.locator(f"a[href$='/runs/flow-run/{run}']").first).to_be_visible()
     ended = service.ended(run)
     assert ended["state_type"] == "COMPLETED", ended["state"]["message"]
+    page.reload()  # The list leaves out what the worker has not begun, and asks again only now and then.
+    expect(page.locator(f"a[href$='/runs/flow-run/{run}']").first).to_be_visible()
     assert ended["parameters"]["world"]["num_users"] == USERS
     return run
 

@@ -9,9 +9,11 @@ import pytest
 from prefect.utilities.callables import parameter_schema
 
 from expectations.datasets import DATASETS
+from expectations.errors import UserError
 from flows.config import SECTIONS, NightlyConfig, WindowConfig, calendar, load_config
 from flows.nightly import nightly, plan_night
 from flows.plan import Plan
+from flows.run import NightRequest, plan_request
 from flows.sources import open_source
 
 GRAPH = """
@@ -120,6 +122,12 @@ SETTINGS = {
 FORM = parameter_schema(nightly).model_dump()
 KEYWORDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum",
             "min_length": "minLength", "max_length": "maxLength", "pattern": "pattern"}  # fmt: skip
+
+
+def test_made_data_end_after_ten_years(tmp_path):
+    request = NightRequest(load_config(None), date(2099, 1, 1), str(tmp_path / "lake"))
+    with pytest.raises(UserError, match="date 2099-01-01: the data ends on 2035-12-29; choose that day or an earlier"):
+        plan_request(request, tmp_path)
 
 
 def test_the_form_has_every_section_with_what_it_is_for():

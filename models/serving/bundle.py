@@ -137,6 +137,12 @@ def _matrix(lists: pa.ChunkedArray) -> np.ndarray:
     return pc.list_flatten(lists.combine_chunks()).to_numpy().astype(np.float32).reshape(len(lists), -1)
 
 
+def _places(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Where ascending `ids` have each of the wanted ones; -1 where they do not."""
+    places = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
+    return np.where(ids[places] == wanted, places, -1)
+
+
 class Ragged:
     """One list of item ids a row: the values of row r are `values[offsets[r]:offsets[r + 1]]`."""
 
@@ -206,6 +212,26 @@ class UserTower:
         """float32 `[N, d]` of N rows of users and their histories (item ids `[N, H]`, newest last, -1 padded)."""
         inputs = encode(users, self.fields["user"]) | {"history": histories + 1}
         return _run(self.session, inputs, ["user_vector"])[0]
+
+    def embeddings(self, users: pa.Table, histories: pa.Table, num_items: int) -> pa.Table:
+        """The query vector of every user, ascending by user_id: user_id (int32), vector (list of float32).
+
+        Args:
+            histories: user_id and item_ids; ids from `num_items` on are not in the catalogue.
+        """
+        users = users.sort_by("user_id")
+        ids = users["user_id"].to_numpy()
+        history = Ragged(histories["item_ids"], _places(ids, histories["user_id"].to_numpy()), len(ids), num_items)
+        blocks = [np.arange(start, min(start + BLOCK, len(ids))) for start in range(0, len(ids), BLOCK)]
+        vectors = np.concatenate([_queries(self, users, history, block) for block in blocks])
+        offsets = np.arange(len(ids) + 1, dtype=np.int32) * vectors.shape[1]
+        lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(vectors.ravel(), pa.float32()))
+        return pa.table({"user_id": pa.array(ids, pa.int32()), "vector": lists})
+
+
+def _queries(tower: UserTower, users: pa.Table, history: Ragged, rows: np.ndarray) -> np.ndarray:
+    """float32 `[N, d]`: query vectors of some rows of `users`, whose histories have the same rows."""
+    return tower.vectors(users.take(pa.array(rows)), history.last(rows, tower.history_length))
 
 
 def _session(path: Path, threads: int) -> ort.InferenceSession:
@@ -365,16 +391,25 @@ class Users:
         self.tier = np.maximum(_codes(self.table["subscription_type"], pa.array(TIERS)), 0)
         self.region = _codes(self.table["region"], items.region_names)
         self._blooms: dict[float, BloomFilter] = {}
-        self._ready = np.zeros(len(self.ids), dtype=bool)
+        self._asked = np.zeros(len(self.ids), dtype=bool)  # has a query vector
+        self._ready = np.zeros(len(self.ids), dtype=bool)  # has the mean of the history, too
         self._vectors = np.zeros((len(self.ids), 2, items.vectors.shape[1]), dtype=np.float32)
+        if "user_embeddings" in tables:
+            self._take(tables["user_embeddings"])
+
+    def _take(self, embeddings: pa.Table) -> None:
+        """Query vectors that were made before."""
+        rows = self.rows(embeddings["user_id"].to_numpy(), strict=False)
+        self._vectors[rows[rows >= 0], 0] = _matrix(embeddings["vector"])[rows >= 0]
+        self._asked[rows[rows >= 0]] = True
 
     def rows(self, user_ids: np.ndarray, strict: bool = True) -> np.ndarray:
         """Rows of user ids. Raises BundleError for one that is not known; -1 for it when not `strict`."""
-        rows = np.minimum(np.searchsorted(self.ids, user_ids), len(self.ids) - 1)
-        known = self.ids[rows] == user_ids
-        if strict and not known.all():
-            raise BundleError(f"user {np.asarray(user_ids)[~known][0]} is not among the {len(self.ids):,} known users")
-        return np.where(known, rows, -1)
+        rows = _places(self.ids, user_ids)
+        if strict and (rows < 0).any():
+            unknown = np.asarray(user_ids)[rows < 0][0]
+            raise BundleError(f"user {unknown} is not among the {len(self.ids):,} known users")
+        return rows
 
     def _watched(self, rows: np.ndarray, item_ids: np.ndarray) -> None:
         """Which items, series, creators and languages are in the histories."""
@@ -444,12 +479,13 @@ class Users:
         missing = np.unique(rows[~self._ready[rows]])
         for start in range(0, len(missing), BLOCK):
             block = missing[start : start + BLOCK]
-            histories = self.history.last(block, self.tower.history_length)
-            self._vectors[block, 0] = self.tower.vectors(self.table.take(pa.array(block)), histories)
+            new = block[~self._asked[block]]
+            if len(new):
+                self._vectors[new, 0] = _queries(self.tower, self.table, self.history, new)
             last = self.history.last(block, PROFILE)
             total = self.items.vectors[last].sum(axis=1)
             self._vectors[block, 1] = total / np.maximum(np.count_nonzero(last >= 0, axis=1), 1)[:, None]
-            self._ready[block] = True
+            self._asked[block] = self._ready[block] = True
         return self._vectors[rows]
 
 
@@ -467,7 +503,8 @@ class Features:
     def of(cls, tables: Mapping[str, pa.Table], tower: UserTower, date: str) -> "Features":
         """From tables by dataset name (users, items, histories, user_features, item_features, exposures, embeddings).
 
-        All but `embeddings` must hold nothing later than the end of the day `date` (ISO).
+        All but `embeddings` must hold nothing later than the end of the day `date` (ISO). With `user_embeddings`, what
+        the tower says of users is taken from there.
         """
         items = Items(tables["items"], tables["item_features"], tables["embeddings"], date)
         return cls(items, Users(tables, items, tower))
@@ -881,10 +918,12 @@ TABLES = (
     "users", "items", "histories", "user_features", "item_features", "exposures", "embeddings", "popularity",
     "item_similarity", "content_similarity", "id_map",
 )  # fmt: skip
+USER_EMBEDDINGS = "user_embeddings.parquet"  # made of the other parts when a bundle is assembled
 FACTORS = ("als/user_factors.parquet", "als/item_factors.parquet")
 REQUIRED = (
     "user_tower.onnx", "item_tower.onnx", "encoders.json", "ranker.onnx", "ranker.json", "index/index.json",
     "pipeline.json", "bundle.py", "README.md", *(f"{name}.parquet" for name in TABLES), *FACTORS,
+    USER_EMBEDDINGS,
 )  # fmt: skip
 
 
@@ -997,6 +1036,7 @@ class Bundle:
         self.manifest = check(self.path, verify)
         self.threads = threads or os.cpu_count() or 1
         tables = {name: pq.read_table(self.path / f"{name}.parquet") for name in TABLES}
+        tables["user_embeddings"] = pq.read_table(self.path / USER_EMBEDDINGS)
         self.items, self.id_map = tables["items"], tables["id_map"]
         self.tower = UserTower(self.path)
         self.features = Features.of(tables, self.tower, self.manifest["date"])

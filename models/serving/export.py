@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from expectations.datasets import DATASETS
@@ -73,14 +74,25 @@ def assemble(
     shutil.copyfile(str(bundle.__file__), folder / "bundle.py")
     _write_json(folder / "pipeline.json", pipeline)
     (folder / "README.md").write_text(_readme(tables, facts))
+    _write_user_embeddings(folder, tables)
     return write_manifest(folder, facts)
 
 
 def write_table(table: pa.Table, dataset: str, path: Path) -> None:
     """One Parquet file, rows in the order of the dataset's key."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    ordered = table.sort_by([(column, "ascending") for column in DATASETS[dataset].key]).combine_chunks()
-    pq.write_table(ordered, path, compression="zstd", row_group_size=1_000_000)
+    _write_parquet(table.sort_by([(column, "ascending") for column in DATASETS[dataset].key]).combine_chunks(), path)
+
+
+def _write_user_embeddings(folder: Path, tables: Mapping[str, pa.Table]) -> None:
+    """What the bundle's own tower says of every user, so that nobody who serves has to ask it again."""
+    num_items = pc.max(tables["items"]["item_id"]).as_py() + 1
+    embeddings = bundle.UserTower(folder).embeddings(tables["users"], tables["histories"], num_items)
+    _write_parquet(embeddings, folder / bundle.USER_EMBEDDINGS)
+
+
+def _write_parquet(table: pa.Table, path: Path) -> None:
+    pq.write_table(table, path, compression="zstd", row_group_size=1_000_000)
 
 
 def write_manifest(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:

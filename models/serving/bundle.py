@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -342,6 +343,12 @@ class Items:
     def by_popularity(self) -> np.ndarray:
         """Every known item, the most watched of late first."""
         return self.ids[np.lexsort((self.ids, -self.counts["recent_watches"][self.ids]))].astype(np.int64)
+
+    def check(self, item_ids: Sequence[int]) -> None:
+        """Raises BundleError for an item that is not known."""
+        wrong = [i for i in item_ids if not (0 <= i < self.size and self.known[i])]
+        if wrong:
+            raise BundleError(f"item {wrong[0]} is not among the {len(self.ids):,} known items")
 
     def of_kind(self, kind: str) -> np.ndarray:
         """bool `[I + 1]`: known items, `all` of them, those with positive watches (`warm`), those without (`cold`)."""
@@ -1011,6 +1018,15 @@ class Result:
     num_users: int
 
 
+@dataclass
+class Since:
+    """A user who has watched more since the night: their rows of that night, the new items, their features now."""
+
+    tables: Mapping[str, pa.Table]
+    item_ids: list[int]
+    features: Features
+
+
 class Bundle:
     """A release, loaded: from user ids to recommendations, and every step between."""
 
@@ -1051,6 +1067,7 @@ class Bundle:
             "content": Neighbours(tables["content_similarity"], catalogue),
             "popularity": Popularity(tables["popularity"]),
         }
+        self._since: dict[int, Since] = {}
         self._use(pipeline or read_json(self.path / "pipeline.json"))
 
     def _use(self, pipeline: Mapping[str, Any]) -> None:
@@ -1086,10 +1103,10 @@ class Bundle:
     def stream(self, user_ids: Iterable[int], k: int | None = None, trace: bool = False) -> Iterator[Result]:
         """The same in batches of users, in order of their ids, for more lists than fit in memory."""
         rows = self.features.user_rows(np.unique(np.fromiter(user_ids, dtype=np.int64)))
-        batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)] or [rows]
+        batches = self._batches(rows)
         # FAISS's own threads are set for each thread that calls it; one each, as the users are spread over threads.
         with ThreadPoolExecutor(self.threads, initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
-            yield from pool.map(lambda batch: self._batch(self.features, batch, k, trace), batches)
+            yield from pool.map(lambda batch: self._batch(batch[0], batch[1], k, trace), batches)
 
     def recommend_for_history(
         self,
@@ -1108,12 +1125,39 @@ class Bundle:
             BundleError: an item or an attribute is not known.
         """
         items = self.features.items
-        wrong = [i for i in item_ids if not (0 <= i < items.size and items.known[i])]
-        if wrong:
-            raise BundleError(f"item {wrong[0]} is not among the {len(items.ids):,} known items")
+        items.check(item_ids)
         tables = _visitor(list(item_ids), attributes or {}, items, self.features.users.table.schema)
         features = Features(items, Users(tables, items, self.tower))
         return self._batch(features, np.zeros(1, dtype=np.int64), k, trace)
+
+    def watch(self, user_id: int, item_ids: Sequence[int]) -> None:
+        """A known user has watched more since the night; from now on every question about that user takes it in.
+
+        History, seen items and features include it, and the query vector is computed anew. Everyone else keeps what
+        they had. It is held in memory, and shared with bundles made by `with_pipeline`.
+
+        Args:
+            item_ids: positive watches, oldest first, later than those of earlier calls.
+
+        Raises:
+            BundleError: the user or an item is not known; nothing has changed then.
+        """
+        items, users = self.features.items, self.features.users
+        row = int(self.features.user_rows(np.array([user_id]))[0])
+        items.check(item_ids)
+        since = self._since.get(row)
+        tables = since.tables if since else {"users": users.table.slice(row, 1), **self._about(user_id)}
+        watched = [*(since.item_ids if since else ()), *map(int, item_ids)]
+        features = Features(items, Users(_more(tables, watched, items), items, self.tower))
+        self._since[row] = Since(tables, watched, features)
+
+    def _about(self, user_id: int) -> dict[str, pa.Table]:
+        """The user's own rows. Read from the files, as nobody else needs these tables once a bundle is loaded."""
+        theirs = [("user_id", "==", int(user_id))]
+        return {
+            name: pq.read_table(self.path / f"{name}.parquet", columns=schema.names, filters=theirs)
+            for name, schema in _ABOUT_USERS.items()
+        }
 
     def retrieve(self, source: str, user_ids: Sequence[int], k: int, filtered: bool = True) -> Found:
         """Items and scores `[U, k]` of one source alone, for users in the order given; -1 where it has no more.
@@ -1122,13 +1166,11 @@ class Bundle:
             filtered: pass them through the pipeline's filters first.
         """
         rows = self.features.user_rows(np.asarray(user_ids, dtype=np.int64))
-        users, size = self.features.users, self.features.items.size
-        offsets = users.seen.offsets
-        spare = WIDEN * k + int((offsets[rows + 1] - offsets[rows]).max(initial=0)) if filtered else 0
         parts = []
-        for start in range(0, max(len(rows), 1), BATCH):
-            batch = rows[start : start + BATCH]
-            item_ids, scores = self._find(source, users, batch, min(k + spare, size))
+        for features, batch in self._batches(rows):
+            users, offsets = features.users, features.users.seen.offsets
+            spare = WIDEN * k + int((offsets[batch + 1] - offsets[batch]).max(initial=0)) if filtered else 0
+            item_ids, scores = self._find(source, users, batch, min(k + spare, features.items.size))
             gone = _any(self.filters.removals(users, batch, item_ids), item_ids) if filtered else item_ids < 0
             parts.append(_top(item_ids, np.where(gone, -np.inf, scores), k))
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
@@ -1136,8 +1178,7 @@ class Bundle:
     def similar(self, item_id: int, k: int = 10) -> pa.Table:
         """The k items nearest to one by their vectors: item_id, title, score (cosine)."""
         items = self.features.items
-        if not (0 <= item_id < items.size and items.known[item_id]):
-            raise BundleError(f"item {item_id} is not among the {len(items.ids):,} known items")
+        items.check([item_id])
         found, scores = self.index.search(items.vectors[item_id][None, :], k + 1)
         kept = (found[0] != item_id) & (found[0] >= 0)
         chosen = found[0][kept][:k]
@@ -1152,6 +1193,18 @@ class Bundle:
         return known["id"].to_numpy()[places]
 
     # --- the pipeline ------------------------------------------------------------------------------------------------
+
+    def _batches(self, rows: np.ndarray) -> list[tuple[Features, np.ndarray]]:
+        """Rows in batches, in their order; who has watched since the night comes alone, with features of their own."""
+        since = np.flatnonzero(np.isin(rows, list(self._since)))
+        bounds = np.unique([*range(0, len(rows), BATCH), *since, *since + 1, len(rows)])
+        parts = [rows[start:end] for start, end in pairwise(bounds)] or [rows]
+
+        def batch(part: np.ndarray) -> tuple[Features, np.ndarray]:
+            since = self._since.get(int(part[0])) if len(part) else None
+            return (since.features, np.zeros(1, dtype=np.int64)) if since else (self.features, part)
+
+        return [batch(part) for part in parts]
 
     def _batch(self, features: Features, rows: np.ndarray, k: int | None, trace: bool) -> Result:
         """Retrieve, filter, rank, order for some users."""
@@ -1255,32 +1308,53 @@ def _visitor(history: list[int], attributes: Mapping[str, Any], items: Items, sc
     if unknown:
         raise BundleError(f"attribute {min(unknown)!r} is not known; there are {schema.names[1:]}")
     user = {**dict.fromkeys(schema.names), **attributes, "user_id": -1}
-    genres = items.genres[history].mean(axis=0) if history else np.zeros(len(items.genre_names))
-    top = [g for g in np.argsort(-genres, kind="stable")[:5] if genres[g] > 0]
-    seconds = float((items.duration_s * items.counts["mean_completion"])[history].sum())
+    nobody = {name: table.empty_table() for name, table in _ABOUT_USERS.items()}
+    return _more({"users": pa.Table.from_pylist([user], schema=schema), **nobody}, history, items)
+
+
+def _more(tables: Mapping[str, pa.Table], item_ids: list[int], items: Items) -> dict[str, pa.Table]:
+    """Tables about one user who has watched more, oldest first; features are those that the window would give.
+
+    New watches count as positive ones of today, of mean completion. Genres beyond the five that a row keeps are lost.
+    """
+    if not item_ids:
+        return dict(tables)
+    user_id = tables["users"]["user_id"][0].as_py()
+    before = [{n: v for n, v in row.items() if v is not None} for row in tables["user_features"].to_pylist()]
+    past: dict[str, Any] = {**dict.fromkeys(_ABOUT_USERS["user_features"].names, 0), **(before[0] if before else {})}
+    watches, new = past["num_watches"], len(item_ids)
+    genres = items.genres[item_ids].sum(axis=0)
+    codes = _codes(pa.array(past["top_genres"] or [], pa.string()), items.genre_names)
+    shares = np.array(past["top_genre_shares"] or [])
+    genres[codes[codes >= 0]] += np.rint(shares * watches).astype(np.int64)[codes >= 0]
+    top = [int(g) for g in np.argsort(-genres, kind="stable")[:5] if genres[g] > 0]
+    completion = items.counts["mean_completion"]
     features = {
-        "user_id": -1, "num_watches": len(history), "num_positives": len(history), "num_impressions": 0,
-        "watch_s": seconds, "mean_completion": float(items.counts["mean_completion"][-1]),
-        "days_active": min(len(history), 1), "recency_days": 0.0,
-        "top_genres": [items.genre_names[int(g)].as_py() for g in top],
-        "top_genre_shares": [float(genres[g]) for g in top],
+        "user_id": user_id, "num_watches": watches + new, "num_positives": past["num_positives"] + new,
+        "num_impressions": past["num_impressions"], "days_active": past["days_active"] + 1, "recency_days": 0.0,
+        "watch_s": past["watch_s"] + float((items.duration_s * completion)[item_ids].sum()),
+        "mean_completion": (past["mean_completion"] * watches + float(completion[-1]) * new) / (watches + new),
+        "top_genres": [items.genre_names[g].as_py() for g in top],
+        "top_genre_shares": [float(genres[g] / (watches + new)) for g in top],
     }  # fmt: skip
-    seen = pa.array([sorted(set(history))], pa.list_(pa.int32()))
-    nobody = dict.fromkeys(("user_id", "item_id", "num_shown", "num_watched"), pa.array([], pa.int32()))
-    return {
-        "users": pa.Table.from_pylist([user], schema=schema),
-        "histories": pa.table({"user_id": [-1], "item_ids": pa.array([history], seen.type), "seen": seen}),
-        "user_features": pa.Table.from_pylist([features] if history else [], schema=_VISITOR_SCHEMA),
-        "exposures": pa.table(nobody),
-    }
+    watched, seen = (pc.list_flatten(tables["histories"][name]).to_pylist() for name in ("item_ids", "seen"))
+    history = {"user_id": user_id, "item_ids": [*watched, *item_ids], "seen": sorted({*seen, *item_ids})}
+    rows = {"histories": history, "user_features": features}
+    return {**tables, **{n: pa.Table.from_pylist([row], schema=_ABOUT_USERS[n]) for n, row in rows.items()}}
 
 
-_VISITOR_SCHEMA = pa.schema(
-    [("user_id", pa.int32())]
-    + [(name, pa.int32()) for name in ("num_watches", "num_positives", "num_impressions", "days_active")]
-    + [(name, pa.float32()) for name in ("watch_s", "mean_completion", "recency_days")]
-    + [("top_genres", pa.list_(pa.string())), ("top_genre_shares", pa.list_(pa.float32()))]
-)
+_ABOUT_USERS = {
+    "histories": pa.schema(
+        [("user_id", pa.int32()), ("item_ids", pa.list_(pa.int32())), ("seen", pa.list_(pa.int32()))]
+    ),
+    "user_features": pa.schema(
+        [(n, pa.int32()) for n in ("user_id", "num_watches", "num_positives", "num_impressions", "days_active")]
+        + [(name, pa.float32()) for name in ("watch_s", "mean_completion", "recency_days")]
+        + [("top_genres", pa.list_(pa.string())), ("top_genre_shares", pa.list_(pa.float32()))]
+    ),
+    "exposures": pa.schema([(name, pa.int32()) for name in ("user_id", "item_id", "num_shown", "num_watched")]),
+}
+"""Columns of the tables about users that serving reads."""
 
 
 class Lists:

@@ -41,6 +41,7 @@ release = Bundle("path/of/this/folder")              # refuses a folder that is 
 user = release.ids("user", ["{user}"])               # outside ids to dense ids
 print(release.recommend(user, k=10).table)           # item_id, score, source, reason
 print(release.recommend_for_history([{item}], k=10).table)   # somebody who is not known
+release.watch(user[0], [{item}])                     # watched since the night; counts from now on
 print(release.similar({item}, k=5))                  # nearest items
 items, scores = release.retrieve("towers", user, k=100)      # one source alone: towers, als, item_item, ...
 ```

@@ -583,25 +583,146 @@ def _top(item_ids: np.ndarray, scores: np.ndarray, k: int) -> Found:
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     scores = np.take_along_axis(scores, order, axis=1).astype(np.float32)
     item_ids = np.where(np.isneginf(scores), -1, np.take_along_axis(item_ids, order, axis=1))
+    if scores.shape[1] == k:
+        return item_ids, scores
     missing = ((0, 0), (0, k - scores.shape[1]))
     return np.pad(item_ids, missing, constant_values=-1), np.pad(scores, missing, constant_values=-np.inf)
+
+
+FAISS: Any = faiss  # its type stubs know nothing of selectors and search parameters
+
+
+class Shard:
+    """One FAISS index, and how to search it for some ids only and with more effort than its file says."""
+
+    def __init__(self, file: Path) -> None:
+        self.index = FAISS.read_index(str(file))
+        mapped = isinstance(self.index, FAISS.IndexIDMap)
+        self.core = FAISS.downcast_index(self.index.index) if mapped else self.index
+
+    @cached_property
+    def ids(self) -> np.ndarray:
+        """int64 `[n]`: every item id, in the order of the vectors (IVF: of its lists)."""
+        if self.index is not self.core:
+            return faiss.vector_to_array(self.index.id_map)
+        if not isinstance(self.core, FAISS.IndexIVF):
+            return np.arange(self.core.ntotal)
+        lists = self.core.invlists
+        sizes = [(number, lists.list_size(number)) for number in range(self.core.nlist)]
+        parts = [faiss.rev_swig_ptr(lists.get_ids(number), size) for number, size in sizes if size]
+        return np.concatenate([np.empty(0, dtype=np.int64), *parts])
+
+    @cached_property
+    def most(self) -> int:
+        """From so many times its own effort on a search is exhaustive."""
+        if isinstance(self.core, FAISS.IndexIVF):
+            return -(-self.core.nlist // self.core.nprobe)
+        if isinstance(self.core, FAISS.IndexHNSW):
+            return -(-self.core.ntotal // self.core.hnsw.efSearch)
+        return 1
+
+    def has(self, allowed: np.ndarray) -> np.ndarray:
+        """bool `[n]`: which of `ids` a mask by item id allows; beyond its end nothing is."""
+        return np.append(allowed, False)[np.minimum(self.ids, len(allowed))]
+
+    def search(self, vectors: np.ndarray, k: int, allowed: np.ndarray | None = None, times: int = 1) -> Any:
+        """Scores and ids as FAISS gives them, `[N, k]`, or `[N, n]` where there are fewer items.
+
+        Args:
+            allowed: mask by item id; None allows all.
+            times: multiple of the index's own effort; of no account when all are allowed.
+        """
+        k = min(k, self.index.ntotal)
+        if allowed is None:
+            return self.index.search(vectors, k)
+        if isinstance(self.core, FAISS.IndexHNSW) and times >= self.most:
+            # However many candidates it keeps, a graph need not lead to every item.
+            storage = faiss.downcast_index(self.core.storage)
+            scores, places = storage.search(vectors, k, params=FAISS.SearchParameters(sel=_selector(self.has(allowed))))
+            return scores, np.where(places < 0, -1, self.ids[places])
+        return self.index.search(vectors, k, params=self._parameters(_selector(allowed), times))
+
+    def _parameters(self, selector: Any, times: int) -> Any:
+        if isinstance(self.core, FAISS.IndexIVF):
+            nprobe = min(self.core.nprobe * times, self.core.nlist)
+            return FAISS.SearchParametersIVF(sel=selector, nprobe=nprobe)
+        if isinstance(self.core, FAISS.IndexHNSW):
+            return FAISS.SearchParametersHNSW(sel=selector, efSearch=self.core.hnsw.efSearch * times)
+        return FAISS.SearchParameters(sel=selector)
+
+
+def _selector(allowed: np.ndarray) -> Any:
+    return FAISS.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
 
 
 class Towers:
     """Nearest items of the user's tower vector, in FAISS shards, base and delta alike: all are asked and merged."""
 
-    def __init__(self, files: Sequence[Path]) -> None:
-        """The search effort (`nprobe`, `efSearch`) that the recall was measured at is part of each file."""
-        self.shards = [faiss.read_index(str(file)) for file in files]
+    def __init__(self, files: Sequence[Path], known: np.ndarray | None = None) -> None:
+        """The search effort (`nprobe`, `efSearch`) that the recall was measured at is part of each file.
 
-    def search(self, vectors: np.ndarray, k: int) -> Found:
-        """The k items nearest to each of `[N, d]` vectors."""
-        parts = [shard.search(vectors, min(k, shard.ntotal)) for shard in self.shards]
-        scores, item_ids = (np.concatenate(p, axis=1) for p in zip(*parts, strict=True))
-        return _top(item_ids, np.where(item_ids < 0, -np.inf, scores), k)
+        Args:
+            known: bool by item id: what the catalogue has. Other ids that a shard may hold are never found.
+        """
+        self.shards = [Shard(file) for file in files]
+        # A selector costs time, so there is none unless it has something to hide.
+        self.known = None if known is None or all(shard.has(known).all() for shard in self.shards) else known
+
+    def search(self, vectors: np.ndarray, k: int, allowed: np.ndarray | None = None) -> Found:
+        """The k items nearest to each of `[N, d]` vectors.
+
+        Args:
+            allowed: only these: bool by item id, or item ids. A vector that gets fewer than k of them although there
+                are more is searched for again with twice the effort, if need be until everything is compared.
+        """
+        allowed = self._allowed(allowed)
+        if allowed is None:
+            return _merged([shard.search(vectors, k) for shard in self.shards], k)
+        item_ids = np.full((len(vectors), k), -1, dtype=np.int64)
+        scores = np.full((len(vectors), k), -np.inf, dtype=np.float32)
+        short, wanted, times = np.arange(len(vectors)), min(k, int(np.count_nonzero(allowed))), 1
+        most = max(shard.most for shard in self.shards)
+        while wanted and len(short):
+            parts = [shard.search(vectors[short], k, allowed, times) for shard in self.shards]
+            item_ids[short], scores[short] = _merged(parts, k)
+            if times == 1 and (item_ids[:, wanted - 1] < 0).any():
+                wanted = min(k, sum(int(np.count_nonzero(shard.has(allowed))) for shard in self.shards))
+            short = short[item_ids[short, wanted - 1] < 0] if times < most else short[:0]
+            times *= 2
+        return item_ids, scores
+
+    def _allowed(self, allowed: np.ndarray | None) -> np.ndarray | None:
+        """What may be found as a mask by item id; None allows all."""
+        if allowed is None:
+            return self.known
+        mask = _mask(np.asarray(allowed))
+        if self.known is None:
+            return mask
+        size = min(len(mask), len(self.known))
+        return mask[:size] & self.known[:size]
 
     def find(self, users: Users, rows: np.ndarray, k: int) -> Found:
         return self.search(np.ascontiguousarray(users.vectors(rows)[:, 0]), k)
+
+
+def _mask(allowed: np.ndarray) -> np.ndarray:
+    """bool by item id, of such a mask or of ids; a negative id is no item."""
+    if allowed.dtype == bool:
+        return allowed
+    ids = allowed[allowed >= 0].astype(np.int64)
+    mask = np.zeros(int(ids.max(initial=-1)) + 1, dtype=bool)
+    mask[ids] = True
+    return mask
+
+
+def _merged(parts: Sequence[tuple[np.ndarray, np.ndarray]], k: int) -> Found:
+    """The k best of what FAISS gives for each shard: scores and ids, best first, -1 at the end."""
+    if len(parts) == 1 and parts[0][1].shape[1] == k:
+        scores, item_ids = parts[0]
+        scores[item_ids < 0] = -np.inf
+        return item_ids, scores
+    scores, item_ids = (np.concatenate(found, axis=1) for found in zip(*parts, strict=True))
+    return _top(item_ids, np.where(item_ids < 0, -np.inf, scores), k)
 
 
 class Factors:
@@ -1058,8 +1179,8 @@ class Bundle:
         self.features = Features.of(tables, self.tower, self.manifest["date"])
         self.ranker = Ranker(self.path)
         shards = sorted(name for name in self.manifest["files"] if name.endswith(".faiss"))
-        self.index = Towers([self.path / name for name in shards])
         catalogue = self.features.items
+        self.index = Towers([self.path / name for name in shards], catalogue.known[:-1])
         self._sources: dict[str, Source] = {
             "towers": self.index,
             "als": Factors(*(pq.read_table(self.path / name) for name in FACTORS)),
@@ -1163,7 +1284,8 @@ class Bundle:
         """Items and scores `[U, k]` of one source alone, for users in the order given; -1 where it has no more.
 
         Args:
-            filtered: pass them through the pipeline's filters first.
+            filtered: pass them through the pipeline's filters first. Of `towers` come k wherever the filters leave k;
+                the other sources give what they have among their best.
         """
         rows = self.features.user_rows(np.asarray(user_ids, dtype=np.int64))
         parts = []
@@ -1172,8 +1294,39 @@ class Bundle:
             spare = WIDEN * k + int((offsets[batch + 1] - offsets[batch]).max(initial=0)) if filtered else 0
             item_ids, scores = self._find(source, users, batch, min(k + spare, features.items.size))
             gone = _any(self.filters.removals(users, batch, item_ids), item_ids) if filtered else item_ids < 0
-            parts.append(_top(item_ids, np.where(gone, -np.inf, scores), k))
+            found = _top(item_ids, np.where(gone, -np.inf, scores), k)
+            if filtered and source == "towers":
+                self._fill(found, users, batch)
+            parts.append(found)
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+    def _fill(self, found: Found, users: Users, rows: np.ndarray) -> None:
+        """Search the index again for those who got too few items, among all that the filters let each of them see."""
+        item_ids, scores = found
+        everything = np.arange(self.features.items.size)[None, :]
+        for place in np.flatnonzero((item_ids < 0).any(axis=1)):
+            row = rows[place : place + 1]
+            allowed = ~_any(self.filters.removals(users, row, everything), everything)[0]
+            vectors = np.ascontiguousarray(users.vectors(row)[:, 0])
+            item_ids[place], scores[place] = (f[0] for f in self.index.search(vectors, item_ids.shape[1], allowed))
+
+    def search(self, vectors: np.ndarray, k: int, allowed: Sequence[int] | np.ndarray | None = None) -> Found:
+        """Item ids int64 and scores float32 `[N, k]` of the items nearest to each of `[N, d]` vectors, best first.
+
+        Where there are fewer than k, -1 and -inf fill up. Items that are not in the catalogue never come.
+
+        Args:
+            allowed: only these items: bool by item id, or item ids. Then k come wherever k are allowed, which may take
+                a longer search than the one that the recall was measured at.
+
+        Raises:
+            BundleError: the vectors have another shape.
+        """
+        queries = np.ascontiguousarray(vectors, dtype=np.float32)
+        if queries.ndim != 2 or queries.shape[1] != self.features.items.vectors.shape[1]:
+            dim = self.features.items.vectors.shape[1]
+            raise BundleError(f"vectors have shape {list(queries.shape)}; the index takes [N, {dim}]")
+        return self.index.search(queries, k, None if allowed is None else np.asarray(allowed))
 
     def similar(self, item_id: int, k: int = 10) -> pa.Table:
         """The k items nearest to one by their vectors: item_id, title, score (cosine)."""

@@ -599,6 +599,7 @@ class Shard:
         self.index = FAISS.read_index(str(file))
         mapped = isinstance(self.index, FAISS.IndexIDMap)
         self.core = FAISS.downcast_index(self.index.index) if mapped else self.index
+        self.num_items: int = self.index.ntotal
 
     @cached_property
     def ids(self) -> np.ndarray:
@@ -606,7 +607,7 @@ class Shard:
         if self.index is not self.core:
             return faiss.vector_to_array(self.index.id_map)
         if not isinstance(self.core, FAISS.IndexIVF):
-            return np.arange(self.core.ntotal)
+            return np.arange(self.num_items)
         lists = self.core.invlists
         sizes = [(number, lists.list_size(number)) for number in range(self.core.nlist)]
         parts = [faiss.rev_swig_ptr(lists.get_ids(number), size) for number, size in sizes if size]
@@ -618,7 +619,7 @@ class Shard:
         if isinstance(self.core, FAISS.IndexIVF):
             return -(-self.core.nlist // self.core.nprobe)
         if isinstance(self.core, FAISS.IndexHNSW):
-            return -(-self.core.ntotal // self.core.hnsw.efSearch)
+            return -(-self.num_items // self.core.hnsw.efSearch)
         return 1
 
     def has(self, allowed: np.ndarray) -> np.ndarray:
@@ -632,7 +633,7 @@ class Shard:
             allowed: mask by item id; None allows all.
             times: multiple of the index's own effort; of no account when all are allowed.
         """
-        k = min(k, self.index.ntotal)
+        k = min(k, self.num_items)
         if allowed is None:
             return self.index.search(vectors, k)
         if isinstance(self.core, FAISS.IndexHNSW) and times >= self.most:
@@ -672,20 +673,24 @@ class Towers:
         """The k items nearest to each of `[N, d]` vectors.
 
         Args:
-            allowed: only these: bool by item id, or item ids. A vector that gets fewer than k of them although there
-                are more is searched for again with twice the effort, if need be until everything is compared.
+            allowed: only these: bool by item id, or item ids. The fewer they are, the greater the effort. A vector that
+                still gets fewer than k of them although there are more is searched for again with twice the effort, if
+                need be until everything is compared.
         """
         allowed = self._allowed(allowed)
         if allowed is None:
             return _merged([shard.search(vectors, k) for shard in self.shards], k)
         item_ids = np.full((len(vectors), k), -1, dtype=np.int64)
         scores = np.full((len(vectors), k), -np.inf, dtype=np.float32)
-        short, wanted, times = np.arange(len(vectors)), min(k, int(np.count_nonzero(allowed))), 1
+        num_items, num_allowed = sum(shard.num_items for shard in self.shards), int(np.count_nonzero(allowed))
         most = max(shard.most for shard in self.shards)
+        # The nearest k of a tenth of the items lie among the nearest 10 k of all, which takes ten times the effort.
+        first = times = min(most, max(1, round(num_items / max(num_allowed, 1))))
+        short, wanted = np.arange(len(vectors)), min(k, num_allowed)
         while wanted and len(short):
             parts = [shard.search(vectors[short], k, allowed, times) for shard in self.shards]
             item_ids[short], scores[short] = _merged(parts, k)
-            if times == 1 and (item_ids[:, wanted - 1] < 0).any():
+            if times == first and (item_ids[:, wanted - 1] < 0).any():
                 wanted = min(k, sum(int(np.count_nonzero(shard.has(allowed))) for shard in self.shards))
             short = short[item_ids[short, wanted - 1] < 0] if times < most else short[:0]
             times *= 2

@@ -1,12 +1,12 @@
 """What the champion recommends to this night's judged users: through its own runtime, told in this night's ids."""
 
-import importlib.util
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tasks.pulling import pull
 from tasks.registry import Registry
+from tasks.runtime import open_bundle
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,8 +28,8 @@ def champion_lists(
 
     scratch.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=scratch, prefix=f"champion-{number}-") as folder:
-        bundle = registry.download(number, Path(folder))
-        champion = _runtime(bundle).Bundle(bundle, threads=1)
+        pull(registry, registry.find(str(number)), Path(folder) / "bundle", ["bundle"])
+        champion = open_bundle(Path(folder) / "bundle", threads=1, verify=False)
         users = _translation(id_map, champion.id_map, "user")
         items = _translation(champion.id_map, id_map, "item")
         known = set(champion.features.users.ids.tolist())
@@ -47,19 +47,6 @@ def champion_lists(
             rows = [asked[user] for user in table["user_id"].to_pylist()]
             lists[rows, table["rank"].to_numpy() - 1] = told(table["item_id"].to_pylist())
         return lists
-
-
-def _runtime(bundle: Path) -> Any:
-    """The version's own `bundle.py`, which may be older than ours."""
-    spec = importlib.util.spec_from_file_location(f"runtime_of_{bundle.parent.name}", bundle / "bundle.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclasses look themselves up there
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        del sys.modules[spec.name]
-    return module
 
 
 def _translation(of: "pa.Table", to: "pa.Table", kind: str) -> dict[int, int]:

@@ -5,12 +5,14 @@ made last in one transaction, so a night that is killed leaves no half version, 
 """
 
 import os
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from expectations.errors import Failure, UserError
@@ -22,6 +24,7 @@ MODEL = "nightjar-recommender"
 EXPERIMENT = "nightjar"
 KEY_TAG = "nightjar.key"
 CODE = Path(__file__).with_name("pyfunc_model.py")
+_REFERENCE = re.compile(r"([^@/:]*)([@/:]?)(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,10 @@ class Version:
     run_id: str
     tags: dict[str, str]
     aliases: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{MODEL} {self.number}"
 
 
 @dataclass(frozen=True)
@@ -113,18 +120,21 @@ class Registry:
     def publish(
         self,
         key: str,
-        bundle: Path,
+        folders: Sequence[Path],
         name: str,
         params: Mapping[str, Any],
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
     ) -> Version:
-        """Log a bundle and register it as one version; the same key twice gives the same version."""
+        """Log folders, the bundle first, and register them as one version; the same key twice gives the same version.
+
+        Each is found under its own name below `artifacts/`.
+        """
         found = self.version_of(key)
         if found:
             return found
         self._forget_unfinished(key)
-        run_id, model = self._log(key, bundle, name, params, metrics)
+        run_id, model = self._log(key, folders, name, params, metrics)
         faults.point("release:logged")
         self._ensure_model()
         made = self.client.create_model_version(
@@ -139,7 +149,7 @@ class Registry:
         return Version(int(made.version), run_id, {KEY_TAG: key, **tags})
 
     def _log(
-        self, key: str, bundle: Path, name: str, params: Mapping[str, Any], metrics: Mapping[str, float]
+        self, key: str, folders: Sequence[Path], name: str, params: Mapping[str, Any], metrics: Mapping[str, float]
     ) -> tuple[str, Any]:
         import mlflow
         from mlflow.entities import Metric, Param
@@ -151,7 +161,7 @@ class Registry:
             model = mlflow.pyfunc.log_model(
                 name="recommender",
                 python_model=str(CODE),
-                artifacts={"bundle": str(bundle)},
+                artifacts={folder.name: str(folder) for folder in folders},
                 pip_requirements=_requirements(),
             )
         now = int(self.client.get_run(run_id).info.start_time)
@@ -179,30 +189,48 @@ class Registry:
                 raise Failure(f"registry at {self.uri}: {error}") from error
 
     def find(self, text: str) -> Version:
-        """The version that a number, `@alias` or `:YYYY-MM-DD` (the newest release of that logical day) names.
+        """The version that a reference names: `[NAME]` and a number, `/number`, `@alias` or `:YYYY-MM-DD`.
+
+        A day names its newest release, and nothing at all the champion.
 
         Raises:
             UserError: there is none.
         """
+        name, sign, chosen = _REFERENCE.fullmatch(text.removeprefix("models:/") or MODEL).groups()  # type: ignore[union-attr]
+        if name.isdecimal() and not sign:
+            name, sign, chosen = MODEL, "/", name
+        if name not in ("", MODEL):
+            raise UserError(f"no model {name!r}: releases are versions of {MODEL}, such as {MODEL}@champion")
         versions = self.versions()
-        if text.startswith("@"):
-            found = [v for v in versions if text[1:] in v.aliases]
-        elif text.startswith(":"):
-            found = [v for v in versions if v.tags.get("nightjar.date") == text[1:]]
+        if sign == ":":
+            found = [v for v in versions if v.tags.get("nightjar.date") == chosen]
+        elif sign == "/":
+            found = [v for v in versions if str(v.number) == chosen]
         else:
-            found = [v for v in versions if str(v.number) == text]
+            found = [v for v in versions if (chosen or "champion") in v.aliases]
         if found:
             return found[0]
         there = ", ".join(f"{v.number} (of {v.tags.get('nightjar.date', '?')})" for v in versions[:10]) or "none yet"
-        raise UserError(f"no version {text} of {MODEL}; give a number, @alias or :YYYY-MM-DD; newest versions: {there}")
+        raise UserError(
+            f"no version {text or '@champion'} of {MODEL}; give a number, @alias or :YYYY-MM-DD; newest versions: "
+            f"{there}"
+        )
 
-    def download(self, number: int, folder: Path) -> Path:
-        """Fetch a version into a folder; gives where its bundle is below it."""
+    def files(self, number: int) -> Callable[[str, Path], None]:
+        """What fetches one file of a version, such as `bundle/manifest.json`, to a path; may be called from threads."""
         import mlflow
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_registry_uri(self.uri)
         source = self.client.get_model_version_download_uri(MODEL, str(number))
-        mlflow.artifacts.download_artifacts(source, dst_path=str(folder), tracking_uri=self.uri)
-        return next(p.parent for p in folder.rglob("pipeline.json"))
+        repository = get_artifact_repository(source, tracking_uri=self.uri, registry_uri=self.uri)
+
+        def fetch(name: str, path: Path) -> None:
+            with TemporaryDirectory(dir=path.parent, prefix=".fetching-") as folder:
+                Path(repository.download_artifacts(f"artifacts/{name}", folder)).replace(path)
+
+        return fetch
 
     def follow(self, alias: str) -> None:
         """Move an alias to the latest night's newest version; a backfill of earlier nights never moves it back.

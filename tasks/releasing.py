@@ -1,17 +1,24 @@
 """Stage `release`: the bundle becomes one version of the registered model `nightjar-recommender`."""
 
 import json
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from expectations.settings import settings
 from models.gates import GatesConfig
-from tasks.lake import Artifact
+from tasks.digest import file_sha256
+from tasks.lake import MANIFEST, Artifact
 from tasks.outputs import Outputs
 from tasks.recommending import FOLDER
 from tasks.registry import Registry
 from tasks.stage import stage
+
+LISTS = "recommendations"
+"""Folder of the night's lists beside the bundle, in the registry."""
 
 
 @settings
@@ -43,25 +50,35 @@ def release(
         "date": out.date,
         "bundle": bundle.ref.folder,
         "bundle_digest": bundle.content_digest,
+        "bundle_manifest": file_sha256(bundle.path / FOLDER / MANIFEST),
         "recommendations": recommendations.ref.folder,
         "recommendations_digest": recommendations.content_digest,
+        "recommendations_manifest": file_sha256(recommendations.path / MANIFEST),
         "evaluation": evaluation.ref.folder,
         "metrics": metrics,
     }
     (out["release"].path / "release.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
     registry = Registry(out.home, out.resources.registry)
     tags = {k: str(v) for k, v in facts.items() if k not in ("metrics", "model")}
-    params = flat_params(bundle.manifest["config"])
-    version = registry.publish(
-        bundle.key,
-        bundle.path / FOLDER,
-        f"night {out.date}",
-        params,
-        metrics,
-        {f"nightjar.{k}": v for k, v in tags.items()},
-    )
+    with TemporaryDirectory(dir=out.home / "scratch", prefix="release-") as aside:
+        version = registry.publish(
+            bundle.key,
+            (bundle.path / FOLDER, _lists(recommendations, Path(aside) / LISTS)),
+            f"night {out.date}",
+            flat_params(bundle.manifest["config"]),
+            metrics,
+            {f"nightjar.{k}": v for k, v in tags.items()},
+        )
     registry.follow(alias)
     out.measure(version=version.number, run_id=version.run_id, registry=registry.uri)
+
+
+def _lists(recommendations: Artifact, folder: Path) -> Path:
+    """The night's lists as they are released: their parts, and the manifest that has the parts' hashes."""
+    folder.mkdir()
+    for path in (*recommendations.files, recommendations.path / MANIFEST):
+        shutil.copyfile(path, folder / path.name)
+    return folder
 
 
 def release_metrics(evaluation: Artifact, index: Artifact) -> dict[str, float]:

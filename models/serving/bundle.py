@@ -1095,7 +1095,7 @@ def check(folder: Path, verify: bool = True) -> dict[str, Any]:
         raise BundleError(f"{folder / 'manifest.json'}: was edited after it was written; fetch the bundle again")
     for name in (*REQUIRED, *manifest["files"]):
         _check_file(folder / name, manifest["files"].get(name), verify)
-    _check_towers(folder, manifest)
+    check_towers(folder, manifest)
     made, here = manifest["versions"]["faiss"], faiss.__version__
     if _version(made) > _version(here):
         raise BundleError(f"{folder / 'index'}: written by faiss {made}, but this is {here}; install faiss-cpu=={made}")
@@ -1115,7 +1115,8 @@ def _check_file(path: Path, entry: Mapping[str, Any] | None, verify: bool) -> No
         raise BundleError(f"{path}: damaged, its sha256 is not the manifest's; fetch the bundle again")
 
 
-def _check_towers(folder: Path, manifest: Mapping[str, Any]) -> None:
+def check_towers(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Raise BundleError when the index comes from other towers than the bundle."""
     towers, built_from = manifest["tower_digest"], read_json(folder / "index" / "index.json")["tower_digest"]
     if built_from != towers:
         raise BundleError(

@@ -138,13 +138,21 @@ def warm_up(started: Started) -> None:
 
         jobs.append(warm_up)
     if "release" in missing:
-        from tasks.registry import Registry
-
-        jobs.append(lambda: Registry(night.home, night.resources.registry).experiment_id())
+        jobs.append(partial(_reach_registry, night))
     for job in jobs:
         thread = threading.Thread(target=_quietly(job), daemon=True)
         thread.start()
         started.threads.append(thread)
+
+
+def _reach_registry(night: Night) -> None:
+    # MLflow's import sets up the SQLAlchemy mappers of whatever is imported by then, and fails for good when these are
+    # Prefect's, half imported by the thread that starts the flow. So they are imported before.
+    import prefect.server.database.orm_models  # noqa: F401
+
+    from tasks.registry import Registry
+
+    Registry(night.home, night.resources.registry).experiment_id()
 
 
 def _quietly(job: Callable[[], Any]) -> Callable[[], None]:

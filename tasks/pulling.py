@@ -112,6 +112,7 @@ def pull(
         files = _files(fetch, version, chosen, side, target)
         total = sum(f.bytes for f in files)
         if same and set(chosen) == set(record["parts"]) and all(f.is_at(target / f.name) for f in files):
+            shutil.rmtree(side)
             return Pulled(version, chosen, 0, total, len(files))
         missing = [f for f in files if not f.is_at(side / f.name) and not _copied(f, target, side)]
         _fetch(fetch, missing, side, total, on_progress)
@@ -187,12 +188,11 @@ def _fetch(fetch: Fetch, files: list[File], side: Path, total: int, on_progress:
     needed = sum(f.bytes for f in files)
     if needed > shutil.disk_usage(side).free:
         raise Failure(f"{side.parent}: {needed / 1e6:,.0f} MB are needed; free some space and try again")
-    before = total - needed
     with ThreadPoolExecutor(THREADS) as pool:
         under_way: set[Future[None]] = {pool.submit(_fetch_one, fetch, f, side) for f in files}
         while under_way:
             done, under_way = wait(under_way, 0.2, FIRST_EXCEPTION)
-            on_progress(before + sum(_arrived(side, f) for f in files), total)
+            on_progress(min(_size(side), total), total)
             for future in done:
                 if future.exception():
                     pool.shutdown(cancel_futures=True)
@@ -236,12 +236,14 @@ def _first_line(error: Exception) -> str:
     return (lines or [type(error).__name__])[0][:300]
 
 
-def _arrived(side: Path, file: File) -> int:
-    """Bytes of a file that have come, in place or on the way."""
-    path = side / file.name
-    with suppress(OSError):
-        return path.stat().st_size
-    return max((p.stat().st_size for p in path.parent.glob(f".fetching-*/**/{path.name}") if p.exists()), default=0)
+def _size(folder: Path) -> int:
+    """Bytes of all files in a folder that others are writing to."""
+    size = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                size += (Path(place) / name).stat().st_size
+    return size
 
 
 def _drop_others(side: Path, files: list[File]) -> None:

@@ -78,6 +78,24 @@ class Registry:
         """Make the SQLite database, when it is not there."""
         place(self.database, template(), make_tables)
 
+    def check(self) -> None:
+        """Ask for something small.
+
+        Raises:
+            Failure: the registry does not answer, or not to us.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.search_registered_models(max_results=1)
+        except MlflowException as error:
+            told = str(error)
+            if " 401 " in told or " 403 " in told:
+                remedy = "it asks for a user: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+            else:
+                remedy = f"does it run, and is that its address? ({told.splitlines()[0][:300]})"
+            raise Failure(f"registry at {self.uri} does not answer: {remedy}") from error
+
     def experiment_id(self) -> str:
         """Id of the experiment that nights are logged to, made when it is not there."""
         from mlflow.exceptions import MlflowException

@@ -1,7 +1,6 @@
 """`nightjar pull`, `recommend`, `similar`: a release taken out of the registry, and what it answers."""
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,6 @@ from expectations.errors import UserError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tasks.registry import Registry
 
 PARTS = ("all", "bundle", "index", "towers", "ranker", "als", "similar", "embeddings", "recommendations")
 REFERENCE = "a number, @alias or :YYYY-MM-DD"
@@ -42,6 +40,7 @@ def pull(reference: str, target: Path, parts: tuple[str, ...], as_json: bool, ur
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+    from flows.registry import open_registry
     from tasks.pulling import pull as fetch
 
     registry = open_registry(url)
@@ -129,22 +128,9 @@ def similar(item: str, k: int, reference: str, as_json: bool, url: str) -> None:
     return None
 
 
-def open_registry(url: str) -> "Registry":
-    """The registry at hand, with errors of a server told early."""
-    from flows.environment import home_folder, prepare
-    from flows.runs import all_runs
-    from tasks.registry import Registry
-
-    # Told within seconds that nobody answers, not within minutes.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
-    home = home_folder()
-    prepare(home)
-    runs = all_runs(home)
-    return Registry(home, url or (runs[-1].registry if runs else ""))
-
-
 def _open(reference: str, url: str) -> tuple[Any, str]:
     """A bundle by reference or folder, and what to call it."""
+    from flows.registry import open_registry
     from tasks.pulling import pull as fetch
     from tasks.runtime import open_bundle
 

@@ -122,15 +122,10 @@ def compare(a: str, b: str, lake: str, as_json: bool, url: str) -> None:
 
 def _ledger(url: str) -> "Ledger":
     """The ledger of the registry at hand; its alias is set right first, whatever happened to it."""
-    from flows.environment import home_folder, prepare
-    from flows.runs import all_runs
+    from flows.registry import open_registry
     from tasks.ledger import Ledger
-    from tasks.registry import Registry
 
-    home = home_folder()
-    prepare(home)
-    runs = all_runs(home)
-    ledger = Ledger(Registry(home, url or (runs[-1].registry if runs else "")))
+    ledger = Ledger(open_registry(url))
     ledger.repair()
     return ledger
 

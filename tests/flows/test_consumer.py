@@ -1,0 +1,126 @@
+"""Another team's machine: a whole night's release, pulled, in an environment without this project."""
+
+import json
+import subprocess
+import sys
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.flows.conftest import ROOT
+
+NEEDED = ("faiss-cpu", "onnxruntime", "pyarrow", "numpy")
+
+CONSUMER = """
+import json, sys
+from pathlib import Path
+folder, lists = Path(sys.argv[1]), Path(sys.argv[2])
+sys.path.insert(0, str(folder))
+import pyarrow.parquet as pq
+from bundle import Bundle
+
+release = Bundle(folder)
+night = pq.read_table(lists)
+users = sorted(set(night["user_id"].to_pylist()))
+mine = release.recommend(users).table
+items, _ = release.retrieve("towers", users, 50)
+print(json.dumps({
+    "users": len(users),
+    "rows": night.num_rows,
+    "differing": [c for c in night.column_names if not mine[c].cast(night.schema.field(c).type).equals(night[c])],
+    "retrieved": int((items >= 0).sum(axis=1).min()),
+    "unwanted": sorted({m.split(".")[0] for m in sys.modules} & {"torch", "mlflow", "pandas", "models", "tasks"}),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def night(make_home):
+    """A night of the demo's size, and a little more, as some have not signed up by the day it knows."""
+    home = make_home()
+    home.config.write_text((ROOT / "deployments" / "demo.yaml").read_text().replace("users: 1000", "users: 1100"))
+    done = home.night()
+    assert done.returncode == 0 and "it is the champion now" in done.stdout, done.stdout + done.stderr
+    return home
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """A Python that has what the bundle's README asks for, and nothing else."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True, timeout=120)
+    python = folder / "venv" / "bin" / "python"
+    pip = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check", "-c"]
+    subprocess.run([*pip, str(ROOT / "constraints.txt"), *NEEDED], check=True, timeout=400)
+    return python
+
+
+@pytest.mark.parametrize("way", ["nightjar", "mlflow"])
+def test_it_gives_exactly_the_night_s_recommendations(night, elsewhere, tmp_path, way):
+    if way == "nightjar":
+        done = night.run("pull", "--to", str(tmp_path / "release"))
+        assert done.returncode == 0, done.stderr
+        folder, lists = tmp_path / "release", tmp_path / "release" / "recommendations"
+    else:
+        import mlflow
+
+        uri = f"sqlite:///{night.path / 'home/mlflow/mlflow.db'}"
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        mlflow.artifacts.download_artifacts("models:/nightjar-recommender@champion", dst_path=str(tmp_path))
+        folder, lists = tmp_path / "artifacts" / "bundle", tmp_path / "artifacts" / "recommendations"
+    run = subprocess.run(
+        [str(elsewhere), "-I", "-c", CONSUMER, str(folder), str(lists / "part-00000.parquet")],
+        cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    assert found["users"] >= 1000 and found["rows"] >= 19 * found["users"]
+    assert found["differing"] == [] and found["unwanted"] == []
+    assert found["retrieved"] == 50
+
+
+def test_recommend_says_why(night):
+    users = json.loads(night.run("recommend", "--history", "", "-k", "3", "--json").stdout)
+    assert len(users["items"]) == 3 and users["release"] == "nightjar-recommender 1"
+    item = users["items"][0]["item"]
+    found = json.loads(night.run("recommend", "--history", item, "--json").stdout)
+    assert len(found["items"]) == 20 and item not in {i["item"] for i in found["items"]}
+    assert {"rank", "title", "score", "source", "reason", "retrieval", "rank_in_towers"} <= set(found["items"][0])
+    assert found["filters"] == ["seen", "region", "tier", "maturity", "availability"] and found["removed"]["seen"]
+    known = night.run("recommend", "--user", _a_user(night))
+    assert known.returncode == 0 and "note:" not in known.stdout, known.stderr
+    assert "every item passed the filters seen" in known.stdout
+    nobody = night.run("recommend", "--user", "nobody")
+    assert "user nobody is not known to this release: the list of somebody new" in nobody.stdout
+    assert night.run("recommend").stderr.startswith("error: give --user ID or --history")
+    wrong = night.run("recommend", "--history", "no-such-item")
+    assert wrong.returncode == 2 and "item 'no-such-item' is not in this release" in wrong.stderr
+
+
+def test_similar_and_a_pulled_folder(night, tmp_path):
+    assert night.run("pull", "/1", "--to", str(tmp_path / "release")).returncode == 0
+    options = ("--release", str(tmp_path / "release"), "--json")
+    item = json.loads(night.run("recommend", "--history", "", *options).stdout)["items"][0]["item"]
+    found = json.loads(night.run("similar", item, "-k", "5", *options).stdout)["items"]
+    scores = [i["score"] for i in found]
+    assert len(found) == 5 and scores == sorted(scores, reverse=True) and item not in {i["item"] for i in found}
+    assert (
+        json.loads(night.run("similar", item, "-k", "5", "--release", ":2026-01-30", "--json").stdout)["items"] == found
+    )
+
+
+def test_a_reference_to_nothing_is_told(night, tmp_path):
+    for reference, words in (
+        ("@nowhere", "no version @nowhere of nightjar-recommender"),
+        ("/77", "newest versions: 1 (of 2026-01-30)"),
+        ("other-model@champion", "no model 'other-model'"),
+    ):
+        done = night.run("pull", reference, "--to", str(tmp_path / "x"))
+        assert done.returncode == 2 and words in done.stderr, done.stderr
+
+
+def _a_user(night):
+    assert night.run("export", "id_map", "--to", str(night.path / "ids.parquet")).returncode == 0
+    rows = pq.read_table(night.path / "ids.parquet").to_pylist()
+    return next(r["external_id"] for r in rows if r["kind"] == "user")

@@ -1,0 +1,165 @@
+"""A release for tests: a made bundle and its lists, registered as a night registers them, in a store of any kind."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from benchmarks.made_bundle import make_bundle, make_tables
+from models.serving.bundle import Bundle
+from models.serving.config import PipelineConfig
+from tasks.digest import file_sha256
+from tasks.registry import Registry, Version
+from tasks.stage import plain
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def make_release(folder: Path, num_users: int = 40, num_items: int = 150, seed: int = 0) -> tuple[Path, Path]:
+    """A bundle, and a folder with the lists of all its users."""
+    bundle = make_bundle(folder, make_tables(num_users, num_items, seed=seed), plain(PipelineConfig()))
+    (lists := folder / "recommendations").mkdir()
+    part = lists / "part-00000.parquet"
+    pq.write_table(Bundle(bundle, threads=2).recommend(range(num_users)).table, part)
+    files = {part.name: {"sha256": file_sha256(part), "bytes": part.stat().st_size}}
+    (lists / "manifest.json").write_text(json.dumps({"files": files}))
+    return bundle, lists
+
+
+def register(registry: Registry, made: tuple[Path, Path], date: str = "2026-03-01") -> Version:
+    tags = {f"nightjar.{f.name}_manifest": file_sha256(f / "manifest.json") for f in made}
+    registry.publish(file_sha256(made[0] / "manifest.json"), made, date, {}, {}, {"nightjar.date": date, **tags})
+    registry.follow("candidate")
+    return registry.versions()[0]
+
+
+def stored(folder: Path) -> dict[str, Path]:
+    """Files of the only version below a folder of artifacts, by their place in it."""
+    (root,) = {p.parents[1] for p in folder.rglob("bundle/manifest.json")}
+    return {p.relative_to(root).as_posix(): p for p in root.rglob("*") if p.is_file()}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes()
+        for p in folder.rglob("*")
+        if p.is_file() and p.name != ".pulled.json"
+    }
+
+
+def expected(made: tuple[Path, Path]) -> dict[str, bytes]:
+    """What a whole pull of a release has."""
+    bundle, lists = made
+    return contents(bundle) | {f"recommendations/{name}": data for name, data in contents(lists).items()}
+
+
+@contextmanager
+def serving(folder: Path, *module: str, **environment: str) -> Iterator[None]:
+    """A server in a process of its own, ended with the block."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *module], cwd=ROOT, stdout=log, stderr=log, env={**os.environ, **environment}
+        )
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def wait_for(url: str, timeout_s: float = 60) -> None:
+    until = time.monotonic() + timeout_s
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            assert time.monotonic() < until, f"nobody answers at {url}"
+            time.sleep(0.2)
+
+
+@dataclass
+class Faulty:
+    """A proxy on loopback before another server, which spoils answers when it is told to.
+
+    Attributes:
+        faults: part of a path -> what happens to the next GETs of it: `500`, `reset`, `truncate`.
+        got: path of every GET that was passed on whole.
+    """
+
+    upstream: int
+    port: int = 0
+    faults: dict[str, list[str]] = field(default_factory=dict)
+    got: list[str] = field(default_factory=list)
+
+    def fault_of(self, path: str) -> str:
+        for part, faults in self.faults.items():
+            if part in path and faults:
+                return faults.pop(0) if faults[0] != "always" else faults[1]
+        return ""
+
+    @contextmanager
+    def running(self) -> Iterator["Faulty"]:
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                there = HTTPConnection("127.0.0.1", proxy.upstream, timeout=30)
+                there.request(self.command, self.path, body, dict(self.headers))
+                response = there.getresponse()
+                data = response.read()
+                fault = proxy.fault_of(self.path) if self.command == "GET" else ""
+                if fault == "reset":
+                    self.connection.close()
+                    self.close_connection = True
+                    return
+                self.send_response(500 if fault == "500" else response.status)
+                for name, value in response.getheaders():
+                    if name.lower() not in ("content-length", "transfer-encoding", "connection"):
+                        self.send_header(name, value)
+                length = response.getheader("Content-Length") if self.command == "HEAD" else str(len(data))
+                self.send_header("Content-Length", length or "0")
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(data[: len(data) // 2] if fault == "truncate" else data)
+                if fault == "truncate":
+                    self.close_connection = True
+                elif self.command == "GET" and not fault:
+                    proxy.got.append(self.path)
+
+            do_GET = do_PUT = do_POST = do_PATCH = do_HEAD = do_DELETE = answer
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = server.server_address[1]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield self
+        finally:
+            server.shutdown()
+            server.server_close()
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Write other bytes where a link or a copy of the old ones may be."""
+    aside = path.with_name(path.name + ".aside")
+    aside.write_bytes(data)
+    shutil.move(aside, path)

@@ -28,7 +28,7 @@ def champion_lists(
 
     scratch.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=scratch, prefix=f"champion-{number}-") as folder:
-        pull(registry, registry.find(str(number)), Path(folder) / "bundle", ["bundle"])
+        pull(registry, registry.find(str(number)), Path(folder) / "bundle")
         champion = open_bundle(Path(folder) / "bundle", threads=1, verify=False)
         users = _translation(id_map, champion.id_map, "user")
         items = _translation(champion.id_map, id_map, "item")

@@ -22,16 +22,15 @@ from expectations.errors import Failure, UserError
 from tasks import faults
 from tasks.digest import file_sha256
 from tasks.lake import MANIFEST, read_json, write_json
-from tasks.recommending import FOLDER
 from tasks.registry import MODEL, Registry, Version
-from tasks.releasing import LISTS
+from tasks.releasing import MANIFEST_TAG
 from tasks.runtime import open_bundle
 
 RECORD = ".pulled.json"
 """What a target holds; a folder without it was not made by a pull."""
 
-COMMON = (MANIFEST, "README.md", "bundle.py", "id_map.parquet")
-"""Files of the bundle that come with each of its parts."""
+COMMON = ("README.md", "bundle.py", "id_map.parquet")
+"""Files that come with every part, beside the manifest."""
 
 PARTS: dict[str, tuple[str, ...]] = {
     "index": ("index/*",),
@@ -40,11 +39,11 @@ PARTS: dict[str, tuple[str, ...]] = {
     "als": ("als/*",),
     "similar": ("item_similarity.parquet", "content_similarity.parquet"),
     "embeddings": ("embeddings.parquet", "user_embeddings.parquet"),
-    "bundle": ("*",),
+    "recommendations": ("recommendations/*",),
+    "all": ("*",),
 }
-"""Patterns of each part's files in the bundle."""
+"""Patterns of each part's files."""
 
-NAMES = (*PARTS, LISTS, "all")
 THREADS = 4
 WAITS_S = (0.2, 1.0, 3.0)
 """Pauses before a file is tried again: servers restart and connections break."""
@@ -58,17 +57,14 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class File:
-    """A file of a release.
-
-    Attributes:
-        name: its place in the target.
-        source: its place in the registry.
-    """
+    """A file of a release, by its place in the bundle."""
 
     name: str
-    source: str
     bytes: int
     sha256: str
+
+    def matches(self, patterns: Iterable[str]) -> bool:
+        return any(fnmatchcase(self.name, pattern) for pattern in patterns)
 
     def is_at(self, path: Path) -> bool:
         return path.is_file() and path.stat().st_size == self.bytes and _has(path, self.sha256)
@@ -97,7 +93,7 @@ def pull(
     Parts of the same version that it holds already stay; those of another version go.
 
     Args:
-        parts: of `NAMES`.
+        parts: of `PARTS`.
 
     Raises:
         UserError: the target is not for us, or somebody else pulls into it.
@@ -108,6 +104,7 @@ def pull(
         record = _record(target)
         same = record.get("version") == version.number and record.get("registry") == registry.uri
         chosen = tuple(sorted({*_checked(parts), *(record["parts"] if same else ())}))
+        chosen = ("all",) if "all" in chosen else chosen
         fetch = registry.files(version.number)
         files = _files(fetch, version, chosen, side, target)
         total = sum(f.bytes for f in files)
@@ -117,7 +114,7 @@ def pull(
         missing = [f for f in files if not f.is_at(side / f.name) and not _copied(f, target, side)]
         _fetch(fetch, missing, side, total, on_progress)
         _drop_others(side, files)
-        _try(side, chosen)
+        try_release(side, chosen)
         told = {"registry": registry.uri, "model": MODEL, "version": version.number, "parts": chosen}
         write_json(side / RECORD, told | {"date": version.tags.get("nightjar.date", "")})
         faults.point("pull:checked")
@@ -127,44 +124,38 @@ def pull(
 
 def _checked(parts: Iterable[str]) -> set[str]:
     wanted = set(parts)
-    if wanted - set(NAMES):
-        raise UserError(f"no part {min(wanted - set(NAMES))!r}; parts: {', '.join(NAMES)}")
-    return (wanted - {"all"}) | ({"bundle", LISTS} if "all" in wanted else set())
+    if wanted - set(PARTS):
+        raise UserError(f"no part {min(wanted - set(PARTS))!r}; parts: {', '.join(PARTS)}")
+    return {"all"} if "all" in wanted else wanted
 
 
 # --- what belongs to a release -----------------------------------------------------------------------------------
 
 
 def _files(fetch: Fetch, version: Version, parts: tuple[str, ...], side: Path, target: Path) -> list[File]:
-    """The files of some parts, by the manifests, which are brought to `side` first."""
-    files = []
-    if set(parts) - {LISTS}:
-        patterns = [*COMMON, *(pattern for part in parts for pattern in PARTS.get(part, ()))]
-        found = _described(fetch, version, FOLDER, "", side, target)
-        files += [f for f in found if any(fnmatchcase(f.name, pattern) for pattern in patterns)]
-    if LISTS in parts:
-        files += _described(fetch, version, LISTS, f"{LISTS}/", side, target)
-    return files
+    """The files of some parts, by the manifest, which is brought to `side` first.
 
-
-def _described(fetch: Fetch, version: Version, folder: str, place: str, side: Path, target: Path) -> list[File]:
-    """A folder's manifest, which must be the one that the version was registered with, and the files that it lists."""
-    name, source, path = place + MANIFEST, f"{folder}/{MANIFEST}", side / place / MANIFEST
-    digest = version.tags.get(f"nightjar.{folder}_manifest")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if digest and _has(target / name, digest):
-        shutil.copyfile(target / name, path)
+    The manifest must be the one that the version was registered with.
+    """
+    path, digest = side / MANIFEST, version.tags.get(MANIFEST_TAG)
+    if digest and _has(target / MANIFEST, digest):
+        shutil.copyfile(target / MANIFEST, path)
     elif not (digest and _has(path, digest)):
-        _patiently(lambda: fetch(source, path), source)
+        _patiently(lambda: fetch(MANIFEST, path), MANIFEST)
         if digest and not _has(path, digest):
             path.unlink()
-            raise Failure(f"{source} of version {version.number} is not the one that was registered: it was edited")
+            raise Failure(f"{MANIFEST} of version {version.number} is not the one that was registered: it was edited")
     try:
         listed = sorted(read_json(path)["files"].items())
+        every = [File(name, entry["bytes"], entry["sha256"]) for name, entry in listed]
     except (ValueError, KeyError, TypeError) as error:
-        raise Failure(f"{source} of version {version.number} cannot be read ({error})") from error
-    itself = File(name, source, path.stat().st_size, file_sha256(path))
-    return [itself, *(File(place + n, f"{folder}/{n}", e["bytes"], e["sha256"]) for n, e in listed)]
+        raise Failure(f"{MANIFEST} of version {version.number} cannot be read ({error})") from error
+    for part in parts:
+        if not any(f.matches(PARTS[part]) for f in every):
+            raise UserError(f"version {version.number} has no {part}; pull another part")
+    patterns = (*COMMON, *(pattern for part in parts for pattern in PARTS[part]))
+    itself = File(MANIFEST, path.stat().st_size, file_sha256(path))
+    return [itself, *(f for f in every if f.matches(patterns))]
 
 
 def _has(path: Path, sha256: str) -> bool:
@@ -206,7 +197,7 @@ def _fetch_one(fetch: Fetch, file: File, side: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
 
     def once() -> None:
-        fetch(file.source, path)
+        fetch(file.name, path)
         if not file.is_at(path):
             size = path.stat().st_size
             path.unlink()
@@ -214,7 +205,7 @@ def _fetch_one(fetch: Fetch, file: File, side: Path) -> None:
                 f"arrived damaged: {size:,} bytes instead of {file.bytes:,}, or another sha256 than the manifest's"
             )
 
-    _patiently(once, file.source)
+    _patiently(once, file.name)
 
 
 def _patiently(work: Callable[[], None], source: str) -> None:
@@ -257,20 +248,20 @@ def _drop_others(side: Path, files: list[File]) -> None:
             path.unlink()
 
 
-def _try(folder: Path, parts: tuple[str, ...]) -> None:
+def try_release(folder: Path, parts: tuple[str, ...]) -> None:
     """One smoke query to a whole bundle; of parts, every file is opened by what will read it.
 
     Raises:
         Failure: it cannot be used; names what and why.
     """
     try:
-        if "bundle" in parts:
+        if "all" in parts:
             bundle = open_bundle(folder, verify=False)
             users = bundle.features.users.ids[:1].tolist()
             for result in (bundle.recommend(users), bundle.recommend_for_history([])):
                 if not result.table.num_rows:
                     raise Failure("the smoke query gave an empty list")
-        elif set(parts) - {LISTS}:
+        else:
             _open_parts(folder)
     except Failure:
         raise

@@ -1,6 +1,7 @@
 """How MLflow serves a release. Logged as code beside the bundle; needs mlflow, pandas and the bundle's own packages.
 
-Input, one row a request: `user_id` (dense), or `history` (item ids, oldest first) for somebody unknown, and `k`.
+Input, one row a request, all ids as in the log: `user_id`, or `history` (item ids, oldest first) for somebody unknown,
+and `k`. A user whom the release does not know gets what a new user gets.
 Output, one row a recommendation: `request`, `rank`, `item_id`, `title`, `score`, `source`, `reason`.
 """
 
@@ -23,6 +24,10 @@ class Recommender(PythonModel):
         runtime = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(runtime)
         self.bundle = runtime.Bundle(folder)
+        ids = self.bundle.id_map.to_pandas()
+        self.users, items = (ids[ids["kind"] == kind] for kind in ("user", "item"))
+        self.users = dict(zip(self.users["external_id"], self.users["id"], strict=True))
+        self.names = dict(zip(items["id"], items["external_id"], strict=True))
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -30,14 +35,15 @@ class Recommender(PythonModel):
         answers = [self._answer(row).assign(request=n) for n, row in enumerate(model_input.to_dict("records"))]
         titles = self.bundle.items.select(["item_id", "title"]).to_pandas()
         table = pd.concat(answers).merge(titles, on="item_id", how="left").sort_values(["request", "rank"])
+        table["item_id"] = table["item_id"].map(self.names)
         return table[["request", "rank", "item_id", "title", "score", "source", "reason"]].reset_index(drop=True)
 
     def _answer(self, row: dict[Any, Any]) -> pd.DataFrame:
-        k = int(row.get("k") or 20)
-        history = row.get("history")
-        if history is not None and len(history):
-            return self.bundle.recommend_for_history([int(i) for i in history], k=k).table.to_pandas()
-        return self.bundle.recommend([int(row["user_id"])], k=k).table.to_pandas()
+        k, history, user = int(row.get("k") or 20), row.get("history"), str(row.get("user_id"))
+        if history is None and user in self.users:
+            return self.bundle.recommend([self.users[user]], k=k).table.to_pandas()
+        items = self.bundle.ids("item", [str(i) for i in history]).tolist() if history else []
+        return self.bundle.recommend_for_history(items, k=k).table.to_pandas()
 
 
 set_model(Recommender())

@@ -7,7 +7,7 @@ made last in one transaction, so a night that is killed leaves no half version, 
 import os
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -138,21 +138,18 @@ class Registry:
     def publish(
         self,
         key: str,
-        folders: Sequence[Path],
+        folder: Path,
         name: str,
         params: Mapping[str, Any],
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
     ) -> Version:
-        """Log folders, the bundle first, and register them as one version; the same key twice gives the same version.
-
-        Each is found under its own name below `artifacts/`.
-        """
+        """Log a bundle and register it as one version; the same key twice gives the same version."""
         found = self.version_of(key)
         if found:
             return found
         self._forget_unfinished(key)
-        run_id, model = self._log(key, folders, name, params, metrics)
+        run_id, model = self._log(key, folder, name, params, metrics)
         faults.point("release:logged")
         self._ensure_model()
         made = self.client.create_model_version(
@@ -167,7 +164,7 @@ class Registry:
         return Version(int(made.version), run_id, {KEY_TAG: key, **tags})
 
     def _log(
-        self, key: str, folders: Sequence[Path], name: str, params: Mapping[str, Any], metrics: Mapping[str, float]
+        self, key: str, folder: Path, name: str, params: Mapping[str, Any], metrics: Mapping[str, float]
     ) -> tuple[str, Any]:
         import mlflow
         from mlflow.entities import Metric, Param
@@ -179,7 +176,7 @@ class Registry:
             model = mlflow.pyfunc.log_model(
                 name="recommender",
                 python_model=str(CODE),
-                artifacts={folder.name: str(folder) for folder in folders},
+                artifacts={"bundle": str(folder)},
                 pip_requirements=_requirements(),
             )
         now = int(self.client.get_run(run_id).info.start_time)
@@ -235,7 +232,7 @@ class Registry:
         )
 
     def files(self, number: int) -> Callable[[str, Path], None]:
-        """What fetches one file of a version, such as `bundle/manifest.json`, to a path; may be called from threads."""
+        """What fetches one file of a version's bundle, such as `manifest.json`, to a path, from any thread."""
         import mlflow
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
@@ -246,7 +243,7 @@ class Registry:
 
         def fetch(name: str, path: Path) -> None:
             with TemporaryDirectory(dir=path.parent, prefix=".fetching-") as folder:
-                Path(repository.download_artifacts(f"artifacts/{name}", folder)).replace(path)
+                Path(repository.download_artifacts(f"artifacts/bundle/{name}", folder)).replace(path)
 
         return fetch
 

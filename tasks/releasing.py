@@ -1,6 +1,7 @@
 """Stage `release`: the bundle becomes one version of the registered model `nightjar-recommender`."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,14 +12,17 @@ from pydantic import Field
 from expectations.settings import settings
 from models.gates import GatesConfig
 from tasks.digest import file_sha256
-from tasks.lake import MANIFEST, Artifact
+from tasks.lake import MANIFEST, Artifact, read_json
 from tasks.outputs import Outputs
 from tasks.recommending import FOLDER
 from tasks.registry import Registry
 from tasks.stage import stage
 
 LISTS = "recommendations"
-"""Folder of the night's lists beside the bundle, in the registry."""
+"""Folder of the night's lists in a released bundle."""
+
+MANIFEST_TAG = "nightjar.manifest"
+"""Tag of a version: the sha256 of its manifest, and so of everything in it."""
 
 
 @settings
@@ -50,10 +54,8 @@ def release(
         "date": out.date,
         "bundle": bundle.ref.folder,
         "bundle_digest": bundle.content_digest,
-        "bundle_manifest": file_sha256(bundle.path / FOLDER / MANIFEST),
         "recommendations": recommendations.ref.folder,
         "recommendations_digest": recommendations.content_digest,
-        "recommendations_manifest": file_sha256(recommendations.path / MANIFEST),
         "evaluation": evaluation.ref.folder,
         "metrics": metrics,
     }
@@ -61,24 +63,41 @@ def release(
     registry = Registry(out.home, out.resources.registry)
     tags = {k: str(v) for k, v in facts.items() if k not in ("metrics", "model")}
     with TemporaryDirectory(dir=out.home / "scratch", prefix="release-") as aside:
+        folder = _assemble(Path(aside) / FOLDER, bundle, recommendations, metrics)
         version = registry.publish(
             bundle.key,
-            (bundle.path / FOLDER, _lists(recommendations, Path(aside) / LISTS)),
+            folder,
             f"night {out.date}",
             flat_params(bundle.manifest["config"]),
             metrics,
-            {f"nightjar.{k}": v for k, v in tags.items()},
+            {f"nightjar.{k}": v for k, v in tags.items()} | {MANIFEST_TAG: file_sha256(folder / MANIFEST)},
         )
     registry.follow(alias)
     out.measure(version=version.number, run_id=version.run_id, registry=registry.uri)
 
 
-def _lists(recommendations: Artifact, folder: Path) -> Path:
-    """The night's lists as they are released: their parts, and the manifest that has the parts' hashes."""
-    folder.mkdir()
-    for path in (*recommendations.files, recommendations.path / MANIFEST):
-        shutil.copyfile(path, folder / path.name)
+def _assemble(folder: Path, bundle: Artifact, recommendations: Artifact, metrics: dict[str, float]) -> Path:
+    """The folder that is released: the bundle, the night's lists, and a manifest that tells how they were judged."""
+    from models.serving.export import write_manifest
+
+    shutil.copytree(bundle.path / FOLDER, folder, copy_function=_link)
+    (folder / LISTS).mkdir()
+    for path in recommendations.files:
+        _link(path, folder / LISTS / path.name)
+    known = read_json(folder / MANIFEST)
+    (folder / MANIFEST).unlink()
+    facts = {name: value for name, value in known.items() if name not in ("files", "digest", "format")}
+    lineage = {"recommendations": {"date": recommendations.date, "key": recommendations.key}}
+    write_manifest(folder, facts | {"evaluation": metrics, "lineage": facts["lineage"] | lineage})
     return folder
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    """A second name for a file that nobody writes to, or a copy on another disk."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def release_metrics(evaluation: Artifact, index: Artifact) -> dict[str, float]:

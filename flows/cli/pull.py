@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-PARTS = ("all", "bundle", "index", "towers", "ranker", "als", "similar", "embeddings", "recommendations")
+PARTS = ("all", "index", "towers", "ranker", "als", "similar", "embeddings", "recommendations")
 REFERENCE = "a number, @alias or :YYYY-MM-DD"
 REGISTRY = click.option("--registry", "url", default="", help="Registry URL. Default: the last run's.")
 RELEASE = click.option("--release", "reference", default="@champion", show_default=True,
@@ -55,7 +55,7 @@ def pull(reference: str, target: Path, parts: tuple[str, ...], as_json: bool, ur
     if as_json:
         return click.echo(json.dumps({**asdict(done), "target": str(target.absolute())}, indent=2))
     moved = f"{done.fetched / 1e6:,.1f} MB fetched" if done.fetched else "nothing to fetch"
-    tried = ", smoke query answered" if "bundle" in done.parts and done.fetched else ""
+    tried = ", smoke query answered" if "all" in done.parts and done.fetched else ""
     click.echo(
         f"{target} holds {named}: {', '.join(done.parts)}; {done.num_files} files, {done.total / 1e6:,.1f} MB, {moved}"
         f", every hash checked{tried}"
@@ -139,7 +139,7 @@ def _open(reference: str, url: str) -> tuple[Any, str]:
     registry = open_registry(url)
     version = registry.find(reference)
     folder = registry.home / "releases" / str(version.number)
-    fetch(registry, version, folder, ["bundle"])
+    fetch(registry, version, folder)
     return open_bundle(folder, verify=False), version.name
 
 
@@ -152,7 +152,7 @@ def _known(bundle: Any, kind: str) -> set[str]:
 def _ids(bundle: Any, items: list[str]) -> list[int]:
     unknown = set(items) - _known(bundle, "item")
     if unknown:
-        raise UserError(f"item {min(unknown)!r} is not in this release; `nightjar show items` lists some")
+        raise UserError(f"item {min(unknown)!r} is not in this release; `nightjar show id_map` lists some")
     return [int(i) for i in bundle.ids("item", items)] if items else []
 
 
@@ -172,7 +172,8 @@ def _table(title: str, names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> N
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*names, title=title, title_justify="left", box=None, header_style="bold")
+    table = Table(*names, box=None, header_style="bold")
     for row in rows:
         table.add_row(*("" if v is None else str(v) for v in row))
+    click.echo(title)
     Console().print(table, highlight=False)

@@ -73,7 +73,7 @@ def assemble(
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / name)
     shutil.copyfile(str(bundle.__file__), folder / "bundle.py")
-    _write_json(folder / "pipeline.json", pipeline)
+    write_json(folder / "pipeline.json", pipeline)
     (folder / "README.md").write_text(_readme(tables, facts))
     _write_user_embeddings(folder, tables)
     return write_manifest(folder, facts)
@@ -102,7 +102,7 @@ def write_manifest(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     files = {p.relative_to(folder).as_posix(): {"sha256": bundle.sha256(p), "bytes": p.stat().st_size} for p in paths}
     manifest = {"format": FORMAT, **facts, "files": files}
     manifest["digest"] = bundle.manifest_digest(manifest)
-    _write_json(folder / "manifest.json", manifest)
+    write_json(folder / "manifest.json", manifest)
     return manifest
 
 
@@ -115,5 +115,6 @@ def _readme(tables: Mapping[str, pa.Table], facts: Mapping[str, Any]) -> str:
     )
 
 
-def _write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any) -> None:
+    """A JSON file whose bytes follow from what it says."""
     path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")

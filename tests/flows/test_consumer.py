@@ -1,26 +1,31 @@
 """Another team's machine: a whole night's release, pulled, in an environment without this project."""
 
 import json
+import os
+import socket
 import subprocess
 import sys
+from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pyarrow.parquet as pq
 import pytest
 
 from tests.flows.conftest import ROOT
+from tests.tasks.released import serving, wait_for
 
 NEEDED = ("faiss-cpu", "onnxruntime", "pyarrow", "numpy")
 
 CONSUMER = """
 import json, sys
 from pathlib import Path
-folder, lists = Path(sys.argv[1]), Path(sys.argv[2])
+folder = Path(sys.argv[1])
 sys.path.insert(0, str(folder))
 import pyarrow.parquet as pq
 from bundle import Bundle
 
 release = Bundle(folder)
-night = pq.read_table(lists)
+night = pq.read_table(folder / "recommendations")
 users = sorted(set(night["user_id"].to_pylist()))
 mine = release.recommend(users).table
 items, _ = release.retrieve("towers", users, 50)
@@ -60,7 +65,7 @@ def test_it_gives_exactly_the_night_s_recommendations(night, elsewhere, tmp_path
     if way == "nightjar":
         done = night.run("pull", "--to", str(tmp_path / "release"))
         assert done.returncode == 0, done.stderr
-        folder, lists = tmp_path / "release", tmp_path / "release" / "recommendations"
+        folder = tmp_path / "release"
     else:
         import mlflow
 
@@ -68,9 +73,9 @@ def test_it_gives_exactly_the_night_s_recommendations(night, elsewhere, tmp_path
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
         mlflow.artifacts.download_artifacts("models:/nightjar-recommender@champion", dst_path=str(tmp_path))
-        folder, lists = tmp_path / "artifacts" / "bundle", tmp_path / "artifacts" / "recommendations"
+        folder = tmp_path / "artifacts" / "bundle"
     run = subprocess.run(
-        [str(elsewhere), "-I", "-c", CONSUMER, str(folder), str(lists / "part-00000.parquet")],
+        [str(elsewhere), "-I", "-c", CONSUMER, str(folder)],
         cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
@@ -78,6 +83,25 @@ def test_it_gives_exactly_the_night_s_recommendations(night, elsewhere, tmp_path
     assert found["users"] >= 1000 and found["rows"] >= 19 * found["users"]
     assert found["differing"] == [] and found["unwanted"] == []
     assert found["retrieved"] == 50
+
+
+def test_mlflow_serves_it_over_http(night):
+    """`mlflow models serve` with what is installed here; ids in and out are those of the log."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    uri = f"sqlite:///{night.path / 'home/mlflow/mlflow.db'}"
+    options = ("-m", "models:/nightjar-recommender/1", "--env-manager", "local", "-h", "127.0.0.1", "-p", str(port))
+    environment = {"MLFLOW_TRACKING_URI": uri, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    with serving(night.path / "serve", "mlflow", "models", "serve", *options, **environment):
+        wait_for(f"http://127.0.0.1:{port}/ping", 120)
+        body = json.dumps({"dataframe_records": [{"user_id": _a_user(night), "k": 5}]}).encode()
+        request = Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"})
+        with urlopen(request, timeout=60) as answer:
+            found = json.loads(answer.read())["predictions"]
+    listed = json.loads(night.run("recommend", "--user", _a_user(night), "-k", "5", "--json").stdout)["items"]
+    served = [(r["item_id"], r["title"], r["rank"]) for r in found]
+    assert served == [(i["item"], i["title"], i["rank"]) for i in listed]
 
 
 def test_recommend_says_why(night):
@@ -124,3 +148,29 @@ def _a_user(night):
     assert night.run("export", "id_map", "--to", str(night.path / "ids.parquet")).returncode == 0
     rows = pq.read_table(night.path / "ids.parquet").to_pylist()
     return next(r["external_id"] for r in rows if r["kind"] == "user")
+
+
+def test_new_items_come_between_nights(night, tmp_path):
+    """By the night's own item tower; the new version is pulled as what differs, promoted, and answers."""
+    pulled = tmp_path / "release"
+    assert night.run("pull", "/1", "--to", str(pulled)).returncode == 0
+    (tmp_path / "new.csv").write_text(
+        "external_id,title,genres,content_type,duration_s,language,uploaded_at\n"
+        "brand-new,The Brand New,drama|crime,movie,5400,en,2026-01-28T10:00:00\n"
+    )
+    listed = json.loads(night.run("recommend", "--history", "", "--json").stdout)["items"]
+    options = ("--remove", listed[0]["item"], "--promote", "--why", "the premiere", "--json")
+    done = night.run("index", "add", str(tmp_path / "new.csv"), *options)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["version"], found["base"], found["added"], found["removed"]) == (2, 1, 1, 1)
+    assert found["recall"] >= 0.95
+    moved = json.loads(night.run("pull", "--to", str(pulled), "--json").stdout)
+    assert moved["version"]["number"] == 2 and moved["fetched"] < moved["total"] / 2
+    near = json.loads(night.run("similar", "brand-new", "--release", str(pulled), "--json").stdout)["items"]
+    assert len(near) == 10 and near[0]["score"] > 0.5
+    now = json.loads(night.run("recommend", "--history", "", "-k", "50", "--json").stdout)["items"]
+    assert listed[0]["item"] not in {i["item"] for i in now}
+    assert "promote   1 -> 2" in night.run("history").stdout
+    again = night.run("index", "add", str(tmp_path / "new.csv"))
+    assert again.returncode == 2 and "in the release already, such as 'brand-new'" in again.stderr

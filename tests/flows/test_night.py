@@ -21,7 +21,8 @@ def test_every_stage_ran_and_the_release_was_made(undisturbed):
     assert list(undisturbed.states()) == STAGES and set(undisturbed.states().values()) == {"ran"}
 
 
-def test_the_registry_has_one_version_with_the_bundle_and_the_alias(undisturbed):
+def test_the_registry_has_one_version_with_the_bundle_and_the_alias(undisturbed, tmp_path):
+    from tasks.pulling import pull
     from tasks.registry import Registry
 
     registry = Registry(undisturbed.path / "home")
@@ -29,7 +30,13 @@ def test_the_registry_has_one_version_with_the_bundle_and_the_alias(undisturbed)
     assert set(version.aliases) == {"candidate", "champion"}
     (bundle,) = (undisturbed.path / "home/lake/bundle").glob("date=*/*")
     assert version.tags["nightjar.bundle"].endswith(bundle.name)
+    released = pull(registry, version, tmp_path / "release")
+    manifest = json.loads((tmp_path / "release/manifest.json").read_text())
+    assert released.parts == ("all",) and (tmp_path / "release/recommendations/part-00000.parquet").exists()
+    assert manifest["index"]["tower_digest"] == manifest["tower_digest"] and manifest["recall"] >= 0.95
+    assert {"versions", "metric", "normalisation", "dim", "data_dates", "lineage"} <= set(manifest)
     run = registry.client.get_run(version.run_id)
+    assert manifest["evaluation"] == run.data.metrics
     assert run.data.metrics["final.ndcg_at_10"] > 0 and run.data.params["config.k"] == "10"
     assert [f.path for f in registry.client.list_artifacts(version.run_id, "report")] == ["report/report.html"]
 
@@ -45,11 +52,16 @@ def test_mlflow_alone_serves_the_release(undisturbed, tmp_path):
     mlflow.set_registry_uri(registry.uri)
     model = mlflow.pyfunc.load_model("models:/nightjar-recommender@candidate")
     lists = pq.read_table(next((undisturbed.path / "home/lake/recommendations").glob("date=*/*/*.parquet")))
+    ids = pq.read_table(next((undisturbed.path / "home/lake/id_map").glob("date=*/*/*.parquet"))).to_pandas()
+    outside = ids.set_index(["kind", "id"])["external_id"]
     user = lists["user_id"][0].as_py()
-    answer = model.predict(pd.DataFrame({"user_id": [user], "k": [10]}))
-    expected = lists.slice(0, 10).to_pandas()
-    assert answer["item_id"].tolist() == expected["item_id"].tolist()
-    assert answer["title"].notna().all()
+    answer = model.predict(pd.DataFrame({"user_id": [outside["user", user]], "k": [10]}))
+    expected = [outside["item", item] for item in lists.slice(0, 10)["item_id"].to_pylist()]
+    assert answer["item_id"].tolist() == expected and answer["title"].notna().all()
+    two = model.predict(pd.DataFrame({"history": [expected[:2], []], "k": [5, 3]}))
+    assert two["request"].tolist() == [0] * 5 + [1] * 3 and not set(two["item_id"][:5]) & set(expected[:2])
+    nobody = model.predict(pd.DataFrame({"user_id": ["nobody"], "k": [3]}))
+    assert nobody["item_id"].tolist() == two["item_id"].tolist()[5:]
 
 
 def test_the_pointers_name_what_the_night_made(undisturbed):
@@ -222,7 +234,7 @@ def test_a_champion_whose_files_are_gone_fails_the_gates_that_need_it(two_releas
     from tasks.registry import Registry
 
     registry = Registry(two_releases.path / "home")
-    pull(registry, registry.find("1"), two_releases.path / "copy", ["bundle"])
+    pull(registry, registry.find("1"), two_releases.path / "copy")
     kept = {(two_releases.path / "copy" / "pipeline.json").read_bytes()}
     for path in (two_releases.path / "home/mlflow/artifacts").rglob("pipeline.json"):
         if path.read_bytes() in kept:

@@ -18,36 +18,38 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from benchmarks.made_bundle import make_bundle, make_tables
+from models.serving import export
 from models.serving.bundle import Bundle
 from models.serving.config import PipelineConfig
 from tasks.digest import file_sha256
 from tasks.registry import Registry, Version
+from tasks.releasing import MANIFEST_TAG
 from tasks.stage import plain
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def make_release(folder: Path, num_users: int = 40, num_items: int = 150, seed: int = 0) -> tuple[Path, Path]:
-    """A bundle, and a folder with the lists of all its users."""
+def make_release(folder: Path, num_users: int = 40, num_items: int = 150, seed: int = 0) -> Path:
+    """A bundle with the lists of all its users."""
     bundle = make_bundle(folder, make_tables(num_users, num_items, seed=seed), plain(PipelineConfig()))
-    (lists := folder / "recommendations").mkdir()
-    part = lists / "part-00000.parquet"
-    pq.write_table(Bundle(bundle, threads=2).recommend(range(num_users)).table, part)
-    files = {part.name: {"sha256": file_sha256(part), "bytes": part.stat().st_size}}
-    (lists / "manifest.json").write_text(json.dumps({"files": files}))
-    return bundle, lists
+    table = Bundle(bundle, threads=2).recommend(range(num_users)).table
+    (lists := bundle / "recommendations").mkdir()
+    pq.write_table(table, lists / "part-00000.parquet")
+    known = json.loads((bundle / "manifest.json").read_text())
+    export.write_manifest(bundle, {n: v for n, v in known.items() if n not in ("files", "digest", "format")})
+    return bundle
 
 
-def register(registry: Registry, made: tuple[Path, Path], date: str = "2026-03-01") -> Version:
-    tags = {f"nightjar.{f.name}_manifest": file_sha256(f / "manifest.json") for f in made}
-    registry.publish(file_sha256(made[0] / "manifest.json"), made, date, {}, {}, {"nightjar.date": date, **tags})
+def register(registry: Registry, made: Path, date: str = "2026-03-01") -> Version:
+    digest = file_sha256(made / "manifest.json")
+    registry.publish(digest, made, date, {}, {}, {"nightjar.date": date, MANIFEST_TAG: digest})
     registry.follow("candidate")
     return registry.versions()[0]
 
 
 def stored(folder: Path) -> dict[str, Path]:
-    """Files of the only version below a folder of artifacts, by their place in it."""
-    (root,) = {p.parents[1] for p in folder.rglob("bundle/manifest.json")}
+    """Files of the only version below a folder of artifacts, by their place in the bundle."""
+    (root,) = {p.parent for p in folder.rglob("bundle/manifest.json")}
     return {p.relative_to(root).as_posix(): p for p in root.rglob("*") if p.is_file()}
 
 
@@ -57,12 +59,6 @@ def contents(folder: Path) -> dict[str, bytes]:
         for p in folder.rglob("*")
         if p.is_file() and p.name != ".pulled.json"
     }
-
-
-def expected(made: tuple[Path, Path]) -> dict[str, bytes]:
-    """What a whole pull of a release has."""
-    bundle, lists = made
-    return contents(bundle) | {f"recommendations/{name}": data for name, data in contents(lists).items()}
 
 
 @contextmanager

@@ -1,0 +1,100 @@
+"""`nightjar index add`: a release with new items between nights, as a version of its own."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from expectations.datasets import DATASETS
+from expectations.errors import UserError
+from models.serving.increment import EXTERNAL, Increment, extend
+from tasks.digest import file_sha256
+from tasks.lake import MANIFEST
+from tasks.pulling import pull
+from tasks.recommending import FOLDER
+from tasks.registry import Registry, Version
+from tasks.releasing import MANIFEST_TAG
+
+
+def read_items(path: Path) -> pa.Table:
+    """New items from a CSV or Parquet file: `external_id` and any columns of the dataset `items`.
+
+    In CSV, lists have `|` between their values, and nothing is a missing value.
+
+    Raises:
+        UserError: no such file, an unknown column, a value that its column cannot hold.
+    """
+    schema = DATASETS["items"].schema
+    names = {EXTERNAL, *schema.names} - {"item_id"}
+    try:
+        if path.suffix == ".csv":
+            options = pyarrow.csv.ConvertOptions(
+                strings_can_be_null=True, null_values=[""], column_types={n: pa.string() for n in names}
+            )
+            table = pyarrow.csv.read_csv(path, convert_options=options)
+        else:
+            table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(f"{path}: cannot be read as {path.suffix or 'Parquet'} ({error})") from error
+    unknown = [n for n in table.column_names if n not in names]
+    if unknown or EXTERNAL not in table.column_names:
+        wrong = f"column {unknown[0]!r} is not known" if unknown else f"column {EXTERNAL!r} is missing"
+        raise UserError(f"{path}: {wrong}; {EXTERNAL} and any of: {', '.join(sorted(names - {EXTERNAL}))}")
+    fields = [pa.field(EXTERNAL, pa.string()), *(schema.field(n) for n in table.column_names if n != EXTERNAL)]
+    table = pa.table({field.name: _cast(table[field.name], field, path) for field in fields})
+    if table[EXTERNAL].null_count:
+        raise UserError(f"{path}: {table[EXTERNAL].null_count} rows have no {EXTERNAL}")
+    return table
+
+
+def _cast(column: pa.ChunkedArray, field: pa.Field, path: Path) -> pa.ChunkedArray:
+    try:
+        if pa.types.is_list(field.type) and pa.types.is_string(column.type):
+            return pc.split_pattern(column, "|").cast(field.type)
+        if pa.types.is_timestamp(field.type) and not getattr(column.type, "tz", None):
+            # UTC, where nothing else is said.
+            return pc.assume_timezone(column.cast(pa.timestamp("us")), "UTC")
+        return column.cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise UserError(f"{path}: column {field.name!r} is no {field.type} ({error})") from error
+
+
+def add_items(
+    registry: Registry, version: Version, items: pa.Table, removed: Sequence[str], scratch: Path
+) -> tuple[Version, Increment]:
+    """Register `version` with new items and without the removed ones; the same twice gives the same version.
+
+    Raises:
+        UserError, Failure: see `extend`; nothing is registered then.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=scratch, prefix="increment-") as aside:
+        base, folder = Path(aside) / "base", Path(aside) / FOLDER
+        pull(registry, version, base)
+        digest = file_sha256(base / MANIFEST)
+        before = json.loads((base / MANIFEST).read_text()).get("base")
+        facts = {"version": version.number, "manifest": digest, **({"base": before} if before else {})}
+        done = extend(base, folder, items, removed, facts)
+        manifest = file_sha256(folder / MANIFEST)
+        tags = {
+            "date": version.tags.get("nightjar.date", ""),
+            "base": version.number,
+            MANIFEST_TAG.removeprefix("nightjar."): manifest,
+            "added": done.added,
+            "removed": done.removed,
+        }
+        made = registry.publish(
+            manifest,
+            folder,
+            f"version {version.number} with {done.added} items more, {done.removed} fewer",
+            {},
+            {"index.recall": done.recall},
+            {f"nightjar.{name}": str(value) for name, value in tags.items()},
+        )
+    registry.follow("candidate")
+    return made, done

@@ -38,7 +38,9 @@ def garbage(home: Path, lake: Lake, keep_days: int) -> list[Garbage]:
             if ref not in kept:
                 size = sum(f["bytes"] for f in _manifest(lake, ref).get("files", {}).values())
                 found.append(Garbage(ref.folder, size, lambda ref=ref: lake.remove(ref)))  # type: ignore[misc]
-    return found + [Garbage(f"run {p.name}", 0, lambda p=p: shutil.rmtree(p)) for p in _old_runs(home, keep_days)]  # type: ignore[misc]
+    folders = [(f"run {p.name}", p) for p in _old_runs(home, keep_days)]
+    folders += [(f"copy of release {p.name}", p) for p in _old_copies(home, keep_days)]
+    return found + [Garbage(name, _size(p), lambda p=p: shutil.rmtree(p)) for name, p in folders]  # type: ignore[misc]
 
 
 def _roots(home: Path, lake: Lake, keep_days: int) -> set[Ref]:
@@ -89,6 +91,16 @@ def _manifest(lake: Lake, ref: Ref) -> dict[str, Any]:
 def _old_runs(home: Path, keep_days: int) -> list[Path]:
     horizon = time.time() - keep_days * 86_400
     return [home / "runs" / r.id for r in all_runs(home)[:-1] if _began(r.id) < horizon]
+
+
+def _old_copies(home: Path, keep_days: int) -> list[Path]:
+    """Releases that were pulled to be asked once, and can be pulled again."""
+    horizon = time.time() - keep_days * 86_400
+    return [p for p in sorted((home / "releases").glob("*")) if p.is_dir() and p.stat().st_mtime < horizon]
+
+
+def _size(folder: Path) -> int:
+    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
 
 
 def _began(run_id: str) -> float:

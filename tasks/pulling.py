@@ -275,10 +275,11 @@ def _open_parts(folder: Path) -> None:
     import pyarrow.parquet as pq
 
     from models.onnx_runtime import onnxruntime
-    from models.serving.bundle import check_towers
+    from models.serving.bundle import check_faiss, check_towers
 
     if (folder / "index").is_dir():
-        check_towers(folder, read_json(folder / MANIFEST))
+        check_towers(folder, manifest := read_json(folder / MANIFEST))
+        check_faiss(folder, manifest)
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         if path.suffix == ".parquet":
             pq.ParquetFile(path)

@@ -69,7 +69,7 @@ def release(id_: str, why: str) -> None:
 @click.option("--keep-days", default=14, show_default=True, type=click.IntRange(0), help="Keep runs younger than this.")
 @click.option("--delete", is_flag=True, help="Delete; without it, only say what would go.")
 def gc(keep_days: int, delete: bool) -> None:
-    """Find artifacts that no recent run, no release and no `current` pointer refers to."""
+    """Find artifacts that no recent run, no release and no `current` pointer refers to, and old copies of releases."""
     from flows.environment import home_folder, prepare
     from flows.housekeeping import garbage
 

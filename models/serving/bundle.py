@@ -1096,9 +1096,7 @@ def check(folder: Path, verify: bool = True) -> dict[str, Any]:
     for name in (*REQUIRED, *manifest["files"]):
         _check_file(folder / name, manifest["files"].get(name), verify)
     check_towers(folder, manifest)
-    made, here = manifest["versions"]["faiss"], faiss.__version__
-    if _version(made) > _version(here):
-        raise BundleError(f"{folder / 'index'}: written by faiss {made}, but this is {here}; install faiss-cpu=={made}")
+    check_faiss(folder, manifest)
     return manifest
 
 
@@ -1123,6 +1121,13 @@ def check_towers(folder: Path, manifest: Mapping[str, Any]) -> None:
             f"{folder / 'index'}: built from towers {built_from[:12]}, but the bundle has towers {towers[:12]}; "
             "queries would not fit the index: use an index and towers of one training"
         )
+
+
+def check_faiss(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Raise BundleError when the index was written by a newer faiss than this one."""
+    made, here = manifest["versions"]["faiss"], faiss.__version__
+    if _version(made) > _version(here):
+        raise BundleError(f"{folder / 'index'}: written by faiss {made}, but this is {here}; install faiss-cpu=={made}")
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -134,6 +134,13 @@ def test_similar_and_a_pulled_folder(night, tmp_path):
     )
 
 
+def test_copies_that_were_made_to_be_asked_can_go(night):
+    assert night.run("similar", "nothing").returncode == 2
+    assert (night.path / "home/releases/1/bundle.py").exists()
+    out = night.run("gc", "--keep-days", "0", "--delete").stdout
+    assert "copy of release 1" in out and not (night.path / "home/releases/1").exists()
+
+
 def test_a_reference_to_nothing_is_told(night, tmp_path):
     for reference, words in (
         ("@nowhere", "no version @nowhere of nightjar-recommender"),

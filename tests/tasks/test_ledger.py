@@ -1,9 +1,11 @@
 """The ledger on a real MLflow registry in SQLite: order, races, kills, repairs."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -93,6 +95,22 @@ def test_a_kill_between_entry_and_alias_is_repaired_by_any_command(ledger):
     assert code == 0 and "1 -> 2" in out and ledger.registry.aliases()["champion"] == 2
 
 
+def test_kills_of_promote_at_random_moments(ledger):
+    """Whatever was reached, the ledger reads whole, the alias follows from it, and the next promotion works."""
+    chance = random.Random(seed := os.urandom(4).hex())
+    print(f"random kills with seed {seed}")
+    ledger.move(1, "first")
+    for attempt in range(5):
+        running = command(ledger, "promote", str(2 + attempt % 2), "--why", f"attempt {attempt}")
+        time.sleep(chance.uniform(1.0, 3.5))
+        running.kill()
+        running.communicate()
+        moves = [e for e in ledger.entries() if e.moves]
+        assert ledger.repair() == moves[-1].to == ledger.registry.aliases()["champion"]
+    code, out, err = run(ledger, "promote", "1", "--why", "enough")
+    assert code == 0 and "champion is version 1" in out, err
+
+
 def test_a_hand_moved_alias_is_put_back(ledger):
     ledger.move(1, "first")
     ledger.registry.point("champion", 3)
@@ -124,7 +142,7 @@ def test_a_version_by_number_day_and_alias(ledger, text, number):
     assert ledger.registry.find(text).number == number
 
 
-@pytest.mark.parametrize("text", ["9", ":2020-01-01", "@nobody", "two"])
+@pytest.mark.parametrize("text", ["9", ":2020-01-01", "@nobody", "nightjar-recommender/9"])
 def test_an_unknown_version_is_refused_with_those_there_are(ledger, text):
     with pytest.raises(UserError, match=r"newest versions: 3 \(of 2026-03-03\)"):
         ledger.registry.find(text)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from expectations.errors import Failure, UserError
+from models.serving import export
 from models.serving.bundle import Bundle
 from tasks import pulling
 from tasks.pulling import PARTS, pull
@@ -184,6 +185,26 @@ def test_a_manifest_that_is_consistent_but_not_the_registered_one_is_refused(one
             replace(files[path.relative_to(newer).as_posix()], path.read_bytes())
     with pytest.raises(Failure, match=r"manifest\.json of version 1 is not the one that was registered"):
         pull(registry, version, tmp_path / "at")
+
+
+@pytest.mark.parametrize("part", ["all", "index"])
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"versions": {"faiss": "99.1.0"}}, r"index: written by faiss 99\.1\.0.*install faiss-cpu==99\.1\.0"),
+        ({"tower_digest": "1" * 64}, "index: built from towers ffffffffffff, but the bundle has towers 111111111111"),
+    ],
+)
+def test_what_does_not_fit_together_here_is_refused(tmp_path, made, part, facts, words):
+    """Every hash fits; the release itself cannot be used."""
+    odd = shutil.copytree(made, tmp_path / "bundle")
+    known = json.loads((odd / "manifest.json").read_text()) | facts
+    export.write_manifest(odd, {n: v for n, v in known.items() if n not in ("files", "digest", "format")})
+    registry = Registry(tmp_path / "home")
+    version = register(registry, odd)
+    with pytest.raises(Failure, match=words):
+        pull(registry, version, tmp_path / "at", [part])
+    assert not (tmp_path / "at").exists()
 
 
 def test_a_target_that_no_pull_has_made_is_left_alone(both, tmp_path):

@@ -101,6 +101,7 @@ def pull(
     """
     target = target.resolve()
     with _side(target) as side:
+        _mend(target)
         record = _record(target)
         same = record.get("version") == version.number and record.get("registry") == registry.uri
         chosen = tuple(sorted({*_checked(parts), *(record["parts"] if same else ())}))
@@ -150,6 +151,9 @@ def _files(fetch: Fetch, version: Version, parts: tuple[str, ...], side: Path, t
         every = [File(name, entry["bytes"], entry["sha256"]) for name, entry in listed]
     except (ValueError, KeyError, TypeError) as error:
         raise Failure(f"{MANIFEST} of version {version.number} cannot be read ({error})") from error
+    for file in every:
+        if not (side / file.name).resolve().is_relative_to(side):
+            raise Failure(f"{MANIFEST} of version {version.number} names a file outside of it: {file.name}")
     for part in parts:
         if not any(f.matches(PARTS[part]) for f in every):
             raise UserError(f"version {version.number} has no {part}; pull another part")
@@ -349,7 +353,22 @@ def _exchange(a: Path, b: Path) -> None:
         here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
         if libc.renameat2(here, os.fsencode(a), here, os.fsencode(b), exchange) == 0:
             return
-    aside = b.with_name(f".{b.name}.before")
+    aside = _before(b)
     b.rename(aside)
+    faults.point("pull:between")
     a.rename(b)
     aside.rename(a)
+
+
+def _before(target: Path) -> Path:
+    """Where a target is while its successor takes its place in three steps."""
+    return target.with_name(f".{target.name}.before")
+
+
+def _mend(target: Path) -> None:
+    """Undo or finish an exchange in three steps that was killed between them."""
+    before = _before(target)
+    if before.exists() and target.exists():
+        shutil.rmtree(before)
+    elif before.exists():
+        before.rename(target)

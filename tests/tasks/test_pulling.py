@@ -148,6 +148,18 @@ def test_without_an_exchange_in_one_step_it_takes_three(both, newer, tmp_path, m
     assert contents(tmp_path / "at") == contents(newer) and names(tmp_path) == ["at"]
 
 
+def test_an_exchange_in_three_steps_that_was_killed_is_undone_first(both, made, newer, tmp_path):
+    registry, old, new = both
+    pull(registry, old, tmp_path / "at")
+    (tmp_path / "at").rename(tmp_path / ".at.before")
+    with pytest.raises(UserError, match="no part"):
+        pull(registry, new, tmp_path / "at", ["nothing"])
+    assert contents(tmp_path / "at") == contents(made)
+    shutil.copytree(tmp_path / "at", tmp_path / ".at.before")
+    pull(registry, new, tmp_path / "at")
+    assert contents(tmp_path / "at") == contents(newer) and names(tmp_path) == ["at"]
+
+
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 
@@ -185,6 +197,16 @@ def test_a_manifest_that_is_consistent_but_not_the_registered_one_is_refused(one
             replace(files[path.relative_to(newer).as_posix()], path.read_bytes())
     with pytest.raises(Failure, match=r"manifest\.json of version 1 is not the one that was registered"):
         pull(registry, version, tmp_path / "at")
+
+
+def test_a_manifest_that_names_a_file_outside_is_refused(tmp_path, made):
+    odd = shutil.copytree(made, tmp_path / "bundle")
+    known = json.loads((odd / "manifest.json").read_text())
+    known["files"]["../../stray"] = {"bytes": 1, "sha256": "0" * 64}
+    (odd / "manifest.json").write_text(json.dumps(known))
+    registry = Registry(tmp_path / "home")
+    with pytest.raises(Failure, match=r"names a file outside of it: \.\./\.\./stray"):
+        pull(registry, register(registry, odd), tmp_path / "at")
 
 
 @pytest.mark.parametrize("part", ["all", "index"])

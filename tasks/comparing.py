@@ -1,9 +1,10 @@
 """Two releases beside each other: figures, segments, lists, files."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from tasks.lake import Artifact, Lake, Ref, read_json
-from tasks.recommending import FOLDER
+from tasks.lake import MANIFEST, Artifact, Lake, Ref, read_json
 from tasks.registry import Registry, Version
 
 
@@ -24,14 +25,14 @@ def compare_versions(registry: Registry, lake: Lake, a: Version, b: Version) -> 
 
     runs = [registry.client.get_run(v.run_id).data.metrics for v in (a, b)]
     metrics = {n: v for n, v in _beside(*runs).items() if n.startswith("final.") or n == "index.recall"}
-    judged, lists, bundles = both("evaluation"), both("recommendations"), both("bundle")
+    judged, lists = both("evaluation"), both("recommendations")
     return {
         "a": a.number,
         "b": b.number,
         "metrics": metrics,
         "segments": _beside(*(_segments(one) for one in judged)) if judged else {},
         "overlap": _overlap(*lists) if lists else None,
-        "files": _differing(*bundles) if bundles else [],
+        "files": _differing(registry, a, b),
         "notes": notes,
     }
 
@@ -72,6 +73,11 @@ def _overlap(a: Artifact, b: Artifact) -> float | None:
     return sum(shares) / len(shares) if shares else None
 
 
-def _differing(a: Artifact, b: Artifact) -> list[str]:
-    files = [read_json(one.path / FOLDER / "manifest.json")["files"] for one in (a, b)]
+def _differing(registry: Registry, a: Version, b: Version) -> list[str]:
+    """Names of files that only one has, or that differ, by the manifests in the registry."""
+    files = []
+    for version in (a, b):
+        with TemporaryDirectory() as folder:
+            registry.files(version.number)(MANIFEST, path := Path(folder) / MANIFEST)
+            files.append(read_json(path)["files"])
     return sorted(n for n in files[0].keys() | files[1].keys() if files[0].get(n) != files[1].get(n))

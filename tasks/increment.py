@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 from expectations.datasets import DATASETS
 from expectations.errors import UserError
 from models.serving.increment import EXTERNAL, Increment, extend
+from tasks.audit import audit
 from tasks.digest import file_sha256
 from tasks.lake import MANIFEST
 from tasks.pulling import pull
@@ -39,8 +41,13 @@ def read_items(path: Path) -> pa.Table:
             table = pyarrow.csv.read_csv(path, convert_options=options)
         else:
             table = pq.read_table(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(f"{path}: cannot be read as {path.suffix or 'Parquet'} ({error})") from error
+    twice = [n for n in table.column_names if table.column_names.count(n) > 1]
+    if twice:
+        raise UserError(f"{path}: column {twice[0]!r} is there more than once")
     unknown = [n for n in table.column_names if n not in names]
     if unknown or EXTERNAL not in table.column_names:
         wrong = f"column {unknown[0]!r} is not known" if unknown else f"column {EXTERNAL!r} is missing"
@@ -49,7 +56,25 @@ def read_items(path: Path) -> pa.Table:
     table = pa.table({field.name: _cast(table[field.name], field, path) for field in fields})
     if table[EXTERNAL].null_count:
         raise UserError(f"{path}: {table[EXTERNAL].null_count} rows have no {EXTERNAL}")
+    if not len(table):
+        raise UserError(f"{path} has no rows")
+    _audit(table, path)
     return table
+
+
+def _audit(items: pa.Table, path: Path) -> None:
+    """Hold new items to the rules of the dataset, those too that only warn of a log: these rows were chosen by hand."""
+    today = datetime.now(UTC).date().isoformat()
+    schema = DATASETS["items"].schema
+    columns = {f.name: items[f.name] if f.name in items.column_names else pa.nulls(len(items), f.type) for f in schema}
+    columns["item_id"] = pa.array(range(len(items)), pa.int32())
+    with TemporaryDirectory() as folder:
+        pq.write_table(pa.table(columns, schema=schema), Path(folder) / "part-00000.parquet")
+        verdict = audit(DATASETS["items"], {today: Path(folder)})[today]
+    found = (*verdict.failures, *verdict.warnings)
+    if found:
+        lines = [f"{finding.message}" for finding in found[:5]]
+        raise UserError(f"{path}: the rows break {len(found)} rules of the dataset items\n" + "\n".join(lines))
 
 
 def _cast(column: pa.ChunkedArray, field: pa.Field, path: Path) -> pa.ChunkedArray:

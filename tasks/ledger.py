@@ -129,8 +129,7 @@ class Ledger:
     def _append(
         self, action: Action, to: int, why: str, alias: str, seen: Entry | None, gates: Mapping[str, Any]
     ) -> int:
-        if not why.strip() or len(why) > MAX_WHY:
-            raise UserError(f'--why: say in 1 to {MAX_WHY} characters why, such as --why "recall is back to normal"')
+        check_why(why)
         self._ensure()
         tags = {
             "after": seen.sequence if seen else 0, "action": action, "alias": alias,
@@ -154,6 +153,12 @@ class Ledger:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise Failure(f"registry at {self.registry.uri}: {error}") from error
+
+
+def check_why(why: str) -> None:
+    """Raise UserError for a reason that says nothing, or too much."""
+    if not why.strip() or len(why) > MAX_WHY:
+        raise UserError(f'--why: say in 1 to {MAX_WHY} characters why, such as --why "recall is back to normal"')
 
 
 def _entry(sequence: int, tags: Mapping[str, str]) -> Entry:

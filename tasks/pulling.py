@@ -87,6 +87,7 @@ def pull(
     target: Path,
     parts: Iterable[str] = ("all",),
     on_progress: Progress = lambda done, total: None,
+    wait: bool = False,
 ) -> Pulled:
     """Make `target` hold parts of a version.
 
@@ -94,15 +95,18 @@ def pull(
 
     Args:
         parts: of `PARTS`.
+        wait: for another pull into the same target, instead of refusing.
 
     Raises:
         UserError: the target is not for us, or somebody else pulls into it.
         Failure: the registry does not give what it promised; the target is as before.
     """
     target = target.resolve()
-    with _side(target) as side:
+    if target.is_mount():
+        raise UserError(f"{target} is a mount point, whose place nothing can take; name a folder inside it")
+    with _side(target, wait) as side:
         _mend(target)
-        record = _record(target)
+        record = held(target)
         same = record.get("version") == version.number and record.get("registry") == registry.uri
         chosen = tuple(sorted({*_checked(parts), *(record["parts"] if same else ())}))
         chosen = ("all",) if "all" in chosen else chosen
@@ -115,6 +119,7 @@ def pull(
         missing = [f for f in files if not f.is_at(side / f.name) and not _copied(f, target, side)]
         _fetch(fetch, missing, side, total, on_progress)
         _drop_others(side, files)
+        _keep_what_is_not_ours(target, side)
         try_release(side, chosen)
         told = {"registry": registry.uri, "model": MODEL, "version": version.number, "parts": chosen}
         write_json(side / RECORD, told | {"date": version.tags.get("nightjar.date", "")})
@@ -252,19 +257,35 @@ def _drop_others(side: Path, files: list[File]) -> None:
             path.unlink()
 
 
+def _keep_what_is_not_ours(target: Path, side: Path) -> None:
+    """Take along what somebody has put beside a release: files that its manifest does not have."""
+    if not (target / MANIFEST).exists():
+        return
+    ours = {*read_json(target / MANIFEST)["files"], MANIFEST, RECORD}
+    for path in target.rglob("*"):
+        name = path.relative_to(target)
+        if path.is_file() and name.as_posix() not in ours and "__pycache__" not in name.parts:
+            (side / name).parent.mkdir(parents=True, exist_ok=True)
+            if not (side / name).exists():
+                shutil.copy2(path, side / name)
+
+
 def try_release(folder: Path, parts: tuple[str, ...]) -> None:
     """One smoke query to a whole bundle; of parts, every file is opened by what will read it.
 
     Raises:
         Failure: it cannot be used; names what and why.
     """
+    import numpy as np
+
     try:
         if "all" in parts:
             bundle = open_bundle(folder, verify=False)
             users = bundle.features.users.ids[:1].tolist()
             for result in (bundle.recommend(users), bundle.recommend_for_history([])):
-                if not result.table.num_rows:
-                    raise Failure("the smoke query gave an empty list")
+                scores = result.table["score"].to_numpy()
+                if not len(scores) or not np.isfinite(scores).all():
+                    raise Failure("the smoke query gave an empty list, or scores that are no numbers")
         else:
             _open_parts(folder)
     except Failure:
@@ -297,7 +318,7 @@ def _open_parts(folder: Path) -> None:
 # --- the target --------------------------------------------------------------------------------------------------
 
 
-def _record(target: Path) -> dict[str, Any]:
+def held(target: Path) -> dict[str, Any]:
     """What a target holds; empty when there is none."""
     if not target.exists():
         return {}
@@ -312,7 +333,7 @@ def _record(target: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _side(target: Path) -> Iterator[Path]:
+def _side(target: Path, wait: bool = False) -> Iterator[Path]:
     """The folder beside a target in which its next content is put together, held for this process alone.
 
     The lock is on the folder itself and goes with it into the target's place, or with the process.
@@ -324,7 +345,7 @@ def _side(target: Path) -> Iterator[Path]:
     except OSError as error:
         raise UserError(f"{target} cannot be written ({error.strerror}); name another folder") from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         if not side.exists() or os.fstat(lock).st_ino != side.stat().st_ino:
             raise BlockingIOError
         yield side
@@ -333,6 +354,8 @@ def _side(target: Path) -> Iterator[Path]:
     finally:
         os.close(lock)
         with suppress(OSError):
+            if [p.name for p in side.iterdir()] == [MANIFEST]:
+                (side / MANIFEST).unlink()
             side.rmdir()
 
 

@@ -39,6 +39,8 @@ class Recommender(PythonModel):
         return table[["request", "rank", "item_id", "title", "score", "source", "reason"]].reset_index(drop=True)
 
     def _answer(self, row: dict[Any, Any]) -> pd.DataFrame:
+        # A frame of users and histories has NaN where a row has no value.
+        row = {name: value for name, value in row.items() if not (isinstance(value, float) and value != value)}
         k, history, user = int(row.get("k") or 20), row.get("history"), str(row.get("user_id"))
         if history is None and user in self.users:
             return self.bundle.recommend([self.users[user]], k=k).table.to_pandas()

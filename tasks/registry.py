@@ -206,16 +206,18 @@ class Registry:
     def find(self, text: str) -> Version:
         """The version that a reference names: `[NAME]` and a number, `/number`, `@alias` or `:YYYY-MM-DD`.
 
-        A day names its newest release, and nothing at all the champion.
+        A day names its newest release, the model's name alone the champion.
 
         Raises:
             UserError: there is none.
         """
-        name, sign, chosen = _REFERENCE.fullmatch(text.removeprefix("models:/") or MODEL).groups()  # type: ignore[union-attr]
+        if not text.strip():
+            raise UserError("the reference is empty; write @champion, /12 or :2026-03-01")
+        name, sign, chosen = _REFERENCE.fullmatch(text.removeprefix("models:/")).groups()  # type: ignore[union-attr]
         if name.isdecimal() and not sign:
             name, sign, chosen = MODEL, "/", name
         if name not in ("", MODEL):
-            raise UserError(f"no model {name!r}: releases are versions of {MODEL}, such as {MODEL}@champion")
+            raise UserError(f"no model {name!r}; write @alias, /version or :YYYY-MM-DD, {MODEL} before it or not")
         versions = self.versions()
         if sign == ":":
             found = [v for v in versions if v.tags.get("nightjar.date") == chosen]

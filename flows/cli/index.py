@@ -34,21 +34,23 @@ def add(items: Path | None, removed: str, reference: str, promote: bool, why: st
 
     from flows.registry import open_registry
     from tasks.increment import add_items, read_items
-    from tasks.ledger import Ledger
+    from tasks.ledger import Ledger, check_why, head
 
     if items is None and not removed:
         raise UserError("give a file with new items, or --remove ID,ID,...")
-    if promote and not why:
-        raise UserError('--promote needs --why "..."')
+    if promote:
+        check_why(why)
     registry = open_registry(url)
     ledger = Ledger(registry)
     ledger.repair()
+    newest = head(ledger.entries())
     version = registry.find(reference)
     table = read_items(items) if items else pa.table({"external_id": pa.array([], pa.string())})
     gone = [i.strip() for i in removed.split(",") if i.strip()]
     made, done = add_items(registry, version, table, gone, registry.home / "scratch")
     if promote:
-        ledger.move(made.number, why)
+        # Who has moved the champion since then started from other items, which must not be lost unseen.
+        ledger.move(made.number, why, after=newest.sequence if newest else 0)
     facts = {
         "version": made.number, "base": version.number, "added": done.added, "removed": done.removed,
         "num_items": done.num_items, "recall": done.recall, "recall_k": done.recall_k, "champion": promote,

@@ -131,15 +131,21 @@ def similar(item: str, k: int, reference: str, as_json: bool, url: str) -> None:
 def _open(reference: str, url: str) -> tuple[Any, str]:
     """A bundle by reference or folder, and what to call it."""
     from flows.registry import open_registry
+    from tasks.pulling import held
     from tasks.pulling import pull as fetch
     from tasks.runtime import open_bundle
 
-    if (Path(reference) / "manifest.json").is_file():
+    if Path(reference).is_dir():
+        if not (Path(reference) / "manifest.json").is_file():
+            raise UserError(f"{reference}/manifest.json: missing; nightjar pull --to {reference} puts a release there")
+        parts = held(Path(reference)).get("parts", ["all"])
+        if "all" not in parts:
+            raise UserError(f"{reference} holds only {', '.join(parts)}; pull the rest: nightjar pull --to {reference}")
         return open_bundle(Path(reference)), reference
     registry = open_registry(url)
     version = registry.find(reference)
     folder = registry.home / "releases" / str(version.number)
-    fetch(registry, version, folder)
+    fetch(registry, version, folder, wait=True)
     return open_bundle(folder, verify=False), version.name
 
 

@@ -280,7 +280,7 @@ class Items:
 
         self.series, self.creator, self.language = codes("series_id"), codes("creator_id"), codes("language")
         self.maturity = self._spread(self.ids, _maturity(place["maturity_rating"]), 0.0)
-        self.duration_s = self._spread(self.ids, _floats(place["duration_s"]), 0.0)
+        self.duration_s = self._spread(self.ids, np.maximum(_floats(place["duration_s"]), 0), 0.0)
         self.uploaded_s = self._spread(self.ids, np.nan_to_num(_seconds(place["uploaded_at"])), 0.0)
         self.until_s = self._spread(self.ids, np.nan_to_num(_seconds(place["available_until"]), nan=np.inf), np.inf)
         kind = place["content_type"].fill_null("")
@@ -368,8 +368,9 @@ class Items:
 
 
 def _maturity(ratings: pa.ChunkedArray) -> np.ndarray:
-    """Youngest age allowed: `all` and missing are 0."""
-    return _floats(pc.if_else(pc.equal(ratings, "all"), "0", ratings))
+    """Youngest age allowed: `all` and missing are 0, what is no age at all 18."""
+    known = pc.match_substring_regex(ratings, r"^\d+$")
+    return _floats(pc.if_else(pc.equal(ratings, "all"), "0", pc.if_else(known, ratings, "18")))
 
 
 def _multi_hot(lists: pa.ChunkedArray, vocabulary: pa.Array) -> np.ndarray:
@@ -1333,11 +1334,14 @@ class Bundle:
         Raises:
             BundleError: the vectors have another shape.
         """
+        size, mask = self.features.items.size, None if allowed is None else np.asarray(allowed)
+        if mask is not None and mask.dtype == bool and len(mask) != size:
+            raise BundleError(f"the mask has {len(mask):,} places; this release has {size:,} item ids")
         queries = np.ascontiguousarray(vectors, dtype=np.float32)
         if queries.ndim != 2 or queries.shape[1] != self.features.items.vectors.shape[1]:
             dim = self.features.items.vectors.shape[1]
             raise BundleError(f"vectors have shape {list(queries.shape)}; the index takes [N, {dim}]")
-        return self.index.search(queries, k, None if allowed is None else np.asarray(allowed))
+        return self.index.search(queries, k, mask)
 
     def similar(self, item_id: int, k: int = 10) -> pa.Table:
         """The k items nearest to one by their vectors: item_id, title, score (cosine)."""
@@ -1372,7 +1376,9 @@ class Bundle:
 
     def _batch(self, features: Features, rows: np.ndarray, k: int | None, trace: bool) -> Result:
         """Retrieve, filter, rank, order for some users."""
-        k = k or self.pipeline["k"]
+        k = self.pipeline["k"] if k is None else k
+        if k < 1:
+            raise BundleError(f"k is {k}; a list has at least 1 item")
         pool, removals = self._candidates(features.users, rows, k)
         relevance, expected = self._rank(features, rows, pool)
         order = Order(pool.item_ids, relevance, features.items, self.pipeline["order"])
@@ -1473,7 +1479,11 @@ def _visitor(history: list[int], attributes: Mapping[str, Any], items: Items, sc
         raise BundleError(f"attribute {min(unknown)!r} is not known; there are {schema.names[1:]}")
     user = {**dict.fromkeys(schema.names), **attributes, "user_id": -1}
     nobody = {name: table.empty_table() for name, table in _ABOUT_USERS.items()}
-    return _more({"users": pa.Table.from_pylist([user], schema=schema), **nobody}, history, items)
+    try:
+        users = pa.Table.from_pylist([user], schema=schema)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise BundleError(f"an attribute does not fit its column: {error}") from error
+    return _more({"users": users, **nobody}, history, items)
 
 
 def _more(tables: Mapping[str, pa.Table], item_ids: list[int], items: Items) -> dict[str, pa.Table]:

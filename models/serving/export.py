@@ -27,7 +27,7 @@ TABLE_FILES = {
 """Where the table of each dataset goes."""
 
 README = """\
-# Nightjar release of {date}
+# Nightjar release, of what was known at the end of {date}
 
 Everything that recommends, in one folder: index, towers, ranker, tables, settings, and the code that runs them
 (`bundle.py`, one file). It needs `faiss-cpu`, `onnxruntime`, `pyarrow` and `numpy`, and nothing else.
@@ -47,7 +47,7 @@ items, scores = release.retrieve("towers", user, k=100)      # one source alone:
 ```
 
 `manifest.json` has the sha256 of every file, library versions, metric ({metric}), dimensions ({dim}), data days,
-measured recall of the index and the artifacts all this was made from. `pipeline.json` has the settings; hand
+measured recall of the index and the artifacts all this was made from.{base} `pipeline.json` has the settings; hand
 `Bundle(path, pipeline=...)` others to try them.
 """
 
@@ -74,7 +74,7 @@ def assemble(
         shutil.copyfile(source, folder / name)
     shutil.copyfile(str(bundle.__file__), folder / "bundle.py")
     write_json(folder / "pipeline.json", pipeline)
-    (folder / "README.md").write_text(_readme(tables, facts))
+    write_readme(folder, tables, facts)
     _write_user_embeddings(folder, tables)
     return write_manifest(folder, facts)
 
@@ -106,13 +106,19 @@ def write_manifest(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     return manifest
 
 
-def _readme(tables: Mapping[str, pa.Table], facts: Mapping[str, Any]) -> str:
+def write_readme(folder: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, Any]) -> None:
+    """How to load the bundle, with ids that it has.
+
+    Args:
+        tables: `id_map` and `items`.
+    """
     ids = tables["id_map"]
     users = [e for k, e in zip(ids["kind"].to_pylist(), ids["external_id"].to_pylist(), strict=True) if k == "user"]
     item = min(tables["items"]["item_id"].to_pylist(), default=0)
-    return README.format(
-        date=facts["date"], metric=facts["metric"], dim=facts["dim"], user=min(users, default="u1"), item=item
-    )
+    base = f" It is version {facts['base']['version']} with other items." if "base" in facts else ""
+    places = {"user": min(users, default="u1"), "item": item, "base": base}
+    text = README.format(date=facts["date"], metric=facts["metric"], dim=facts["dim"], **places)
+    (folder / "README.md").write_text(text)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -23,13 +23,15 @@ from models.index.recall import exact, recall_at_k
 from models.onnx_runtime import onnxruntime
 from models.serving import bundle as runtime
 from models.serving.bundle import Bundle, Users, encode, read_json
-from models.serving.export import write_json, write_manifest, write_table
+from models.serving.export import write_json, write_manifest, write_readme, write_table
 
 DELTA = "index/delta-00001.faiss"
 """The one delta shard; additions to additions go into it too."""
 
 EXTERNAL = "external_id"
 BATCH = 4096
+CHECKED_USERS = 100
+"""Users whose lists are looked at before anything is released."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,10 @@ def extend(base: Path, folder: Path, new: pa.Table, removed: Sequence[str], fact
     for name, table in tables.items():
         write_table(table, name, folder / f"{name}.parquet")
     _write_delta(bundle, folder, items["item_id"].to_numpy(), gone)
+    write_readme(folder, tables, bundle.manifest | {"base": facts})
     shutil.copyfile(str(runtime.__file__), folder / "bundle.py")
-    return _measured(bundle, folder, tables["embeddings"], len(items), len(gone), facts)
+    delta = {"added": new[EXTERNAL].to_pylist(), "removed": list(removed)}
+    return _measured(bundle, folder, tables["embeddings"], delta, facts)
 
 
 def _check_ids(bundle: Bundle, added: list[str], removed: Sequence[str]) -> None:
@@ -160,17 +164,19 @@ def _write_delta(bundle: Bundle, folder: Path, ids: np.ndarray, gone: list[int])
 
 
 def _measured(
-    bundle: Bundle, folder: Path, embeddings: pa.Table, added: int, removed: int, facts: dict[str, Any]
+    bundle: Bundle, folder: Path, embeddings: pa.Table, delta: dict[str, list[str]], facts: dict[str, Any]
 ) -> Increment:
     """Describe the new index, load the whole to measure its recall, and refuse it below the base's bar."""
     described = read_json(folder / "index" / "index.json")
     path = folder / DELTA
-    delta = [{"file": path.name, "num_items": faiss.read_index(str(path)).ntotal}] if path.exists() else []
-    described |= {"delta": delta, "num_items": len(embeddings), "removed": described.get("removed", 0) + removed}
+    added, removed = len(delta["added"]), len(delta["removed"])
+    shards = [{"file": path.name, "num_items": faiss.read_index(str(path)).ntotal}] if path.exists() else []
+    described |= {"delta": shards, "num_items": len(embeddings), "removed": described.get("removed", 0) + removed}
     # How the base was judged stays with the base.
     known = {n: v for n, v in bundle.manifest.items() if n not in ("files", "digest", "format", "evaluation")}
+    known["lineage"] = {n: v for n, v in known.get("lineage", {}).items() if n != "recommendations"}
     versions = known["versions"] | {"faiss": faiss.__version__}
-    known |= {"base": facts, "delta": {"added": added, "removed": removed}, "index": described, "versions": versions}
+    known |= {"base": facts, "delta": delta, "index": described, "versions": versions}
     write_json(folder / "index" / "index.json", described)
     write_manifest(folder, known)
     grown = Bundle(folder)
@@ -185,6 +191,9 @@ def _measured(
             f"index: with {added} items more, base and delta find {recall:.3f} of the exact {k} nearest, "
             f"index.min_recall asks for {described['min_recall']}; nothing was released. A night builds the index anew"
         )
+    some = grown.recommend(grown.features.users.ids[:CHECKED_USERS].tolist()).table
+    if not np.isfinite(some["score"].to_numpy()).all():
+        raise Failure("index: with the new items, lists have scores that are no numbers; nothing was released")
     described["recall"] = round(recall, 4)
     write_json(folder / "index" / "index.json", described)
     manifest = write_manifest(folder, known | {"index": described, "recall": described["recall"]})

@@ -141,11 +141,20 @@ def test_copies_that_were_made_to_be_asked_can_go(night):
     assert "copy of release 1" in out and not (night.path / "home/releases/1").exists()
 
 
+def test_a_folder_that_is_no_whole_release_is_told(night, tmp_path):
+    assert night.run("pull", "--part", "index", "--to", str(tmp_path / "part")).returncode == 0
+    (tmp_path / "empty").mkdir()
+    for name, words in (("part", "holds only index; pull the rest"), ("empty", "manifest.json: missing")):
+        done = night.run("similar", "x", "--release", str(tmp_path / name))
+        assert done.returncode == 2 and words in done.stderr, done.stderr
+
+
 def test_a_reference_to_nothing_is_told(night, tmp_path):
     for reference, words in (
         ("@nowhere", "no version @nowhere of nightjar-recommender"),
         ("/77", "newest versions: 1 (of 2026-01-30)"),
         ("other-model@champion", "no model 'other-model'"),
+        ("", "the reference is empty"),
     ):
         done = night.run("pull", reference, "--to", str(tmp_path / "x"))
         assert done.returncode == 2 and words in done.stderr, done.stderr
@@ -179,5 +188,9 @@ def test_new_items_come_between_nights(night, tmp_path):
     now = json.loads(night.run("recommend", "--history", "", "-k", "50", "--json").stdout)["items"]
     assert listed[0]["item"] not in {i["item"] for i in now}
     assert "promote   1 -> 2" in night.run("history").stdout
+    compared = json.loads(night.run("compare", "1", "2", "--json").stdout)
+    assert {"items.parquet", "index/delta-00001.faiss"} <= set(compared["files"])
+    unsaid = night.run("index", "add", str(tmp_path / "new.csv"), "--promote", "--why", " ")
+    assert unsaid.returncode == 2 and "--why: say in 1 to" in unsaid.stderr
     again = night.run("index", "add", str(tmp_path / "new.csv"))
     assert again.returncode == 2 and "in the release already, such as 'brand-new'" in again.stderr

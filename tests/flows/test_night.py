@@ -60,6 +60,8 @@ def test_mlflow_alone_serves_the_release(undisturbed, tmp_path):
     assert answer["item_id"].tolist() == expected and answer["title"].notna().all()
     two = model.predict(pd.DataFrame({"history": [expected[:2], []], "k": [5, 3]}))
     assert two["request"].tolist() == [0] * 5 + [1] * 3 and not set(two["item_id"][:5]) & set(expected[:2])
+    mixed = model.predict(pd.DataFrame([{"user_id": outside["user", user], "k": 10}, {"history": expected[:2]}]))
+    assert mixed["item_id"].tolist()[:10] == expected and (mixed["request"] == 1).sum() == 20
     nobody = model.predict(pd.DataFrame({"user_id": ["nobody"], "k": [3]}))
     assert nobody["item_id"].tolist() == two["item_id"].tolist()[5:]
 
@@ -219,13 +221,13 @@ def test_two_releases_are_compared(two_releases):
     ndcg = found["metrics"]["final.ndcg_at_10"]
     assert ndcg["difference"] == ndcg["b"] - ndcg["a"] < 0
     assert 0 < found["overlap"] < 1 and any("ndcg@10" in name for name in found["segments"])
-    assert found["files"] == ["pipeline.json"], "all that was set otherwise"
+    assert found["files"] == ["pipeline.json", "recommendations/part-00000.parquet"], "all that differs"
     written = (two_releases.path / "home/lake/recommendations").glob("date=*/*/*.parquet")
     tables = [pq.read_table(path).to_pandas() for path in sorted(written, key=lambda p: p.stat().st_mtime)]
     lists = [table.groupby("user_id")["item_id"].agg(set) for table in tables]
     overlap = sum(len(a & b) / len(a) for a, b in zip(*lists, strict=True)) / len(lists[0])
     assert found["overlap"] == pytest.approx(overlap)
-    assert "files that differ: pipeline.json" in two_releases.run("compare", "1", "2").stdout
+    assert "files that differ: pipeline.json, recommendations/" in two_releases.run("compare", "1", "2").stdout
 
 
 def test_a_champion_whose_files_are_gone_fails_the_gates_that_need_it(two_releases):

@@ -49,6 +49,11 @@ def test_a_csv_has_lists_numbers_and_times(tmp_path):
         ("external_id,item_id\na,1\n", "column 'item_id' is not known"),
         ("external_id,duration_s\na,long\n", "column 'duration_s' is no float"),
         ("external_id,title\n,A\n", "1 rows have no external_id"),
+        ("external_id,title\n", "n.csv has no rows"),
+        ("external_id,title,title\na,A,B\n", "column 'title' is there more than once"),
+        ("external_id,duration_s\na,-5\n", "break 1 rules of the dataset items(.|\\n)*duration_s"),
+        ("external_id,content_type\na,banana\n", "break 1 rules of the dataset items(.|\\n)*content_type"),
+        ("external_id,maturity_rating\na,zz\n", "break 1 rules of the dataset items(.|\\n)*maturity_rating"),
         ("external_id,title\na,A,B\n", "cannot be read as .csv"),
     ],
 )
@@ -59,7 +64,7 @@ def test_a_file_that_cannot_be_used_is_told(tmp_path, text, words):
 
 
 def test_no_such_file_and_no_parquet(tmp_path):
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="no such file"):
         read_items(tmp_path / "none.parquet")
     (tmp_path / "n.parquet").write_bytes(b"PAR1 nonsense PAR1")
     with pytest.raises(UserError, match="cannot be read"):

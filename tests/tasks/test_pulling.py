@@ -160,6 +160,16 @@ def test_an_exchange_in_three_steps_that_was_killed_is_undone_first(both, made, 
     assert contents(tmp_path / "at") == contents(newer) and names(tmp_path) == ["at"]
 
 
+def test_what_somebody_put_beside_a_release_stays(both, newer, tmp_path):
+    registry, old, new = both
+    pull(registry, old, tmp_path / "at")
+    (tmp_path / "at/notes").mkdir()
+    (tmp_path / "at/notes/mine.txt").write_text("mine")
+    pull(registry, new, tmp_path / "at")
+    assert (tmp_path / "at/notes/mine.txt").read_text() == "mine"
+    assert contents(tmp_path / "at").items() > contents(newer).items()
+
+
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 
@@ -241,6 +251,8 @@ def test_a_target_that_no_pull_has_made_is_left_alone(both, tmp_path):
         pull(registry, version, tmp_path / "file")
     (tmp_path / "empty").mkdir()
     pull(registry, version, tmp_path / "empty", ["towers"])
+    with pytest.raises(UserError, match="is a mount point"):
+        pull(registry, version, Path("/"))
     with pytest.raises(UserError, match="no part 'tower'; parts: index, towers"):
         pull(registry, version, tmp_path / "new", ["tower"])
 

@@ -31,7 +31,7 @@ def test_a_run_killed_while_tables_are_made(make_service, home, undisturbed, dat
     path = home.path / "home" / database
     running = home.command("run", str(home.config))
     # The file aside is locked most of the time; that it is there says that tables are being made.
-    make_service().wait(lambda: [p for p in path.parent.glob(f".making-*/{path.name}") if p.stat().st_size])
+    make_service().wait(lambda: [p for p in path.parent.glob(f".making-*/{path.name}") if p.stat().st_size], 200)
     _kill_all(home, running)
     assert not path.exists()
     done = home.night()

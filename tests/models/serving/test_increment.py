@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -70,14 +72,15 @@ def test_new_items_are_found_exactly_where_they_belong(base, tmp_path):
     own = items("n1", "n2", "n3")["embedding"].to_pylist()
     for item_id, vector in zip(ids, np.array(own) / np.linalg.norm(own, axis=1, keepdims=True), strict=True):
         assert grown.search(vector[None].astype(np.float32), 1)[0][0, 0] == item_id
-    assert grown.manifest["base"] == {"version": 4} and grown.manifest["delta"] == {"added": 3, "removed": 2}
+    assert grown.manifest["base"] == {"version": 4}
+    assert grown.manifest["delta"] == {"added": ["n1", "n2", "n3"], "removed": ["i7", "i20"]}
     assert grown.manifest["index"]["delta"] == [{"file": "delta-00001.faiss", "num_items": 3}]
 
 
 def test_what_is_removed_never_comes_again(base, tmp_path):
     popular = Bundle(base).recommend(range(40)).table["item_id"].to_pylist()
     gone = max(set(popular), key=popular.count)
-    extend(base, tmp_path / "less", items(), [f"i{gone}"], {})
+    extend(base, tmp_path / "less", items(), [f"i{gone}"], {"version": 1})
     less = Bundle(tmp_path / "less")
     assert gone not in less.recommend(range(40)).table["item_id"].to_pylist()
     assert gone not in less.search(queries(less), NUM_ITEMS)[0] and (less.search(queries(less), 140)[0] >= 0).all()
@@ -88,24 +91,34 @@ def test_what_is_removed_never_comes_again(base, tmp_path):
 
 def test_the_base_is_untouched_and_its_index_is_shared(base, tmp_path):
     before = {p.relative_to(base): p.read_bytes() for p in base.rglob("*") if p.is_file()}
-    extend(base, tmp_path / "grown", items("n1"), ["i1"], {})
+    extend(base, tmp_path / "grown", items("n1"), ["i1"], {"version": 1})
     assert {p.relative_to(base): p.read_bytes() for p in base.rglob("*") if p.is_file()} == before
     changed = {name.as_posix() for name, data in before.items() if (tmp_path / "grown" / name).read_bytes() != data}
-    assert changed == {"items.parquet", "id_map.parquet", "embeddings.parquet", "index/index.json", "manifest.json"}
+    tables = {"items.parquet", "id_map.parquet", "embeddings.parquet"}
+    assert changed == tables | {"index/index.json", "manifest.json", "README.md"}
 
 
 def test_additions_to_additions_share_one_delta(base, tmp_path):
-    extend(base, tmp_path / "once", items("n1", "n2"), [], {})
-    done = extend(tmp_path / "once", tmp_path / "twice", items("n3", seed=1), ["n1", "i3"], {})
+    extend(base, tmp_path / "once", items("n1", "n2"), [], {"version": 1})
+    done = extend(tmp_path / "once", tmp_path / "twice", items("n3", seed=1), ["n1", "i3"], {"version": 1})
     twice = Bundle(tmp_path / "twice")
     assert twice.manifest["index"]["delta"] == [{"file": "delta-00001.faiss", "num_items": 2}]
     assert twice.manifest["index"]["removed"] == 2 and done.num_items == NUM_ITEMS + 1
     found, _ = twice.search(queries(twice), 60)
     assert (found == exact([everything(twice)], queries(twice), 60)).all()
-    last = extend(tmp_path / "twice", tmp_path / "thrice", items(), ["n2", "n3"], {})
+    last = extend(tmp_path / "twice", tmp_path / "thrice", items(), ["n2", "n3"], {"version": 1})
     assert last.num_items == NUM_ITEMS - 1 and not (tmp_path / "thrice" / DELTA).exists()
-    ids = extend(tmp_path / "thrice", tmp_path / "more", items("n9"), [], {})
+    ids = extend(tmp_path / "thrice", tmp_path / "more", items("n9"), [], {"version": 1})
     assert ids.num_items == NUM_ITEMS and Bundle(tmp_path / "more").ids("item", ["n9"])[0] not in (1, 3, 7)
+
+
+def test_its_readme_works(base, tmp_path):
+    """Also when the item that the base's README takes as an example is gone."""
+    extend(base, tmp_path / "grown", items("n1"), ["i0"], {"version": 4})
+    readme = (tmp_path / "grown" / "README.md").read_text()
+    code = readme.split("```python\n")[1].split("```")[0].replace("path/of/this/folder", str(tmp_path / "grown"))
+    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "It is version 4 with other items." in readme, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -119,7 +132,7 @@ def test_additions_to_additions_share_one_delta(base, tmp_path):
 )
 def test_what_makes_no_sense_is_refused(base, tmp_path, new, removed, words):
     with pytest.raises(UserError, match=words):
-        extend(base, tmp_path / "grown", new, removed, {})
+        extend(base, tmp_path / "grown", new, removed, {"version": 1})
     assert not (tmp_path / "grown").exists()
 
 
@@ -129,4 +142,4 @@ def test_an_index_that_no_longer_finds_enough_is_refused(base, tmp_path):
     (strict / "index" / "index.json").write_text(json.dumps(described))
     change(strict, index=described)
     with pytest.raises(Failure, match=r"find 1\.000 of the exact 100 nearest, index\.min_recall asks for 1\.01"):
-        extend(strict, tmp_path / "grown", items("n1"), [], {})
+        extend(strict, tmp_path / "grown", items("n1"), [], {"version": 1})

@@ -34,6 +34,7 @@ from tasks.lake import Lake
 from tasks.machine import Machine
 from tasks.processes import claim_ownership, end_children, end_leftovers, owner_tag
 from tasks.running import Night, Outcome, Watcher
+from tasks.sources.scratch import sweep_asides
 from tasks.stage import Step, plain
 
 SPARK_STAGES = {"interactions", "features", "popularity", "als", "item_similarity"}
@@ -107,6 +108,7 @@ def clear_up(home: Path, lake: Lake) -> None:
     claim_ownership()
     end_leftovers(str(home))
     lake.sweep()
+    sweep_asides(home / "scratch")
 
 
 def start(request: NightRequest, home: Path, plan: Plan, machine: Machine) -> Started:

@@ -1,12 +1,12 @@
 """What the champion recommends to this night's judged users: through its own runtime, told in this night's ids."""
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from tasks.pulling import pull
 from tasks.registry import Registry
 from tasks.runtime import open_bundle
+from tasks.sources.scratch import aside
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,10 +26,9 @@ def champion_lists(
     """
     import numpy as np
 
-    scratch.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=scratch, prefix=f"champion-{number}-") as folder:
-        pull(registry, registry.find(str(number)), Path(folder) / "bundle")
-        champion = open_bundle(Path(folder) / "bundle", threads=1, verify=False)
+    with aside(scratch) as folder:
+        pull(registry, registry.find(str(number)), folder / "bundle")
+        champion = open_bundle(folder / "bundle", threads=1, verify=False)
         users = _translation(id_map, champion.id_map, "user")
         items = _translation(champion.id_map, id_map, "item")
         known = set(champion.features.users.ids.tolist())

@@ -21,6 +21,7 @@ from tasks.pulling import pull
 from tasks.recommending import FOLDER
 from tasks.registry import Registry, Version
 from tasks.releasing import MANIFEST_TAG
+from tasks.sources.scratch import aside
 
 
 def read_items(path: Path) -> pa.Table:
@@ -97,9 +98,8 @@ def add_items(
     Raises:
         UserError, Failure: see `extend`; nothing is registered then.
     """
-    scratch.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=scratch, prefix="increment-") as aside:
-        base, folder = Path(aside) / "base", Path(aside) / FOLDER
+    with aside(scratch) as place:
+        base, folder = place / "base", place / FOLDER
         pull(registry, version, base)
         digest = file_sha256(base / MANIFEST)
         before = json.loads((base / MANIFEST).read_text()).get("base")

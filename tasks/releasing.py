@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -16,6 +15,7 @@ from tasks.lake import MANIFEST, Artifact, read_json
 from tasks.outputs import Outputs
 from tasks.recommending import FOLDER
 from tasks.registry import Registry
+from tasks.sources.scratch import aside
 from tasks.stage import stage
 
 LISTS = "recommendations"
@@ -62,8 +62,8 @@ def release(
     (out["release"].path / "release.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
     registry = Registry(out.home, out.resources.registry)
     tags = {k: str(v) for k, v in facts.items() if k not in ("metrics", "model")}
-    with TemporaryDirectory(dir=out.home / "scratch", prefix="release-") as aside:
-        folder = _assemble(Path(aside) / FOLDER, bundle, recommendations, metrics)
+    with aside(out.home / "scratch") as place:
+        folder = _assemble(place / FOLDER, bundle, recommendations, metrics)
         version = registry.publish(
             bundle.key,
             folder,
@@ -78,7 +78,7 @@ def release(
 
 def _assemble(folder: Path, bundle: Artifact, recommendations: Artifact, metrics: dict[str, float]) -> Path:
     """The folder that is released: the bundle, the night's lists, and a manifest that tells how they were judged."""
-    from models.serving.export import write_manifest
+    from models.serving.export import facts_of, write_manifest
 
     shutil.copytree(bundle.path / FOLDER, folder, copy_function=_link)
     (folder / LISTS).mkdir()
@@ -86,7 +86,7 @@ def _assemble(folder: Path, bundle: Artifact, recommendations: Artifact, metrics
         _link(path, folder / LISTS / path.name)
     known = read_json(folder / MANIFEST)
     (folder / MANIFEST).unlink()
-    facts = {name: value for name, value in known.items() if name not in ("files", "digest", "format")}
+    facts = facts_of(known)
     lineage = {"recommendations": {"date": recommendations.date, "key": recommendations.key}}
     write_manifest(folder, facts | {"evaluation": metrics, "lineage": facts["lineage"] | lineage})
     return folder

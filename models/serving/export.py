@@ -106,6 +106,11 @@ def write_manifest(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     return manifest
 
 
+def facts_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What a manifest says beyond its files: what `write_manifest` is given."""
+    return {name: value for name, value in manifest.items() if name not in ("format", "files", "digest")}
+
+
 def write_readme(folder: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, Any]) -> None:
     """How to load the bundle, with ids that it has.
 

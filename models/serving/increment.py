@@ -23,7 +23,7 @@ from models.index.recall import exact, recall_at_k
 from models.onnx_runtime import onnxruntime
 from models.serving import bundle as runtime
 from models.serving.bundle import Bundle, Users, encode, read_json
-from models.serving.export import write_json, write_manifest, write_readme, write_table
+from models.serving.export import facts_of, write_json, write_manifest, write_readme, write_table
 
 DELTA = "index/delta-00001.faiss"
 """The one delta shard; additions to additions go into it too."""
@@ -173,7 +173,7 @@ def _measured(
     shards = [{"file": path.name, "num_items": faiss.read_index(str(path)).ntotal}] if path.exists() else []
     described |= {"delta": shards, "num_items": len(embeddings), "removed": described.get("removed", 0) + removed}
     # How the base was judged stays with the base.
-    known = {n: v for n, v in bundle.manifest.items() if n not in ("files", "digest", "format", "evaluation")}
+    known = {name: value for name, value in facts_of(bundle.manifest).items() if name != "evaluation"}
     known["lineage"] = {n: v for n, v in known.get("lineage", {}).items() if n != "recommendations"}
     versions = known["versions"] | {"faiss": faiss.__version__}
     known |= {"base": facts, "delta": delta, "index": described, "versions": versions}

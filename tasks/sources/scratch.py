@@ -33,14 +33,19 @@ def move(folder: Path, target: Path) -> None:
             raise
 
 
+def sweep_asides(folder: Path) -> None:
+    """Delete the folders that killed runs have written in."""
+    for path in folder.glob(".*-*"):
+        if not owner_is_alive(path.name[1:].rsplit("-", 1)[0]):
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def sweep(folder: Path, used: Collection[str]) -> None:
     """Delete what is in a folder and has not been used for long, and what killed runs have left half done."""
+    sweep_asides(folder)
     now = time.time()
     for path in folder.iterdir():
         if path.name in used:
             path.touch()
-        elif path.name.startswith("."):
-            if not owner_is_alive(path.name[1:].rsplit("-", 1)[0]):
-                shutil.rmtree(path, ignore_errors=True)
-        elif now - path.stat().st_mtime > KEPT_S:
+        elif not path.name.startswith(".") and now - path.stat().st_mtime > KEPT_S:
             shutil.rmtree(path, ignore_errors=True)

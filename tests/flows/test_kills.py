@@ -59,6 +59,7 @@ def _same(home, undisturbed) -> None:
     assert mine == theirs
     assert [p.cmdline()[:6] for p in home.processes()] == []
     assert list((home.path / "home/lake/.staging").iterdir()) == []
+    assert list((home.path / "home/scratch").glob(".*")) == []
     from tasks.ledger import Ledger
     from tasks.registry import Registry
 

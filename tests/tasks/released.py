@@ -36,7 +36,7 @@ def make_release(folder: Path, num_users: int = 40, num_items: int = 150, seed: 
     (lists := bundle / "recommendations").mkdir()
     pq.write_table(table, lists / "part-00000.parquet")
     known = json.loads((bundle / "manifest.json").read_text())
-    export.write_manifest(bundle, {n: v for n, v in known.items() if n not in ("files", "digest", "format")})
+    export.write_manifest(bundle, export.facts_of(known))
     return bundle
 
 

@@ -105,6 +105,12 @@ def test_another_version_replaces_it_and_shared_files_are_not_fetched_again(both
     assert Bundle(tmp_path / "at").recommend([40]).table.num_rows
 
 
+def test_the_command_offers_every_part():
+    from flows.cli.pull import PARTS as offered
+
+    assert set(offered) == set(PARTS)
+
+
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_has_its_files_and_no_others(both, made, tmp_path, part):
     registry, version, _ = both
@@ -231,7 +237,7 @@ def test_what_does_not_fit_together_here_is_refused(tmp_path, made, part, facts,
     """Every hash fits; the release itself cannot be used."""
     odd = shutil.copytree(made, tmp_path / "bundle")
     known = json.loads((odd / "manifest.json").read_text()) | facts
-    export.write_manifest(odd, {n: v for n, v in known.items() if n not in ("files", "digest", "format")})
+    export.write_manifest(odd, export.facts_of(known))
     registry = Registry(tmp_path / "home")
     version = register(registry, odd)
     with pytest.raises(Failure, match=words):

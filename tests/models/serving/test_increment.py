@@ -25,7 +25,7 @@ DIM, NUM_ITEMS = 16, 150
 def change(folder, **facts):
     """Write the manifest again after files or facts were changed."""
     known = json.loads((folder / "manifest.json").read_text()) | facts
-    export.write_manifest(folder, {n: v for n, v in known.items() if n not in ("files", "digest", "format")})
+    export.write_manifest(folder, export.facts_of(known))
 
 
 @pytest.fixture(scope="module")

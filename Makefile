@@ -1,6 +1,6 @@
 # Two commands do everything on a fresh machine: `make run` and `make test`. Both set up what they need first.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types check
+.PHONY: help setup run peers test lint types check
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV := .venv
@@ -32,6 +32,13 @@ $(STAMP): pyproject.toml constraints.txt
 run: setup ## One whole night on made data
 	@$(BIN)/nightjar run deployments/demo.yaml
 
+# RecTools wants older libraries than Nightjar's, hence an environment of its own.
+peers: .peers/.installed ## What tests and benchmarks measure beside
+.peers/.installed: benchmarks/peers.txt
+	@$(PYTHON) -m venv .peers
+	@.peers/bin/python -m pip install -qq --disable-pip-version-check -r benchmarks/peers.txt
+	@touch $@
+
 lint: setup ## ruff
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
@@ -39,5 +46,5 @@ types: setup ## mypy
 	@$(BIN)/mypy
 
 # A file's tests stay together: they share a home or a service that is dear to make.
-test: lint types ## Lint, types and every test
+test: lint types peers ## Lint, types and every test
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

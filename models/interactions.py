@@ -1,0 +1,130 @@
+"""Who interacted with what, as every model of the catalogue takes it, and what such a model must answer.
+
+Shapes: U users, B users of a batch, I items, N interactions. Users and items are numbered from 0.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.integer]
+Floats = npt.NDArray[np.floating]
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Items of each of B users, as compressed rows: those of row b are `items[offsets[b]:offsets[b + 1]]`.
+
+    Attributes:
+        offsets: int64 `[B + 1]`, from 0.
+        items: int32 `[N]`, oldest first within a row where the data say when.
+    """
+
+    offsets: Ints
+    items: Ints
+
+    @classmethod
+    def of(cls, users: Ints, items: Ints, num_users: int) -> Self:
+        """Collect pairs, keeping their order within each user."""
+        order = np.argsort(users, kind="stable")
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=num_users))])
+        return cls(offsets.astype(np.int64), np.asarray(items, dtype=np.int32)[order])
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def sizes(self) -> Ints:
+        """Items of each row, int64 `[B]`."""
+        return np.diff(self.offsets)
+
+    @property
+    def rows(self) -> Ints:
+        """Row of each item, int64 `[N]`, ascending."""
+        return np.repeat(np.arange(len(self)), self.sizes)
+
+    def take(self, rows: Ints) -> "Histories":
+        """Some rows, in that order."""
+        sizes = self.sizes[rows]
+        offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        places = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], sizes)
+        return Histories(offsets, self.items[places])
+
+    def last(self, length: int) -> Ints:
+        """int64 `[B, length]`: the newest items, newest last, left-padded with -1."""
+        places = self.offsets[1:, None] + np.arange(-length, 0)
+        inside = places >= self.offsets[:-1, None]
+        return np.where(inside, np.append(self.items, -1)[np.where(inside, places, -1)], -1).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """What a model learns from.
+
+    Attributes:
+        histories: one row a user.
+        num_items: items that can be recommended.
+        ordered: whether the order within a row says what came first; if not, a row is a set.
+        times: int64 `[N]`, seconds since 1970, if the data tell.
+        ratings: float32 `[N]`, if the data tell.
+        attributes: one row an item, of attribute numbers from 0, if the data tell.
+    """
+
+    histories: Histories
+    num_items: int
+    ordered: bool
+    times: Ints | None = None
+    ratings: Floats | None = None
+    attributes: Histories | None = None
+
+    @property
+    def num_users(self) -> int:
+        return len(self.histories)
+
+
+class Recommender(Protocol):
+    """A trained model: scores of all items for some users. It holds arrays or weights, and no session of anything."""
+
+    def scores(self, users: Ints, histories: Histories) -> Floats:
+        """float32 `[B, I]`, larger is better; finite.
+
+        Args:
+            users: `[B]` numbers of the users, -1 for one that the training did not know.
+            histories: `[B]` rows, what each has done so far; more than in training when time has gone on.
+        """
+
+    def save(self, folder: Path) -> None:
+        """Write weights or tables, without pickles, into an existing folder."""
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote; gives the same scores to the last bit."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training is given besides data and settings.
+
+    Attributes:
+        judge: a trained model -> the metric that chooses the stopping epoch, larger is better; None trains all epochs.
+        scratch: an empty folder for files that the training may leave.
+    """
+
+    scratch: Path
+    seed: int = 0
+    threads: int = 1
+    judge: Callable[[Recommender], float] | None = None
+    on_progress: Progress = field(default=lambda done, total, what: None)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model, and after how many epochs (None where there are none)."""
+
+    model: Recommender
+    epochs: int | None = None

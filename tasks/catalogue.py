@@ -1,0 +1,54 @@
+"""Every model that learns from interactions alone, in one table: `nightjar models` lists it, the protocols run it, laws
+hold for all of it. Imports nothing heavy.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from models.interactions import Interactions, Recommender, Trained, Training
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model.
+
+    Attributes:
+        train_at: `module:function` of (Interactions, settings, Training) -> Trained.
+        class_at: `module:class` of the recommender that comes out, which can `load`.
+        settings_at: `module:class` of its settings, with a default for each.
+        section: section of a night's config that holds the same settings.
+        trials: other settings than the default's that a protocol may try on its validation part, as changes by name.
+    """
+
+    name: str
+    summary: str
+    train_at: str
+    class_at: str
+    settings_at: str
+    section: str
+    trials: tuple[Mapping[str, Any], ...] = ()
+
+    def train(self, data: "Interactions", settings: Any, training: "Training") -> "Trained":
+        train: Callable[..., Trained] = _found(self.train_at)
+        return train(data, settings, training)
+
+    @property
+    def recommender(self) -> "type[Recommender]":
+        return _found(self.class_at)
+
+    @property
+    def settings(self) -> type:
+        return _found(self.settings_at)
+
+
+def _found(place: str) -> Any:
+    module, name = place.split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+_ALL: tuple[Model, ...] = ()
+
+MODELS: dict[str, Model] = {m.name: m for m in _ALL}

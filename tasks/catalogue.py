@@ -49,6 +49,15 @@ def _found(place: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-_ALL: tuple[Model, ...] = ()
+_ALL: tuple[Model, ...] = (
+    Model(
+        name="transformer",
+        summary="causal transformer over the history, trained with sampled softmax (SASRec, foundation model)",
+        train_at="models.sequence.recommender:train",
+        class_at="models.sequence.recommender:TransformerRecommender",
+        settings_at="models.sequence.config:TransformerConfig",
+        section="transformer",
+    ),
+)
 
 MODELS: dict[str, Model] = {m.name: m for m in _ALL}

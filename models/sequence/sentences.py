@@ -1,0 +1,99 @@
+"""Histories as sentences: all tokens of all members, as compressed rows of parallel columns.
+
+Shapes: U members, N tokens, W words of a search.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from models.interactions import Floats, Histories, Ints
+
+ACTIONS = ("play", "browse", "search", "rate", "like", "share", "complete", "pause")
+"""Kinds of tokens; number k + 1 of a token's `action` is kind k, 0 is padding."""
+PLAY = ACTIONS.index("play") + 1
+SEARCH = ACTIONS.index("search") + 1
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """The tokens of U members, oldest first.
+
+    Attributes:
+        offsets: int64 `[U + 1]`; tokens of member u are `offsets[u]` to `offsets[u + 1]`.
+        item: int64 `[N]`, 1 + row of the title; 0 for none, and for titles that are not in the catalogue.
+        action: int64 `[N]`, see ACTIONS.
+        positive: bool `[N]`: a play that counts as liked, which is what is predicted.
+        device, gap: int64 `[N]`, 0 for not known; None where nothing is known of any.
+        share: float32 `[N]`: watched share of a play, NaN where not known; None where nothing is known of any.
+        words: int64 `[N, W]`, hashed words of a search, 0 for none; None without searches.
+    """
+
+    offsets: Ints
+    item: Ints
+    action: Ints
+    positive: np.ndarray
+    device: Ints | None = None
+    gap: Ints | None = None
+    share: Floats | None = None
+    words: Ints | None = None
+
+    @classmethod
+    def of_plays(cls, histories: Histories) -> "Sentences":
+        """Sentences of items alone, each a play."""
+        num_tokens = len(histories.items)
+        return cls(
+            histories.offsets,
+            histories.items.astype(np.int64) + 1,
+            np.full(num_tokens, PLAY),
+            np.ones(num_tokens, dtype=bool),
+        )
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def sizes(self) -> Ints:
+        """Tokens of each member."""
+        return np.diff(self.offsets)
+
+    def columns(self, places: Ints) -> dict[str, Ints]:
+        """Inputs of the network at some places (any shape; -1 for padding), all zero there."""
+        inside = places >= 0
+        columns = {"item": self.item, "action": self.action, "device": self.device, "gap": self.gap}
+        found = {name: np.where(inside, values[places], 0) for name, values in columns.items() if values is not None}
+        if self.words is not None:
+            found["words"] = np.where(inside[..., None], self.words[places], 0)
+        return found
+
+    def newest(self, rows: Ints, length: int) -> dict[str, Ints]:
+        """The last `length` tokens of some members, `[B, at most length]`, padded on the right."""
+        ends = self.offsets[rows + 1]
+        starts = np.maximum(self.offsets[rows], ends - length)
+        return self.columns(right_padded(starts, ends))
+
+
+def right_padded(starts: Ints, ends: Ints) -> Ints:
+    """Places from start to end of each row, int64 `[B, L]`, -1 after the end; L is the longest, at least 1."""
+    longest = max(1, int((ends - starts).max(initial=1)))
+    places = starts[:, None] + np.arange(longest)
+    return np.where(places < ends[:, None], places, -1)
+
+
+def windows(offsets: Ints, length: int) -> tuple[Ints, Ints]:
+    """Cut every member's tokens into windows of `length` for training: starts and ends, int64 `[windows]`.
+
+    The newest tokens fill a window; older ones follow in windows of their own. A window's last token is only predicted,
+    so windows overlap by one.
+    """
+    starts, ends = [], []
+    for start, end in pairwise(offsets.tolist()):
+        while end - start >= 2:
+            first = max(start, end - length - 1)
+            starts.append(first)
+            ends.append(end)
+            end = first + 1
+            if first == start:
+                break
+    return np.array(starts, dtype=np.int64), np.array(ends, dtype=np.int64)

@@ -319,6 +319,38 @@ EMBEDDINGS = Dataset(
     key=("item_id",),
 )
 INDEX = Dataset("index", "FAISS shards, index.json (type, search effort, recall and its ladder, tower digest)")
+SENTENCES = Dataset(
+    "sentences",
+    "what every user did in the window, watches, actions and searches alike, as parallel lists, oldest first",
+    (
+        _USER,
+        Column("times", pa.list_(pa.int64()), "when it was done", "s since 1970"),
+        Column("actions", pa.list_(pa.string()), "play, browse, search, rate, like, share, complete, pause"),
+        Column("item_ids", pa.list_(pa.int32()), "dense item id; -1 where it concerns none"),
+        Column("positives", pa.list_(pa.bool_()), "a play that counts as liked"),
+        Column("watch_shares", pa.list_(pa.float32()), "completion of a play; -1 where not known"),
+        Column("device_types", pa.list_(pa.string()), "tv, mobile, tablet, web; empty where not known"),
+        Column("queries", pa.list_(pa.string()), "text typed; empty but for a search"),
+    ),
+    key=("user_id",),
+)
+TRANSFORMER = Dataset(
+    "transformer",
+    "transformer over sentences: weights (safetensors), transformer.onnx, transformer.json, encoders.json, "
+    "training_log.json",
+)
+MEMBER_EMBEDDINGS = Dataset(
+    "member_embeddings",
+    "what the transformer knows of every user after their sentence; products with title_embeddings say what comes next",
+    (_USER, Column("vector", pa.list_(pa.float32()), "member vector")),
+    key=("user_id",),
+)
+TITLE_EMBEDDINGS = Dataset(
+    "title_embeddings",
+    "item vectors of the transformer",
+    (_ITEM, Column("vector", pa.list_(pa.float32()), "title vector")),
+    key=("item_id",),
+)
 RANKER = Dataset("ranker", "multi-task ranker: weights (safetensors), ranker.json, training_log.json")
 BUNDLE = Dataset("bundle", "everything a consumer needs, in one folder")
 
@@ -360,6 +392,7 @@ DATASETS: dict[str, Dataset] = {
     for d in (
         USERS, ITEMS, ID_MAP, IMPRESSIONS, WATCHES, ACTIONS, SEARCHES, ORACLE, INTERACTIONS, HISTORIES,
         USER_FEATURES, ITEM_FEATURES, EXPOSURES, POPULARITY, ALS_USER_FACTORS, ALS_ITEM_FACTORS, ITEM_SIMILARITY,
-        CONTENT_SIMILARITY, TOWERS, EMBEDDINGS, INDEX, RANKER, BUNDLE, RECOMMENDATIONS, EVALUATION, RELEASE, REPORT,
+        CONTENT_SIMILARITY, TOWERS, EMBEDDINGS, INDEX, SENTENCES, TRANSFORMER, MEMBER_EMBEDDINGS, TITLE_EMBEDDINGS,
+        RANKER, BUNDLE, RECOMMENDATIONS, EVALUATION, RELEASE, REPORT,
     )
 }  # fmt: skip

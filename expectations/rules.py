@@ -92,6 +92,7 @@ LEAK = "known only after the artifact's day"
 
 _NOT_EMPTY = daily(between("rows", 1, None, "an empty table"))
 _FACTORS = (_NOT_EMPTY, daily(equal("shortest(factors)", "longest(factors)", "vectors of one length")))
+_VECTORS = (_NOT_EMPTY, daily(equal("shortest(vector)", "longest(vector)", "vectors of one length")))
 _SIMILARITY = (
     place("rank"),
     unique("item_id", "rank", why="one neighbour a place"),
@@ -230,6 +231,17 @@ OWN: dict[str, tuple[Rule, ...]] = {
         daily(equal("shortest(vector)", "longest(vector)", "vectors of one length")),
         between("norm(vector)", 0.999, 1.001, "inner product is cosine only between vectors of unit length"),
     ),
+    "sentences": (
+        *(
+            equal("length(times)", f"length({column})", "one of each a token")
+            for column in ("actions", "item_ids", "positives", "watch_shares", "device_types", "queries")
+        ),
+        holds("ascending(times)", "oldest first"),
+        until_midnight("times", LEAK),
+        between("most(watch_shares)", None, 1, "a share, or -1"),
+    ),
+    "member_embeddings": _VECTORS,
+    "title_embeddings": _VECTORS,
     "recommendations": (
         _NOT_EMPTY,
         place("rank"),

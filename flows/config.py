@@ -19,9 +19,17 @@ from models.evaluation.config import EvaluationConfig
 from models.index.config import IndexConfig
 from models.ranking.config import RankerConfig
 from models.retrieval.config import EmbeddingsConfig, TowersConfig
-from models.serving.config import PipelineConfig
+from models.sequence.config import TransformerConfig
+from models.serving.config import PipelineConfig, System
 from models.world.config import WorldConfig
-from spark_jobs.config import AlsConfig, FeaturesConfig, InteractionsConfig, ItemSimilarityConfig, PopularityConfig
+from spark_jobs.config import (
+    AlsConfig,
+    FeaturesConfig,
+    InteractionsConfig,
+    ItemSimilarityConfig,
+    PopularityConfig,
+    SentencesConfig,
+)
 from tasks.config import ResourcesConfig
 from tasks.pages.config import ReportConfig
 from tasks.releasing import ReleaseConfig
@@ -49,6 +57,10 @@ class NightlyConfig:
     date: Date | None = None
     """Logical day; by default the last day of made data, or the last full day of a log."""
 
+    system: System = "fusion"
+    """Which recommender is built and served: `fusion` of all sources; `youtube`, two towers and watch-time ranking;
+    `netflix`, a transformer with matrix factorisation; `hybrid`, two towers, the transformer and a ranker, with matrix
+    factorisation."""
     window: WindowConfig = WindowConfig()
     """Days trained and judged on."""
     source: SourceConfig = SourceConfig()
@@ -73,6 +85,10 @@ class NightlyConfig:
     """Item vectors."""
     index: IndexConfig = IndexConfig()
     """FAISS shards."""
+    sentences: SentencesConfig = SentencesConfig()
+    """Histories of all kinds of tokens."""
+    transformer: TransformerConfig = TransformerConfig()
+    """Transformer over sentences."""
     ranker: RankerConfig = RankerConfig()
     """Multi-task ranker."""
     pipeline: PipelineConfig = PipelineConfig()

@@ -19,13 +19,23 @@ from models.evaluation.config import EvaluationConfig
 from models.index.config import IndexConfig
 from models.ranking.config import RankerConfig
 from models.retrieval.config import EmbeddingsConfig, TowersConfig
-from models.serving.config import PipelineConfig
+from models.sequence.config import TransformerConfig
+from models.serving.config import PipelineConfig, System, needs_transformer, pipeline_of
 from models.world.config import WorldConfig
-from spark_jobs.config import AlsConfig, FeaturesConfig, InteractionsConfig, ItemSimilarityConfig, PopularityConfig
+from spark_jobs.config import (
+    AlsConfig,
+    FeaturesConfig,
+    InteractionsConfig,
+    ItemSimilarityConfig,
+    PopularityConfig,
+    SentencesConfig,
+)
 from tasks.config import ResourcesConfig
 from tasks.embedding import embeddings
 from tasks.evaluation import evaluation
+from tasks.foundation import foundation_embeddings, transformer
 from tasks.indexing import index
+from tasks.lake import Ref
 from tasks.pages.config import ReportConfig
 from tasks.pages.page import template_digest
 from tasks.ranking import ranker
@@ -33,7 +43,7 @@ from tasks.recommending import bundle, content_similarity, recommendations
 from tasks.releasing import ReleaseConfig, release
 from tasks.reporting import report
 from tasks.source_config import SourceConfig
-from tasks.spark import als, features, interactions, item_similarity, popularity
+from tasks.spark import als, features, interactions, item_similarity, popularity, sentences
 from tasks.stage import Inputs
 from tasks.training import towers
 
@@ -75,6 +85,23 @@ def plan_night(config: NightlyConfig, days: Calendar, source: Source) -> Plan:
         index(date=T, embeddings=vectors, towers=tower, users=users, histories=now["histories"], config=config.index)
     )["index"]
 
+    # What comes next, for the systems that ask: a transformer over everything that people did.
+    pipeline = pipeline_of(config.system, config.pipeline)
+    foundation: tuple[Ref, ...] = ()
+    if needs_transformer(pipeline):
+        said = plan.add(
+            sentences(
+                date=T,
+                watches=window,
+                actions=log.actions(days.train),
+                searches=log.searches(days.train),
+                config=config.sentences,
+            )
+        )["sentences"]
+        model = plan.add(transformer(date=T, sentences=said, items=items, config=config.transformer))["transformer"]
+        both = plan.add(foundation_embeddings(date=T, transformer=model, sentences=said, users=users, items=items))
+        foundation = (model, both["member_embeddings"], both["title_embeddings"])
+
     # Ranking: learnt on the last training days, from what was known before them.
     ranks = plan.add(
         ranker(
@@ -107,7 +134,8 @@ def plan_night(config: NightlyConfig, days: Calendar, source: Source) -> Plan:
             items=items,
             id_map=id_map,
             **{name: now[name] for name in FACTS},
-            config=config.pipeline,
+            foundation=foundation,
+            config=pipeline,
         )
     )["bundle"]
     lists = plan.add(recommendations(date=days.day, bundle=package))["recommendations"]
@@ -164,6 +192,7 @@ def nightly(
     lake: str = "",
     catch_up_days: Annotated[int, Field(ge=0, le=366)] = 7,
     stages: list[str] | None = None,
+    system: System = "fusion",
     window: WindowConfig = WindowConfig(),
     source: SourceConfig = SourceConfig(),
     world: WorldConfig = WorldConfig(),
@@ -176,6 +205,8 @@ def nightly(
     towers: TowersConfig = TowersConfig(),
     embeddings: EmbeddingsConfig = EmbeddingsConfig(),
     index: IndexConfig = IndexConfig(),
+    sentences: SentencesConfig = SentencesConfig(),
+    transformer: TransformerConfig = TransformerConfig(),
     ranker: RankerConfig = RankerConfig(),
     pipeline: PipelineConfig = PipelineConfig(),
     evaluation: EvaluationConfig = EvaluationConfig(),
@@ -190,6 +221,7 @@ def nightly(
             somebody starts it, the last day of made data, or the last full day of a log.
         lake: Lake URL; by default the folder `lake` of the home.
         catch_up_days: Most days that a scheduled night makes up for, where nights before it were missed (≤ 366).
+        system: Recommender to build and serve: fusion, youtube, netflix or hybrid.
         stages: Only these stages and what they need; by default all of them, up to the release.
     """
     from flows.run import NightRequest  # that module runs this flow

@@ -84,6 +84,14 @@ class Log:
         """Empty for a log that has none."""
         return self._of("impressions", days) if "impressions" in self.events.stage.produces else ()
 
+    def actions(self, days: Iterable[str]) -> tuple[Ref, ...]:
+        """Empty for a log that has none."""
+        return self._of("actions", days) if "actions" in self.events.stage.produces else ()
+
+    def searches(self, days: Iterable[str]) -> tuple[Ref, ...]:
+        """Empty for a log that has none."""
+        return self._of("searches", days) if "searches" in self.events.stage.produces else ()
+
     def _of(self, dataset: str, days: Iterable[str]) -> tuple[Ref, ...]:
         wanted = set(days)
         return tuple(ref for ref in self.events.refs(dataset) if ref.date in wanted)

@@ -43,7 +43,7 @@ class Graph:
         """A constant with the type that `value` has."""
         array = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
         name = f"constant_{len(self._constants)}"
-        self._constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self._constants.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
         return name
 
     def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
@@ -61,6 +61,14 @@ class Graph:
         """Rows divided by their L2 norm; rows of zeros stay so, as in `torch.nn.functional.normalize`."""
         norm = self.add("ReduceL2", value, self.constant(np.array([1])), keepdims=1)
         return self.add("Div", value, self.add("Max", norm, self.constant(np.float32(1e-12).reshape(1))))
+
+    def rows_of_ids(self, ids_plus_one: str, ids: np.ndarray) -> str:
+        """item_id + 1 to 1 + row among ascending `ids`; 0 stays 0, and ids that are not among them become 0."""
+        row_of_id = np.zeros(int(ids.max(initial=-1)) + 2, dtype=np.int64)
+        row_of_id[ids.astype(np.int64) + 1] = np.arange(len(ids)) + 1
+        inside = self.add("Less", ids_plus_one, self.constant(np.array(len(row_of_id))))
+        bounded = self.add("Where", inside, ids_plus_one, self.constant(np.array(0)))
+        return self.add("Gather", self.constant(row_of_id), bounded)
 
     def save(self, path: Path) -> None:
         """Check the graph and write it."""

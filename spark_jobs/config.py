@@ -38,6 +38,20 @@ class FeaturesConfig:
 
 
 @settings
+class SentencesConfig:
+    """Histories of heterogeneous tokens, for the transformer."""
+
+    length: Annotated[int, Field(ge=1, le=10_000)] = 300
+    """Newest tokens kept of a user."""
+    actions: tuple[Literal["browse", "search", "rate", "like", "share", "complete", "pause"], ...] = (
+        "search",
+        "rate",
+        "like",
+    )
+    """Kinds of tokens beside plays."""
+
+
+@settings
 class AlsConfig:
     """Matrix factorisation by alternating least squares."""
 

@@ -50,19 +50,24 @@ def bundle(
     item_features: Artifact,
     exposures: Artifact,
     config: PipelineConfig,
+    foundation: tuple[Artifact, ...] = (),
 ) -> None:
-    """Everything a consumer needs, in one folder, loaded once to see that it fits together."""
+    """Everything a consumer needs, in one folder, loaded once to see that it fits together.
+
+    Args:
+        foundation: transformer, member and title embeddings, for systems that ask a transformer.
+    """
     from models.serving.bundle import Bundle, BundleError
     from models.serving.export import assemble
 
     tables = (
         embeddings, als_user_factors, als_item_factors, item_similarity, content_similarity, popularity, users, items,
-        id_map, histories, user_features, item_features, exposures,
+        id_map, histories, user_features, item_features, exposures, *foundation[1:],
     )  # fmt: skip
     folder = out["bundle"].path / FOLDER
-    facts = _facts(histories.date, towers, index, (towers, index, ranker, *tables))
+    facts = _facts(histories.date, towers, index, (towers, index, ranker, *foundation[:1], *tables))
     manifest = assemble(
-        folder, {a.dataset: a.table() for a in tables}, _files(towers, index, ranker), plain(config), facts
+        folder, {a.dataset: a.table() for a in tables}, _files(towers, index, ranker, foundation), plain(config), facts
     )
     try:
         Bundle(folder)
@@ -75,12 +80,13 @@ def bundle(
     )
 
 
-def _files(towers: Artifact, index: Artifact, ranker: Artifact) -> dict[str, Path]:
+def _files(towers: Artifact, index: Artifact, ranker: Artifact, foundation: tuple[Artifact, ...]) -> dict[str, Path]:
     """Name in the bundle -> file that is copied as it is."""
     names = {
         **{name: towers.path / name for name in ("user_tower.onnx", "item_tower.onnx", "encoders.json")},
         **{name: ranker.path / name for name in ("ranker.onnx", "ranker.json")},
         "index/index.json": index.path / "index.json",
+        **{name: part.path / name for part in foundation[:1] for name in ("transformer.onnx", "transformer.json")},
     }
     shards = {f"index/{shard['file']}": index.path / shard["file"] for shard in index.notes["shards"]}
     return {**names, **shards}

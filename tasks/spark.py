@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 from expectations.datasets import DATASETS
 from expectations.errors import Failure
-from spark_jobs.config import AlsConfig, FeaturesConfig, InteractionsConfig, ItemSimilarityConfig, PopularityConfig
+from spark_jobs.config import (
+    AlsConfig,
+    FeaturesConfig,
+    InteractionsConfig,
+    ItemSimilarityConfig,
+    PopularityConfig,
+    SentencesConfig,
+)
 from tasks.config import ResourcesConfig
 from tasks.lake import Artifact
 from tasks.outputs import Outputs
@@ -80,6 +87,22 @@ def features(
     with _explained(out):
         log = _read(out, "watches", *watches), _read(out, "impressions", *impressions)
         _write(out, **vars(features(*log, _read(out, "items", items), out.date, config)))
+
+
+@stage(produces=("sentences",), libraries=("pyspark",))
+def sentences(
+    out: Outputs,
+    watches: tuple[Artifact, ...],
+    actions: tuple[Artifact, ...],
+    searches: tuple[Artifact, ...],
+    config: SentencesConfig,
+) -> None:
+    """What every user did, in one sequence; a real log may have neither actions nor searches."""
+    from spark_jobs.sentences import sentences
+
+    with _explained(out):
+        log = _read(out, "watches", *watches), _read(out, "actions", *actions), _read(out, "searches", *searches)
+        _write(out, sentences=sentences(*log, out.date, config))
 
 
 @stage(produces=("popularity",), libraries=("pyspark",))

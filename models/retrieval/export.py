@@ -43,7 +43,7 @@ def export_user_tower(model: TwoTowers, users: Encoded, items: Encoded, history_
         inputs_UD = model.item_inputs(items.take(np.arange(1, len(items.ids) + 1)))
     graph = Graph()
     history = graph.input("history", "int64", history_length)
-    rows = _rows(graph, history, items.ids)
+    rows = graph.rows_of_ids(history, items.ids)
     table = graph.constant(np.pad(inputs_UD.numpy(), ((1, 0), (0, 0))))
     windows = [rows, *(_last(graph, rows, length) for length in model.recent)]
     means = [_mean_of_rows(graph, window, table) for window in windows]
@@ -92,15 +92,6 @@ def _mean_of_rows(graph: Graph, rows: str, table: str) -> str:
     present = graph.add("Cast", graph.add("Greater", rows, graph.constant(np.array(0))), to=TensorProto.FLOAT)
     count = graph.add("ReduceSum", present, places, keepdims=1)
     return graph.add("Div", total, graph.add("Max", count, graph.constant(np.ones(1, np.float32))))
-
-
-def _rows(graph: Graph, history: str, ids: np.ndarray) -> str:
-    """item_id + 1 to 1 + row of the catalogue; 0 stays 0, and so do ids that the catalogue lacks."""
-    row_of_id = np.zeros(int(ids.max(initial=-1)) + 2, dtype=np.int64)
-    row_of_id[ids.astype(np.int64) + 1] = np.arange(len(ids)) + 1
-    inside = graph.add("Less", history, graph.constant(np.array(len(row_of_id))))
-    bounded = graph.add("Where", inside, history, graph.constant(np.array(0)))
-    return graph.add("Gather", graph.constant(row_of_id), bounded)
 
 
 def _last(graph: Graph, rows: str, length: int) -> str:

@@ -3,8 +3,9 @@
 Shapes: U members, N tokens, W words of a search.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ ACTIONS = ("play", "browse", "search", "rate", "like", "share", "complete", "pau
 """Kinds of tokens; number k + 1 of a token's `action` is kind k, 0 is padding."""
 PLAY = ACTIONS.index("play") + 1
 SEARCH = ACTIONS.index("search") + 1
+_PER_TOKEN = ("item", "action", "positive", "device", "gap", "share", "query")
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Sentences:
         positive: bool `[N]`: a play that counts as liked, which is what is predicted.
         device, gap: int64 `[N]`, 0 for not known; None where nothing is known of any.
         share: float32 `[N]`: watched share of a play, NaN where not known; None where nothing is known of any.
-        words: int64 `[N, W]`, hashed words of a search, 0 for none; None without searches.
+        query: int64 `[N]`, row of `words`, 0 for tokens that are no search; None without searches.
+        words: int64 `[Q, W]`, hashed words of each distinct search, 0 for none; row 0 is all zeros.
     """
 
     offsets: Ints
@@ -37,6 +40,7 @@ class Sentences:
     device: Ints | None = None
     gap: Ints | None = None
     share: Floats | None = None
+    query: Ints | None = None
     words: Ints | None = None
 
     @classmethod
@@ -58,13 +62,30 @@ class Sentences:
         """Tokens of each member."""
         return np.diff(self.offsets)
 
+    def where(self, kept: np.ndarray) -> "Sentences":
+        """The same members with the tokens marked in `kept` (bool `[N]`) only."""
+        row = np.repeat(np.arange(len(self)), self.sizes)
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(row[kept], minlength=len(self)))])
+        return self._at(np.flatnonzero(kept), offsets)
+
+    def take(self, members: Ints) -> "Sentences":
+        """Some members, in that order."""
+        sizes = self.sizes[members]
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        return self._at(np.arange(offsets[-1]) + np.repeat(self.offsets[members] - offsets[:-1], sizes), offsets)
+
+    def _at(self, places: Ints, offsets: Ints) -> "Sentences":
+        values: dict[str, Any] = {name: getattr(self, name) for name in _PER_TOKEN}
+        chosen: dict[str, Any] = {name: None if v is None else v[places] for name, v in values.items()}
+        return replace(self, offsets=offsets.astype(np.int64), **chosen)
+
     def columns(self, places: Ints) -> dict[str, Ints]:
         """Inputs of the network at some places (any shape; -1 for padding), all zero there."""
         inside = places >= 0
         columns = {"item": self.item, "action": self.action, "device": self.device, "gap": self.gap}
         found = {name: np.where(inside, values[places], 0) for name, values in columns.items() if values is not None}
-        if self.words is not None:
-            found["words"] = np.where(inside[..., None], self.words[places], 0)
+        if self.query is not None and self.words is not None:
+            found["words"] = self.words[np.where(inside, self.query[places], 0)]
         return found
 
     def newest(self, rows: Ints, length: int) -> dict[str, Ints]:

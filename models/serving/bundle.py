@@ -398,6 +398,7 @@ class Users:
         self.age = _floats(self.table["age"], np.nan)
         self.tier = np.maximum(_codes(self.table["subscription_type"], pa.array(TIERS)), 0)
         self.region = _codes(self.table["region"], items.region_names)
+        self.of_the_night = "user_embeddings" in tables
         self._blooms: dict[float, BloomFilter] = {}
         self._asked = np.zeros(len(self.ids), dtype=bool)  # has a query vector
         self._ready = np.zeros(len(self.ids), dtype=bool)  # has the mean of the history, too
@@ -739,6 +740,14 @@ class Factors:
         self.user_ids, self.user_factors = users["user_id"].to_numpy(), _matrix(users["factors"])
         self.item_ids, self.item_factors = items["item_id"].to_numpy().astype(np.int64), _matrix(items["factors"])
 
+    def scores(self, users: Users, rows: np.ndarray, item_ids: np.ndarray) -> np.ndarray:
+        """float32 `[N, C]` for candidates of each user; 0 where the user or the item has no factors."""
+        if not len(self.user_ids) or not len(self.item_ids):
+            return np.zeros(item_ids.shape, dtype=np.float32)
+        user, item = _places(self.user_ids, users.ids[rows]), _places(self.item_ids, item_ids)
+        products = np.matmul(self.item_factors[item], self.user_factors[user][:, :, None])[..., 0]
+        return np.where((user >= 0)[:, None] & (item >= 0), products, 0)
+
     def find(self, users: Users, rows: np.ndarray, k: int) -> Found:
         if not len(self.user_ids):
             return _top(np.empty((len(rows), 0), dtype=np.int64), np.empty((len(rows), 0)), k)
@@ -785,6 +794,62 @@ class Neighbours:
         totals[first] = np.add.reduceat(scores.ravel(), np.flatnonzero(first))
         totals[found < 0] = -np.inf
         return _top(found, totals.astype(np.float32), k)
+
+
+class Foundation:
+    """A transformer over histories: products of a member's vector and the titles' say what comes next.
+
+    Vectors of the night's users were made with all that they did, searches and ratings included. Of others, and of who
+    has watched since, only plays are known; the transformer is asked for their vectors.
+    """
+
+    FILES = ("transformer.onnx", "transformer.json", "member_embeddings.parquet", "title_embeddings.parquet")
+
+    def __init__(self, folder: Path, items: Items) -> None:
+        self.told = read_json(folder / "transformer.json")
+        self.session = _session(folder / "transformer.onnx", 1)
+        members, titles = (pq.read_table(folder / name) for name in self.FILES[2:])
+        members = members.sort_by("user_id")
+        self.user_ids, self.members = members["user_id"].to_numpy(), _matrix(members["vector"])
+        vectors = _matrix(titles["vector"])
+        self.titles = items._spread(titles["item_id"].to_numpy(), vectors, 0.0)
+        self.item_ids = titles["item_id"].to_numpy().astype(np.int64)
+        self.vectors = vectors
+
+    def of(self, users: Users, rows: np.ndarray) -> np.ndarray:
+        """float32 `[N, D]`: vectors of some users."""
+        places = _places(self.user_ids, users.ids[rows])
+        known = (places >= 0) & users.of_the_night
+        vectors = self.members[places]
+        if not known.all():
+            vectors = vectors.copy()
+            vectors[~known] = self._asked(users, rows[~known])
+        return vectors
+
+    def _asked(self, users: Users, rows: np.ndarray) -> np.ndarray:
+        """Vectors after the plays of the history alone."""
+        length = self.told["max_tokens"]
+        history = users.history.last(rows, length)
+        # Newest last and padded on the left; sentences begin at place 0.
+        sizes = np.count_nonzero(history >= 0, axis=1)
+        places = np.arange(length) + (length - sizes)[:, None]
+        item = np.where(places < length, np.take_along_axis(history, np.minimum(places, length - 1), axis=1) + 1, 0)
+        none = np.zeros_like(item)
+        inputs = {
+            "item": item, "length": sizes, "action": np.where(item > 0, self.told["play"], 0), "device": none,
+            "gap": none, "words": np.zeros((*item.shape, self.told["num_words"]), dtype=np.int64),
+        }  # fmt: skip
+        return _run(self.session, inputs, ["member_vector"])[0]
+
+    def find(self, users: Users, rows: np.ndarray, k: int) -> Found:
+        wanted = min(k, len(self.item_ids))
+        vectors = np.ascontiguousarray(self.of(users, rows))
+        scores, found = faiss.knn(vectors, self.vectors, wanted, faiss.METRIC_INNER_PRODUCT)
+        return _top(self.item_ids[found], scores, k)
+
+    def scores(self, users: Users, rows: np.ndarray, item_ids: np.ndarray) -> np.ndarray:
+        """float32 `[N, C]` for candidates of each user."""
+        return np.matmul(self.titles[item_ids], self.of(users, rows)[:, :, None])[..., 0]
 
 
 class Popularity:
@@ -1044,7 +1109,7 @@ class Order:
 
 # --- the bundle -------------------------------------------------------------------------------------------------------
 
-SOURCES = ("towers", "als", "item_item", "content", "popularity")
+SOURCES = ("towers", "als", "item_item", "content", "transformer", "popularity")
 TINY = 1e-9  # smallest score or probability whose logarithm is taken
 WIDEN = 8  # how many times more candidates a user gets for whom too few are left
 BATCH = 256  # users worked on at once; bounds memory and keeps arrays in the cache
@@ -1094,7 +1159,9 @@ def check(folder: Path, verify: bool = True) -> dict[str, Any]:
         raise BundleError(f"{folder / 'manifest.json'}: cannot be read ({error}); fetch the bundle again") from error
     if manifest_digest(manifest) != manifest.get("digest"):
         raise BundleError(f"{folder / 'manifest.json'}: was edited after it was written; fetch the bundle again")
-    for name in (*REQUIRED, *manifest["files"]):
+    # A system that asks no transformer has none; one that has some of it must have it all.
+    foundation = Foundation.FILES if any(name in manifest["files"] for name in Foundation.FILES) else ()
+    for name in (*REQUIRED, *foundation, *manifest["files"]):
         _check_file(folder / name, manifest["files"].get(name), verify)
     check_towers(folder, manifest)
     check_faiss(folder, manifest)
@@ -1200,10 +1267,18 @@ class Bundle:
             "content": Neighbours(tables["content_similarity"], catalogue),
             "popularity": Popularity(tables["popularity"]),
         }
+        if Foundation.FILES[0] in self.manifest["files"]:
+            self._sources["transformer"] = Foundation(self.path, catalogue)
         self._since: dict[int, Since] = {}
         self._use(pipeline or read_json(self.path / "pipeline.json"))
 
     def _use(self, pipeline: Mapping[str, Any]) -> None:
+        system, asked = pipeline["system"], pipeline["sources"]["transformer"]["num_candidates"]
+        if (asked or system in ("netflix", "hybrid")) and "transformer" not in self._sources:
+            raise BundleError(
+                f"{self.path}: the pipeline (system {system}) asks a transformer, and this release has none; "
+                "make one with system netflix or hybrid"
+            )
         self.pipeline = pipeline
         self.filters = Filters(self.features.items, pipeline["filters"])
         self.sources = {
@@ -1439,24 +1514,70 @@ class Bundle:
         return pool, {reason: int(np.count_nonzero(gone)) for reason, gone in removals.items()}
 
     def _rank(self, features: Features, rows: np.ndarray, pool: Pool) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Relevance `[N, C]`, 1 for a user's best, and what the ranker expects (empty when it is switched off).
+        """Relevance `[N, C]`, 1 for a user's best, and what it was made of (models that are switched off say nothing).
 
-        The weighted geometric mean of the fused retrieval score, which is made of ranks, and the ranker's, which is
-        made of calibrated probabilities: neither has outliers, so products need no further normalisation.
+        `fusion` and `youtube`: the weighted geometric mean of the fused retrieval score, which is made of ranks, and
+        the ranker's, which is made of calibrated probabilities: neither has outliers, so products need no more.
+        `netflix` and `hybrid`: the weighted mean of scores that have no common scale, and so are standardised over the
+        user's candidates first.
         """
-        settings = self.pipeline["rank"]
-        share, expected = settings["ranker_weight"], {}
-        blend = (1 - share) * np.log(np.maximum(pool.retrieval, TINY))
-        if share > 0:
-            expected = self.ranker.predict(features.pairs(rows, pool.item_ids))
-            blend += share * self.ranker.score(expected, settings)
+        settings, system = self.pipeline["rank"], self.pipeline["system"]
+        if system in ("fusion", "youtube"):
+            share = settings["ranker_weight" if system == "fusion" else "watch_time_weight"]
+            said = self.ranker.predict(features.pairs(rows, pool.item_ids)) if share > 0 else {}
+            blend = (1 - share) * np.log(np.maximum(pool.retrieval, TINY))
+            if share > 0 and system == "fusion":
+                blend += share * self.ranker.score(said, settings)
+            elif share > 0:
+                blend += share * np.log(np.maximum(said["watch_seconds"], TINY))
+        else:
+            shares = _shares(system, settings)
+            said = self._scores(features, rows, pool.item_ids, [name for name, share in shares.items() if share > 0])
+            kept = pool.item_ids >= 0
+            # 0 where nothing is asked: then the order of the sources decides.
+            blend = sum((share * _standard(said[name], kept) for name, share in shares.items() if share > 0), 0.0)
+            blend = blend + TINY * _standard(pool.retrieval, kept)
         blend[pool.item_ids < 0] = -np.inf
-        return np.exp(blend - blend.max(axis=1, initial=np.log(TINY), keepdims=True)), expected
+        return np.exp(blend - blend.max(axis=1, initial=np.log(TINY), keepdims=True)), said
+
+    def _scores(
+        self, features: Features, rows: np.ndarray, item_ids: np.ndarray, wanted: Sequence[str]
+    ) -> dict[str, np.ndarray]:
+        """What each model that is wanted says of candidates `[N, C]`."""
+        said: dict[str, np.ndarray] = {}
+        for name in wanted:
+            if name == "engagement_score":
+                expected = self.ranker.predict(features.pairs(rows, item_ids))
+                said |= expected | {name: self.ranker.score(expected, self.pipeline["rank"])}
+            else:
+                source = self.sources[name.removesuffix("_score")]
+                assert isinstance(source, Factors | Foundation)
+                said[name] = source.scores(features.users, rows, item_ids)
+        return said
 
     def _draws(self, user_ids: np.ndarray) -> np.ndarray:
         """A number from [0, 1) for each user; the same one all day."""
         seed = self.pipeline["order"]["exploration_seed"] + self.features.items.moment
         return (_scatter(_scatter(user_ids, 3), seed) >> np.uint64(11)) / 2.0**53
+
+
+def _shares(system: str, settings: Mapping[str, float]) -> dict[str, float]:
+    """Weight of each model's score in a system's; together 1."""
+    if system == "netflix":
+        share = settings["foundation_weight"]
+        return {"transformer_score": share, "als_score": 1 - share}
+    cf, engagement = settings["cf_weight"], settings["engagement_weight"]
+    own = (1 - cf) * (1 - engagement)
+    return {"transformer_score": own, "engagement_score": (1 - cf) * engagement, "als_score": cf}
+
+
+def _standard(values: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Values `[N, C]` less the mean of each row's kept ones, over their standard deviation; 0 elsewhere."""
+    count = np.maximum(np.count_nonzero(kept, axis=1, keepdims=True), 1)
+    values = np.where(kept, values, 0).astype(np.float64)
+    centred = np.where(kept, values - values.sum(axis=1, keepdims=True) / count, 0)
+    deviation = np.sqrt((centred**2).sum(axis=1, keepdims=True) / count)
+    return centred / np.maximum(deviation, TINY)
 
 
 def _any(removals: Mapping[str, np.ndarray], item_ids: np.ndarray) -> np.ndarray:

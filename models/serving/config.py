@@ -10,6 +10,9 @@ from pydantic import Field
 
 from expectations.settings import settings
 
+System = Literal["fusion", "youtube", "netflix", "hybrid"]
+"""Which recommender the night builds and serves, from the same parts."""
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Power = Annotated[float, Field(ge=0, le=10)]
 
@@ -39,6 +42,8 @@ class SourcesConfig:
     content: SourceConfig = SourceConfig(weight=2.0)
     """Neighbours by TF-IDF of the items of the history: the way in for items that nobody has watched yet. With
     `items="cold"` it proposes only those."""
+    transformer: SourceConfig = SourceConfig(num_candidates=0)
+    """What the transformer expects next. `fusion` builds one when this is on, the systems that need one always do."""
     popularity: SourceConfig = SourceConfig(weight=0.7)
     """What everybody watches; with the towers the way for users without a history."""
 
@@ -79,7 +84,9 @@ class FiltersConfig:
 
 @settings
 class RankConfig:
-    """How candidates are scored: a product of the fused retrieval score and of what the ranker expects."""
+    """How candidates are scored. `fusion`: a product of the fused retrieval score and of what the ranker expects;
+    `youtube`: the same product with expected watch time. `netflix` and `hybrid`: weighted means of scores that are
+    standardised over a user's candidates."""
 
     ranker_weight: Share = 0.15
     """Exponent of the ranker's score in the product with the retrieval's, which gets the rest; 0 leaves the ranker out,
@@ -90,6 +97,14 @@ class RankConfig:
     """Exponent of the expected watch seconds."""
     completion_power: Power = 0.25
     """Exponent of the completion probability."""
+    watch_time_weight: Share = 0.5
+    """`youtube`: exponent of the expected watch seconds in the product with the towers' score, which gets the rest."""
+    foundation_weight: Share = 0.7
+    """`netflix`: share of the transformer's score, the rest being matrix factorisation's."""
+    engagement_weight: Share = 0.2
+    """`hybrid`: share of the ranker's score (engagement) beside the transformer's (relevance)."""
+    cf_weight: Share = 0.4
+    """`hybrid`: share of matrix factorisation's score, the rest being that of transformer and ranker."""
     rank_constant: Annotated[float, Field(gt=0, le=1000)] = 10.0
     """Constant c of the reciprocal ranks 1 / (c + rank) that the sources give; smaller favours the heads of their
     lists."""
@@ -124,8 +139,13 @@ class OrderConfig:
 class PipelineConfig:
     """From retrieval to order."""
 
+    system: System = "fusion"
+    """Set by the config's top-level `system`."""
     k: Annotated[int, Field(ge=1, le=1000)] = 20
     """Length of a list."""
+    candidates: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """`youtube`, `hybrid`: items asked of the towers for every user. `netflix`: of the transformer and of matrix
+    factorisation each."""
     pool_size: Annotated[int, Field(ge=1, le=10_000)] = 150
     """Candidates of a user, of all sources together and after the filters, that are ranked."""
     sources: SourcesConfig = SourcesConfig()
@@ -141,6 +161,42 @@ class PipelineConfig:
             raise ValueError("sources: every num_candidates is 0; at least one source must be on")
 
 
+_SOURCES_OF = {"youtube": ("towers",), "netflix": ("transformer", "als"), "hybrid": ("towers",)}
+"""Where the candidates of each system come from; `fusion` asks whichever source is on."""
+
+
+_SCORES_OF: dict[System, dict[str, dict[str, Any]]] = {
+    "fusion": {"ranker": {"ranker_weight": 0.0}, "retrieval_order": {"ranker_weight": 1.0}},
+    "youtube": {"ranker": {"watch_time_weight": 0.0}, "retrieval_order": {"watch_time_weight": 1.0}},
+    "netflix": {"transformer_score": {"foundation_weight": 0.0}, "als_score": {"foundation_weight": 1.0}},
+    "hybrid": {
+        "transformer_score": {"engagement_weight": 1.0},
+        "ranker": {"engagement_weight": 0.0},
+        "als_score": {"cf_weight": 0.0},
+    },
+}
+"""What each system's score is without one of its parts."""
+
+
+def pipeline_of(system: System, config: PipelineConfig) -> PipelineConfig:
+    """The pipeline of a system: its sources asked for `candidates` each, all others off."""
+    if system == "fusion":
+        return dataclasses.replace(config, system=system)
+    sources = {
+        name: dataclasses.replace(source, num_candidates=config.candidates if name in _SOURCES_OF[system] else 0)
+        for name, source in _each(config.sources)
+    }
+    most = config.candidates * len(_SOURCES_OF[system])
+    return dataclasses.replace(
+        config, system=system, sources=SourcesConfig(**sources), pool_size=max(config.k, min(config.pool_size, most))
+    )
+
+
+def needs_transformer(config: PipelineConfig) -> bool:
+    """Whether anything of the pipeline asks the transformer."""
+    return config.system in ("netflix", "hybrid") or config.sources.transformer.num_candidates > 0
+
+
 def without_each_part(config: PipelineConfig) -> Iterator[tuple[str, PipelineConfig]]:
     """The ablations: the pipeline with each source and each step taken out in turn, by name."""
     for name, source in _each(config.sources):
@@ -149,8 +205,7 @@ def without_each_part(config: PipelineConfig) -> Iterator[tuple[str, PipelineCon
             off = dataclasses.replace(source, num_candidates=0)
             yield name, dataclasses.replace(config, sources=dataclasses.replace(config.sources, **{name: off}))
     steps: dict[str, tuple[str, dict[str, Any]]] = {
-        "ranker": ("rank", {"ranker_weight": 0.0}),
-        "retrieval_order": ("rank", {"ranker_weight": 1.0}),
+        **{name: ("rank", changes) for name, changes in _SCORES_OF[config.system].items()},
         "mmr": ("order", {"mmr_lambda": 1.0}),
         "caps": ("order", {"series_cap": 0, "creator_cap": 0}),
         "fresh_quota": ("order", {"fresh_quota": 0}),

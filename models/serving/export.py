@@ -23,6 +23,7 @@ TABLE_FILES = {
     **{name: f"{name}.parquet" for name in bundle.TABLES},
     "als_user_factors": bundle.FACTORS[0],
     "als_item_factors": bundle.FACTORS[1],
+    **{name: f"{name}.parquet" for name in ("member_embeddings", "title_embeddings")},
 }
 """Where the table of each dataset goes."""
 
@@ -62,13 +63,13 @@ def assemble(
     """Write a bundle and return its manifest.
 
     Args:
-        tables: by dataset, those of `TABLE_FILES`.
+        tables: by dataset, those of `TABLE_FILES`; the last two only with a transformer.
         files: name in the bundle -> file to copy (towers, ranker, index).
         pipeline: settings from retrieval to order, as JSON types.
         facts: what the manifest says beyond files: `date`, `tower_digest`, `versions` (with `faiss`), `index`, ...
     """
-    for dataset, name in TABLE_FILES.items():
-        write_table(tables[dataset], dataset, folder / name)
+    for dataset, table in tables.items():
+        write_table(table, dataset, folder / TABLE_FILES[dataset])
     for name, source in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / name)

@@ -27,6 +27,8 @@ FIXED: dict[str, Any] = {
     "days_active": 2, "recency_days": 1.5, "top_genres": ["drama"], "top_genre_shares": [1.0], "num_users": 2,
     "watch_rate": 0.25, "recent_watches": 2.5, "num_shown": 4, "num_watched": 1, "factors": [0.5, -1.0, 2.0],
     "shard": 0, "vector": [0.6, 0.8], "source": "als", "reason": "because", "system": "final", "segment": "all",
+    "actions": ["play", "rate", "search"], "positives": [True, False, False], "device_types": ["tv", "", "web"],
+    "queries": ["", "", "good film"],
 }  # fmt: skip
 """A valid value of each column whose value does not follow from the row's number or its day."""
 

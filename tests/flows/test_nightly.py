@@ -39,6 +39,14 @@ report <- als bundle catalogue content_similarity embeddings evaluation events f
 """
 
 
+FOUNDATION = """
+sentences <- events
+transformer <- catalogue sentences
+foundation_embeddings <- catalogue sentences transformer
+"""
+"""What the systems that ask a transformer add."""
+
+
 def _plan(*overrides: str) -> Plan:
     config = load_config(None, overrides)
     return plan_night(config, calendar(config.window, date(2026, 1, 30)), open_source(config, None))
@@ -54,6 +62,24 @@ def test_the_graph_is_the_frozen_one():
     assert _graph(_plan()) == {s: set(needs.split()) for s, _, needs in (line.partition(" <-") for line in lines)}
 
 
+@pytest.mark.parametrize(("system", "adds"), [("youtube", False), ("netflix", True), ("hybrid", True)])
+def test_systems_with_a_transformer_add_its_stages_and_hand_it_to_the_bundle(system, adds):
+    base, other = _graph(_plan()), _graph(_plan(f"system={system}"))
+    lines = FOUNDATION.strip().splitlines()
+    added = {s: set(needs.split()) for s, _, needs in (line.partition(" <-") for line in lines)}
+    assert {s: needs for s, needs in other.items() if s not in base} == (added if adds else {})
+    assert other["bundle"] - base["bundle"] == ({"transformer", "foundation_embeddings"} if adds else set())
+
+
+def test_systems_share_every_trained_part():
+    plans = {system: _plan(f"system={system}") for system in ("fusion", "youtube", "netflix", "hybrid")}
+    keys = {system: {s.name: s.cells[0].key for s in plan.steps} for system, plan in plans.items()}
+    for stage in ("towers", "ranker", "als", "item_similarity", "index"):
+        assert len({keys[system][stage] for system in keys}) == 1, stage
+    assert keys["netflix"]["transformer"] == keys["hybrid"]["transformer"]
+    assert len({keys[system]["bundle"] for system in keys}) == 4
+
+
 def test_every_step_comes_after_what_it_reads():
     made: set = set()
     for step in _plan().steps:
@@ -62,7 +88,7 @@ def test_every_step_comes_after_what_it_reads():
 
 
 def test_every_declared_dataset_is_made_by_one_stage():
-    produced = [d for s in _plan().steps for d in s.stage.produces]
+    produced = [d for s in _plan("system=hybrid").steps for d in s.stage.produces]
     assert sorted(produced) == sorted(DATASETS)
 
 

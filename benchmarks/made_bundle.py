@@ -277,6 +277,37 @@ def _ranker(rng: np.random.Generator) -> Any:
     return _model(nodes, [_value("features", "n", num_features)], outputs, constants)
 
 
+def foundation_tables(num_users: int, num_items: int, dim: int = 12, seed: int = 0) -> Tables:
+    """Vectors of a transformer for every user and item; handed to `make_bundle`, its graph comes with them."""
+    rng = np.random.default_rng([seed, 2])
+    return {
+        "member_embeddings": table(
+            "member_embeddings", user_id=np.arange(num_users), vector=_rows(rng.normal(size=(num_users, dim)))
+        ),
+        "title_embeddings": table(
+            "title_embeddings", item_id=np.arange(num_items), vector=_rows(rng.normal(size=(num_items, dim)))
+        ),
+    }
+
+
+def _foundation_files(folder: Path, tables: Tables) -> dict[str, Path]:
+    """A transformer whose member vector is the sum of the titles of the sentence, and how a play is told to it."""
+    vectors = np.stack(tables["title_embeddings"]["vector"].to_numpy())
+    constants = {
+        "table": np.pad(vectors, ((1, 0), (0, 0))).astype(np.float32), "axis": np.array([1], dtype=np.int64),
+    }  # fmt: skip
+    nodes = [
+        helper.make_node("Gather", ["table", "item"], ["titles"]),
+        helper.make_node("ReduceSum", ["titles", "axis"], ["member_vector"], keepdims=0),
+    ]
+    inputs = [_value("item", "n", "l", kind=TensorProto.INT64)]
+    graph = _model(nodes, inputs, [_value("member_vector", "n", vectors.shape[1])], constants)
+    (folder / "transformer.onnx").write_bytes(graph.SerializeToString())
+    told = {"max_tokens": 10, "num_words": 2, "play": 1, "actions": ["play"], "dim": vectors.shape[1]}
+    (folder / "transformer.json").write_text(json.dumps(told))
+    return {name: folder / name for name in ("transformer.onnx", "transformer.json")}
+
+
 def make_bundle(folder: Path, tables: Tables, pipeline: Mapping[str, Any], seed: int = 0) -> Path:
     """Assemble a bundle in `folder / "bundle"` from tables and a pipeline (JSON types); returns its path."""
     models = folder / "models"
@@ -290,5 +321,8 @@ def make_bundle(folder: Path, tables: Tables, pipeline: Mapping[str, Any], seed:
         "index": {"tower_digest": TOWERS},
         "recall": 1.0,
     }
-    export.assemble(folder / "bundle", tables, write_models(models, tables, seed), pipeline, facts)
+    files = write_models(models, tables, seed)
+    if "title_embeddings" in tables:
+        files |= _foundation_files(models, tables)
+    export.assemble(folder / "bundle", tables, files, pipeline, facts)
     return folder / "bundle"

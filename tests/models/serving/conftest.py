@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from benchmarks.made_bundle import make_bundle, make_tables
+from benchmarks.made_bundle import foundation_tables, make_bundle, make_tables
 from models.serving.bundle import Bundle
 from models.serving.config import PipelineConfig
 from tasks.stage import plain
@@ -31,13 +31,14 @@ def pipeline():
     settings = {"k": 8, "pool_size": 60, "order.exploration_head": 12, "order.exploration_position": 6}
     settings |= {"history.length": 8, "order.creator_cap": 2, "order.series_cap": 1, "sources.content.items": "cold"}
     sizes = {"towers": 40, "als": 40, "item_item": 30, "content": 20, "popularity": 30}
+    sizes |= {"transformer": 20}
     settings |= {f"sources.{name}.num_candidates": size for name, size in sizes.items()}
     return changed(plain(PipelineConfig()), settings)
 
 
 @pytest.fixture(scope="session")
 def tables():
-    return make_tables(NUM_USERS, NUM_ITEMS)
+    return make_tables(NUM_USERS, NUM_ITEMS) | foundation_tables(NUM_USERS, NUM_ITEMS)
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,8 @@ def test_impossible_settings_are_refused():
 def test_ablations_take_out_one_part_each():
     config = PipelineConfig()
     found = dict(without_each_part(config))
-    assert set(found) == {*SOURCES, "ranker", "retrieval_order", "mmr", "caps", "fresh_quota", "exploration"}
+    on = {name for name in SOURCES if name != "transformer"}  # off by default
+    assert set(found) == {*on, "ranker", "retrieval_order", "mmr", "caps", "fresh_quota", "exploration"}
     assert all(other != config for other in found.values())
     assert found["als"].sources.als.num_candidates == 0
     assert found["als"].sources.towers == config.sources.towers

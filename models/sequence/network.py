@@ -22,6 +22,9 @@ from models.encoding import EncoderField
 from models.retrieval.towers import FieldSum
 
 
+_ALIKE = 0.3  # of the usual size of queries and keys, at which attention starts out nearly uniform
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shape:
     """What is needed to build the network again before its weights are loaded.
@@ -73,6 +76,21 @@ class Block(nn.Module):
         self.expand = nn.Linear(shape.dim, shape.feedforward * shape.dim)
         self.contract = nn.Linear(shape.feedforward * shape.dim, shape.dim)
         self.dropout = dropout
+
+    def start_as_average(self) -> None:
+        """Attend to everything alike, hand on what is seen, and leave the rest alone: at first a block adds the mean of
+        its tokens so far. From there it learns what deserves attention; from random maps it must first learn to copy
+        titles at all, for which a small log has too few steps (compare Trockman and Kolter 2023, "Mimetic
+        Initialization of Self-Attention Layers").
+        """
+        dim = self.out.in_features
+        with torch.no_grad():
+            self.query_key_value.weight[: 2 * dim] *= _ALIKE
+            self.query_key_value.weight[2 * dim :].copy_(torch.eye(dim))
+            self.out.weight.copy_(torch.eye(dim))
+            self.contract.weight.zero_()
+            for layer in (self.query_key_value, self.out, self.contract):
+                layer.bias.zero_()
 
     def forward(self, tokens_BLD: Tensor) -> Tensor:
         tokens_BLD = tokens_BLD + self.dropout(self._attend(self.norm_attention(tokens_BLD)))

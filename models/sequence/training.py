@@ -13,7 +13,7 @@ from models.losses import sampled_softmax
 from models.retrieval.catalogue import Encoded
 from models.sequence.batches import Batches
 from models.sequence.config import TransformerConfig
-from models.sequence.network import Shape, Transformer
+from models.sequence.network import Block, Shape, Transformer
 from models.sequence.sentences import ACTIONS, Sentences
 
 _TITLE_STD = 0.02  # as in language models (Radford et al. 2019): a sum of several such embeddings starts small
@@ -102,6 +102,20 @@ def _watched_share(
     return functional.binary_cross_entropy_with_logits(logits_P[known_P], batch["share"][known_P])
 
 
+def _start_small(model: Transformer) -> None:
+    """Blocks that average, and no field of a title that outweighs the others: a linear map of one number has weights of
+    up to 1, beside which the embeddings are nothing, and all titles look alike.
+    """
+    for block in model.blocks:
+        assert isinstance(block, Block)
+        block.start_as_average()
+    with torch.no_grad():
+        for layer in model.item_fields.numbers.values():
+            assert isinstance(layer, nn.Linear)
+            layer.weight *= _TITLE_STD
+            layer.bias.zero_()
+
+
 def train_transformer(
     sentences: Sentences,
     titles: Encoded,
@@ -120,6 +134,7 @@ def train_transformer(
     """
     model = Transformer(title_fields, shape_of(sentences, config), config.dropout, config.seed)
     initialise(model, config.seed, embedding_std=_TITLE_STD)
+    _start_small(model)
     batches = Batches(sentences, titles, config, shuffled=shuffled)
     log = fit(
         model,

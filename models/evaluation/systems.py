@@ -9,17 +9,15 @@ import numpy as np
 import pyarrow as pa
 
 from models.metrics.item_sets import ItemSets
+from models.metrics.tables import ranked_lists
 
 _CHUNK_USERS = 1024
 
 
 def lists_from_table(ranked: pa.Table, user_ids: np.ndarray, k: int) -> np.ndarray:
     """Lists of some users (ascending ids) from rows of `user_id`, `rank` (from 1) and `item_id`."""
-    users, places = ranked["user_id"].to_numpy(), ranked["rank"].to_numpy().astype(np.int64) - 1
-    wanted = np.isin(users, user_ids) & (places < k)
-    lists = np.full((len(user_ids), k), -1, dtype=np.int64)
-    lists[np.searchsorted(user_ids, users[wanted]), places[wanted]] = ranked["item_id"].to_numpy()[wanted]
-    return lists
+    users, items, ranks = (ranked[name].to_numpy() for name in ("user_id", "item_id", "rank"))
+    return ranked_lists(users, items, ranks, user_ids, k)
 
 
 def first_unseen(candidates: np.ndarray, seen: ItemSets, k: int) -> np.ndarray:

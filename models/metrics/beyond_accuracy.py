@@ -3,7 +3,11 @@
 Shapes: U users, K places, N item ids, d dimensions. `lists` is int `[U, K]` with -1 where a list is shorter.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+
+from models.metrics.ranking import PerUser
 
 _CHUNK_USERS = 4096
 
@@ -48,6 +52,36 @@ def mean_over_list(lists: np.ndarray, item_values: np.ndarray) -> np.ndarray:
     filled = lists >= 0
     num_items = filled.sum(axis=1)
     return np.where(filled, item_values[lists], 0).sum(axis=1) / np.where(num_items > 0, num_items, np.nan)
+
+
+def obviousness(num_watchers: np.ndarray, num_items: int) -> np.ndarray:
+    """Chance of an item to be recommended to anybody for its popularity: float64 `[N]`, 0 to 1.
+
+    (num_items + 1 - rank) / num_items, rank 1 being the most watched, equal ones sharing the best rank; 0 for an item
+    that nobody watched, or that is not in the catalogue.
+    """
+    ascending = np.sort(num_watchers)
+    rank = 1 + len(ascending) - np.searchsorted(ascending, num_watchers, side="right")
+    return np.where(num_watchers > 0, (num_items + 1 - rank) / num_items, 0.0)
+
+
+def serendipity(
+    lists: np.ndarray, hits: np.ndarray, item_obviousness: np.ndarray, num_items: int, ks: Sequence[int]
+) -> PerUser:
+    """Hits that popularity would not have made, at several cut-offs: (`serendipity`, k), 0 to 1.
+
+    The mean over the first k places of max(p - o, 0) for a hit and 0 for a miss, where p = (num_items + 1 - place) /
+    num_items is how strongly the list recommends the item and o its `obviousness` (Murakami et al. 2007, in the form of
+    the metric in RecTools). A list of the most watched items in their order has none.
+
+    Args:
+        hits: bool `[U, K]`, as for `ranking_metrics`. The metric gives 0 to who has no relevant item; leave them out.
+        item_obviousness: float `[N]`.
+        num_items: items of the catalogue.
+    """
+    places = (num_items - np.arange(lists.shape[1])) / num_items
+    surprise = np.where(hits, np.maximum(places - item_obviousness[lists], 0), 0).cumsum(axis=1)
+    return {("serendipity", k): surprise[:, min(k, lists.shape[1]) - 1] / k for k in ks}
 
 
 def recommendation_counts(lists: np.ndarray, num_ids: int) -> np.ndarray:

@@ -1,8 +1,12 @@
 """How sure are we? Confidence intervals by resampling users (Efron 1979), and the paired comparison of two systems."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+
+Figures = Callable[[np.ndarray], np.ndarray]
+"""Means `[..., M]` -> figures made of them `[..., F]`."""
 
 _MAX_UNITS = 2000
 # Values on a grid of 2^-30 times whole counts add up without rounding (below 2^23 in total), so that the figures do
@@ -12,7 +16,7 @@ _GRID = float(1 << 30)
 
 @dataclass(frozen=True)
 class Interval:
-    """Means and their percentile interval, each float64 `[M]`."""
+    """Means, or figures made of them, and their percentile interval, each float64 `[M]`."""
 
     mean: np.ndarray
     low: np.ndarray
@@ -38,7 +42,9 @@ class Comparison:
     ratio_high: float
 
 
-def bootstrap_means(values: np.ndarray, seed: int, num_resamples: int = 1000, level: float = 0.95) -> Interval:
+def bootstrap_means(
+    values: np.ndarray, seed: int, num_resamples: int = 1000, level: float = 0.95, figures: Figures = np.asarray
+) -> Interval:
     """Means over users of M figures with their intervals, from the same resamples.
 
     Above 2,000 users, random groups of users of one size are resampled instead of users, which gives the same
@@ -46,11 +52,12 @@ def bootstrap_means(values: np.ndarray, seed: int, num_resamples: int = 1000, le
 
     Args:
         values: float `[U, M]`; NaN where a user has no value.
+        figures: what to make of the means, such as the harmonic mean of two; the interval is of these.
     """
     sums, counts = _units(values, seed)
-    mean = _ratio(sums.sum(axis=0), counts.sum(axis=0))
+    mean = figures(_ratio(sums.sum(axis=0), counts.sum(axis=0)))
     draws = _resamples(len(sums), num_resamples, seed)
-    low, high = _percentiles(_ratio(draws @ sums, draws @ counts), level)
+    low, high = _percentiles(figures(_ratio(draws @ sums, draws @ counts)), level)
     return Interval(mean, low, high)
 
 

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from expectations.errors import Failure
 from models.fit import Batch, Progress, TrainingLog, fit, initialise, pinned_threads
+from models.metrics.pointwise import auc, calibration_ratio, grouped_auc
 from models.ranking.config import RankerConfig
 from models.ranking.examples import Examples
 from models.ranking.labels import Rows
 from models.ranking.losses import click_loss, completion_loss, watch_time_loss
 from models.ranking.network import CLICK, COMPLETION, WATCH, Ranker, ServedRanker, Shape
-from models.ranking.quality import auc, calibration_ratio, grouped_auc
 
 EVALUATION_ROWS = 65_536
 POSITION = "position"

@@ -56,3 +56,33 @@ def test_gini_of_equal_counts_is_zero_and_of_one_taker_almost_one():
 def test_lorenz_curve_runs_from_zero_to_one_below_the_diagonal():
     curve = ba.lorenz_curve(np.array([4, 1, 3, 0]))
     assert curve == pytest.approx([0, 0, 1 / 8, 4 / 8, 1])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_serendipity_equals_its_definition_item_by_item(seed: int):
+    random = np.random.default_rng(seed)
+    watchers = random.integers(0, 6, size=20)  # many are equally popular, some unwatched
+    lists = np.array([random.permutation(20)[:6] for _ in range(15)])
+    lists[2, 3:] = -1
+    hits = (random.random(lists.shape) < 0.4) & (lists >= 0)
+
+    def slow(items: list[int], hit: list[bool], k: int) -> float:
+        total = 0.0
+        for place, (item, is_hit) in enumerate(zip(items[:k], hit[:k], strict=True), start=1):
+            rank = 1 + sum(watchers > watchers[item])
+            obvious = (20 + 1 - rank) / 20 if watchers[item] else 0.0
+            total += is_hit * max((20 + 1 - place) / 20 - obvious, 0)
+        return total / k
+
+    values = ba.serendipity(lists, hits, ba.obviousness(watchers, 20), 20, (1, 4, 9))
+    for k in (1, 4, 9):
+        expected = [slow(*pair, k) for pair in zip(lists.tolist(), hits.tolist(), strict=True)]
+        assert values["serendipity", k] == pytest.approx(expected)
+
+
+def test_the_most_watched_in_their_order_are_never_serendipitous():
+    obvious = ba.obviousness(np.array([2, 9, 4, 0]), 4)
+    assert obvious == pytest.approx([0.5, 1, 0.75, 0])
+    hits = np.ones((2, 3), dtype=bool)
+    values = ba.serendipity(np.array([[1, 2, 0], [3, 0, 1]]), hits, obvious, 4, [3])
+    assert values["serendipity", 3] == pytest.approx([0, (1 + 0.25) / 3])

@@ -68,3 +68,12 @@ def test_a_system_compared_with_itself_differs_by_nothing():
     values = np.random.default_rng(0).random(50)
     comparison = paired_bootstrap(values, values, seed=0)
     assert (comparison.difference, comparison.low, comparison.high, comparison.p_value) == (0, 0, 0, 1)
+
+
+def test_a_figure_made_of_two_means_has_an_interval_of_its_own():
+    values = np.random.default_rng(6).random((300, 2))
+    product = bootstrap_means(values, seed=1, figures=lambda means: means[..., :1] * means[..., 1:])
+    apart = bootstrap_means(values, seed=1)
+    assert product.mean == pytest.approx([apart.mean.prod()])
+    error = np.sqrt(((values.std(axis=0) / apart.mean) ** 2).sum() / 300) * apart.mean.prod()  # of independent factors
+    assert product.high[0] - product.low[0] == pytest.approx(2 * 1.96 * error, rel=0.15)

@@ -14,14 +14,13 @@ import pyarrow.compute as pc
 from expectations.datasets import EVALUATION
 from models.evaluation.catalogue import TIERS, Catalogue
 from models.evaluation.config import EvaluationConfig
+from models.evaluation.per_user import Systems, Tastes, places_of_tier, values_in_tier, values_per_user
 from models.evaluation.truth import Judged
-from models.metrics.beyond_accuracy import coverage, gini, intra_list_diversity, mean_over_list, recommendation_counts
+from models.metrics.beyond_accuracy import coverage, gini, recommendation_counts
 from models.metrics.bootstrap import bootstrap_means, paired_bootstrap
 from models.metrics.item_sets import ItemSets
 from models.metrics.ranking import PerUser, ranking_metrics
-
-Systems = Mapping[str, np.ndarray]
-"""System -> its lists, int64 `[U, K]`, -1 where a list is shorter."""
+from models.metrics.study import COMBINED, DIVERSITY, PRECISION, combined
 
 COMPARED = ("ndcg", "recall")
 """Metrics that also stand in the table as `<metric>_vs_final`: the system minus `final`, user by user. Beside them
@@ -58,16 +57,17 @@ def judge(
 ) -> pa.Table:
     """Judge systems on the same users: a table of the dataset `evaluation`.
 
-    The segment `all` has every cut-off of `config.ks`; the others have `config.primary_k`, as do diversity, novelty,
-    average popularity (means over users), coverage and Gini (of all lists of a segment together). Segments of items
-    (`items=head`, ...) count only the relevant items of that kind, on users who have some.
+    The segment `all` has every cut-off of `config.ks`; the others have `config.primary_k`, as do diversity, novelty
+    (means over users), coverage and Gini (of all lists of a segment together). Segments of items (`items=head`, ...)
+    count only the relevant items of that kind, on users who have some; `share_of_places` is of all users' lists.
 
     Args:
         segments: name -> bool `[U]`, as from `user_segments`.
         baseline: the system that the others are compared with: `final`, or what stands for it.
     """
     rows = _Rows.none()
-    values = {name: _values_per_user(lists, judged, items, config) for name, lists in systems.items()}
+    tastes = Tastes.of(judged, items)
+    values = {name: values_per_user(lists, judged, items, tastes, config) for name, lists in systems.items()}
     for segment, members in segments.items():
         chosen = {
             name: {key: v[members] for key, v in of.items() if segment == "all" or key[1] == config.primary_k}
@@ -77,46 +77,33 @@ def judge(
         for name, lists in systems.items():
             _add_spread(rows, name, segment, lists[members], items, config)
     for tier, tier_name in enumerate(TIERS):
-        _add_means(rows, f"items={tier_name}", _values_in_tier(systems, judged, items, tier, config), config)
+        _add_means(rows, f"items={tier_name}", values_in_tier(systems, judged, items, tier, config), config)
+        _add_means(rows, f"items={tier_name}", places_of_tier(systems, items, tier, config), config)
     _add_comparisons(rows, values, baseline, config)
     _add_means(rows, "all", _overlaps(systems, baseline, config.primary_k), config)
     return rows.table()
 
 
-def _values_per_user(lists: np.ndarray, judged: Judged, items: Catalogue, config: EvaluationConfig) -> PerUser:
-    k = config.primary_k
-    hits = judged.truth.contains(lists)
-    values = ranking_metrics(hits, judged.truth.sizes, sorted({*config.ks, k}))
-    if items.genre_vectors.shape[1]:
-        values["diversity", k] = intra_list_diversity(lists[:, :k], items.genre_vectors)
-    values["novelty", k] = mean_over_list(lists[:, :k], items.self_information)
-    values["average_popularity", k] = mean_over_list(lists[:, :k], items.watched_share)
-    return values
-
-
-def _values_in_tier(
-    systems: Systems, judged: Judged, items: Catalogue, tier: int, config: EvaluationConfig
-) -> dict[str, PerUser]:
-    truth = judged.truth.where(items.tier[judged.truth.item_ids] == tier)
-    members = np.flatnonzero(truth.sizes > 0)
-    truth = truth.take(members)
-    if not len(members):
-        return {}
-    found = {
-        name: ranking_metrics(truth.contains(lists[members]), truth.sizes, [config.primary_k])
-        for name, lists in systems.items()
-    }
-    return {name: {key: v for key, v in of.items() if key[0] in ("recall", "hit_rate")} for name, of in found.items()}
-
-
 def _add_means(rows: _Rows, segment: str, values: Mapping[str, PerUser], config: EvaluationConfig) -> None:
-    """Means over users; one bootstrap serves all systems, so that they see the same resamples."""
+    """Means over users; one bootstrap serves all systems, so that they see the same resamples.
+
+    The study's combined figure is made of two means, not a mean itself, in every resample too.
+    """
     labels = [(system, *key) for system, of in values.items() for key in of]
     if not labels:
         return
+    column = {label: number for number, label in enumerate(labels)}
+    both = [(system, k) for system, metric, k in labels if metric == PRECISION]
+    precise, diverse = ([column[system, metric, k] for system, k in both] for metric in (PRECISION, DIVERSITY))
+
+    def with_combined(means: np.ndarray) -> np.ndarray:
+        return np.concatenate([means, combined(means[..., precise], means[..., diverse])], axis=-1)
+
     matrix = np.stack([v for of in values.values() for v in of.values()], axis=1)
-    interval = bootstrap_means(matrix, config.seed, config.num_resamples, config.confidence_level)
+    interval = bootstrap_means(matrix, config.seed, config.num_resamples, config.confidence_level, with_combined)
     num_users = (~np.isnan(matrix)).sum(axis=0)
+    num_users = np.append(num_users, num_users[precise])
+    labels += [(system, COMBINED, k) for system, k in both]
     for (system, metric, k), *figures, users in zip(
         labels, interval.mean, interval.low, interval.high, num_users, strict=True
     ):

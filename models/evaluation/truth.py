@@ -22,15 +22,21 @@ class Judged:
         user_ids: int32 `[U]`.
         truth: what each of them liked on the judged days, and had not seen before; never empty.
         seen: what each had watched or rated in the window.
-        history_sizes: positives in the window as far as the histories reach back, int64 `[U]`.
+        history: positives in the window as far as the histories reach back, of items known at the cut; an item liked
+            twice is there twice.
         left_out: how many positives and users do not count, by reason.
     """
 
     user_ids: np.ndarray
     truth: ItemSets
     seen: ItemSets
-    history_sizes: np.ndarray
+    history: ItemSets
     left_out: dict[str, int]
+
+    @property
+    def history_sizes(self) -> np.ndarray:
+        """Positives in each user's history, int64 `[U]`."""
+        return self.history.sizes
 
     def take(self, users: np.ndarray) -> "Judged":
         """Some of the users (rows)."""
@@ -39,7 +45,7 @@ class Judged:
             user_ids=self.user_ids[users],
             truth=self.truth.take(users),
             seen=self.seen.take(users),
-            history_sizes=self.history_sizes[users],
+            history=self.history.take(users),
         )
 
     def sample(self, max_users: int, seed: int) -> "Judged":
@@ -72,9 +78,10 @@ def judged_users(
     known = of_user & of_item
     users, rows = np.unique(user_ids[known], return_inverse=True)
     asked = ItemSets.from_pairs(rows, item_ids[known], len(users))
-    seen, history_sizes = _histories_of(users, histories)
+    seen, history = (_lists_of(users, histories, column) for column in ("seen", "item_ids"))
+    history = history.where(np.isin(history.item_ids, known_items))
     truth = asked.minus(seen)
-    everyone = Judged(users.astype(np.int32), truth, seen, history_sizes, {})
+    everyone = Judged(users.astype(np.int32), truth, seen, history, {})
     judged = everyone.take(np.flatnonzero(truth.sizes > 0))
     left_out = {
         "positives": len(user_ids),
@@ -95,19 +102,15 @@ def judged_users(
     return replace(judged, left_out=left_out)
 
 
-def _histories_of(users: np.ndarray, histories: pa.Table) -> tuple[ItemSets, np.ndarray]:
-    """Seen items and number of positives of each user; none for a user without a history."""
+def _lists_of(users: np.ndarray, histories: pa.Table, column: str) -> ItemSets:
+    """One list of each user's history; empty for a user without a history."""
     histories = histories.combine_chunks().sort_by("user_id")
-    ids = histories["user_id"].to_numpy()
-    sizes = pc.list_value_length(histories["seen"]).to_numpy()
+    ids, lists = histories["user_id"].to_numpy(), histories[column]
+    sizes = pc.list_value_length(lists).to_numpy()
     # One more user without anything stands at the end, for those who have no history.
     offsets = np.concatenate([[0], np.cumsum(sizes), [sizes.sum()]]).astype(np.int64)
-    everyone = ItemSets(offsets, pc.list_flatten(histories["seen"]).to_numpy().astype(np.int64))
-    lengths = np.append(pc.list_value_length(histories["item_ids"]).to_numpy(), 0)
-    places = np.searchsorted(ids, users)
-    found = np.isin(users, ids)
-    places = np.where(found, places, len(ids))
-    return everyone.take(places), lengths[places]
+    everyone = ItemSets(offsets, pc.list_flatten(lists).to_numpy().astype(np.int64))
+    return everyone.take(np.where(np.isin(users, ids), np.searchsorted(ids, users), len(ids)))
 
 
 def user_segments(judged: Judged, users: pa.Table) -> dict[str, np.ndarray]:

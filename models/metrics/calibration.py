@@ -23,8 +23,10 @@ def genre_distributions(history: ItemSets, genre_shares: np.ndarray) -> np.ndarr
     """
     num_users, num_genres = len(history.sizes), genre_shares.shape[1]
     watched, rows = genre_shares[history.item_ids], history.rows
-    totals = [np.bincount(rows, weights=watched[:, g], minlength=num_users) for g in range(num_genres)]
-    return _normalised(np.stack(totals, axis=1))
+    totals = np.empty((num_users, num_genres))
+    for genre in range(num_genres):
+        totals[:, genre] = np.bincount(rows, weights=watched[:, genre], minlength=num_users)
+    return _normalised(totals)
 
 
 def miscalibration(lists: np.ndarray, wanted: np.ndarray, genre_shares: np.ndarray, ks: Sequence[int]) -> PerUser:

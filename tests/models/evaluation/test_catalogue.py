@@ -35,3 +35,14 @@ def test_popularity_keeps_the_catalogue_only(catalogue: Catalogue):
     assert catalogue.watched_share[6] == pytest.approx(0.5)
     shares = 2.0 ** -catalogue.self_information[catalogue.item_ids]
     assert shares == pytest.approx(np.array([21, 26, 6, 1, 51]) / 105)
+
+
+def test_the_first_genre_is_the_primary_one_and_shares_add_up(catalogue: Catalogue):
+    comedy, drama = 0, 2
+    assert catalogue.primary_genre.tolist() == [drama, drama, -1, -1, -1, -1, comedy]
+    assert catalogue.genre_shares[1].tolist() == [0, 0.5, 0.5]
+    assert catalogue.genre_shares.sum(axis=1).tolist() == [1, 1, 0, 0, 0, 0, 1]
+
+
+def test_the_most_watched_item_is_the_most_obvious(catalogue: Catalogue):
+    assert catalogue.obviousness[catalogue.item_ids] == pytest.approx([3 / 5, 4 / 5, 2 / 5, 0, 1])

@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 import pytest
 
 from expectations.datasets import ITEMS, POPULARITY
-from models.evaluation.catalogue import Catalogue
+from models.evaluation.catalogue import TIERS, Catalogue
 from models.evaluation.config import EvaluationConfig
 from models.evaluation.judging import judge
 from models.evaluation.truth import Judged
@@ -14,6 +14,7 @@ from models.metrics.item_sets import ItemSets
 
 CONFIG = EvaluationConfig(ks=(1, 3), primary_k=2, num_resamples=200)
 NUM_USERS, NUM_ITEMS = 60, 12
+STUDY = ("study_precision", "study_diversity", "study_combined")
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +31,11 @@ def catalogue() -> Catalogue:
 
 @pytest.fixture(scope="module")
 def judged() -> Judged:
-    """User u liked item u % 12 and nothing else."""
+    """User u liked item u % 12 and nothing else, having watched before u % 3 items that are all dramas first."""
     users = np.arange(NUM_USERS)
     truth = ItemSets.from_pairs(users, users % NUM_ITEMS, NUM_USERS)
-    return Judged(users, truth, truth.where(np.zeros(NUM_USERS, dtype=bool)), users % 3, {})
+    watched = ItemSets(np.concatenate([[0], np.cumsum(users % 3)]), np.tile([0, 3, 6], NUM_USERS // 3))
+    return Judged(users, truth, truth.where(np.zeros(NUM_USERS, dtype=bool)), watched, {})
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +92,7 @@ def test_intervals_hold_the_value_and_aggregates_have_none(table: pa.Table):
 def test_segments_judge_their_own_users_at_the_primary_cut_off(table: pa.Table):
     new = table.filter(pc.equal(table["segment"], "lifecycle=new"))
     assert set(new["k"].to_pylist()) == {2}
-    assert set(new["num_users"].to_pylist()) == {NUM_ITEMS}
+    assert row(table, "narrow", "recall", segment="lifecycle=new")["num_users"] == NUM_ITEMS
     assert row(table, "narrow", "recall", segment="lifecycle=new")["value"] == pytest.approx(2 / NUM_ITEMS)
 
 
@@ -113,12 +115,67 @@ def test_every_other_system_is_compared_with_final_user_by_user(table: pa.Table)
 
 
 def test_without_genres_there_is_no_diversity_rather_than_a_perfect_one(judged: Judged, catalogue: Catalogue):
-    plain = dataclasses.replace(catalogue, genre_vectors=catalogue.genre_vectors[:, :0])
+    plain = dataclasses.replace(
+        catalogue,
+        genre_vectors=catalogue.genre_vectors[:, :0],
+        genre_shares=catalogue.genre_shares[:, :0],
+        primary_genre=np.full(NUM_ITEMS, -1),
+    )
     lists = {"final": np.tile([[0, 1, 2]], (NUM_USERS, 1))}
     table = judge(lists, judged, {"all": np.ones(NUM_USERS, dtype=bool)}, plain, CONFIG)
-    assert "diversity" not in table["metric"].to_pylist()
+    assert not {"diversity", "miscalibration", *STUDY} & set(table["metric"].to_pylist())
 
 
 def test_overlap_is_the_share_of_the_list_that_is_also_served(table: pa.Table):
     assert row(table, "late", "overlap_with_final")["value"] == 0.5  # {u, u+1} against {u+2, u}
     assert row(table, "blind", "overlap_with_final")["value"] == 0.5
+
+
+def test_the_studys_figures_ask_for_genres_only(table: pa.Table):
+    """Who has a history watched dramas (items 0, 3, 6): items 0 and 2 are dramas first, item 1 is a comedy."""
+    precision, diversity, both = (row(table, "narrow", metric, 3) for metric in STUDY)
+    assert precision["value"] == pytest.approx(2 / 3)
+    assert precision["num_users"] == both["num_users"] == NUM_USERS * 2 // 3  # a third has no history
+    assert (diversity["value"], diversity["num_users"]) == (1, NUM_USERS)
+    assert both["value"] == pytest.approx(0.8)
+    assert both["low"] <= both["value"] <= both["high"]
+    assert row(table, "blind", "study_diversity", 3)["value"] == 1  # no hit, and as varied as any
+
+
+def test_combined_is_of_the_means_and_not_the_mean_of_the_users(table: pa.Table):
+    precision, diversity, both = (row(table, "final", metric, 1)["value"] for metric in STUDY)
+    assert (precision, diversity) == (0.5, 1)  # half of those with a history are shown a drama, half a comedy
+    assert both == pytest.approx(2 / 3)  # user by user it would be .5
+
+
+def test_lists_in_the_users_proportions_are_calibrated(table: pa.Table):
+    """Item 0 is a drama and nothing else, as what everybody watched."""
+    narrow = row(table, "narrow", "miscalibration", 1)
+    assert (narrow["value"], narrow["num_users"]) == (pytest.approx(0), NUM_USERS * 2 // 3)
+    assert row(table, "narrow", "miscalibration", 3)["value"] == pytest.approx(-np.log(0.5 + 0.5 * 0.01))
+
+
+def test_every_cut_off_has_the_figures_of_lists(table: pa.Table):
+    metrics = {"mrr", "map", "serendipity", "average_popularity", "miscalibration", *STUDY}
+    for k in (1, 2, 3):
+        rows = table.filter((pc.field("segment") == "all") & (pc.field("k") == k))
+        for system in ("final", "narrow"):
+            assert metrics <= set(rows.filter(pc.equal(rows["system"], system))["metric"].to_pylist())
+    segment = table.filter(pc.equal(table["segment"], "lifecycle=new"))
+    assert metrics <= set(segment["metric"].to_pylist())
+
+
+def test_only_hits_that_are_not_popular_are_serendipitous(table: pa.Table):
+    assert row(table, "blind", "serendipity")["value"] == 0
+    assert row(table, "narrow", "serendipity")["value"] == 0  # the most watched in their order
+    assert row(table, "final", "serendipity")["value"] > 0
+
+
+def test_hits_and_places_add_up_over_the_kinds_of_items(table: pa.Table):
+    tiers = [f"items={tier}" for tier in TIERS]
+    for system in ("final", "narrow"):
+        hits = [row(table, system, "hits", segment=tier) for tier in tiers]
+        total = sum(r["value"] * r["num_users"] for r in hits)
+        assert total == pytest.approx(row(table, system, "precision")["value"] * CONFIG.primary_k * NUM_USERS)
+        assert sum(row(table, system, "share_of_places", segment=t)["value"] for t in tiers) == pytest.approx(1)
+    assert row(table, "narrow", "share_of_places", segment="items=head")["value"] == 1

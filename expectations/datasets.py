@@ -373,8 +373,8 @@ EVALUATION = Dataset(
     "figures of every system on the judged days",
     (
         Column("system", pa.string(), "final, each source, random, popularity, oracle, or an ablation 'without ...'"),
-        Column("segment", pa.string(), "all, or a segment of users such as lifecycle=new"),
-        Column("metric", pa.string(), "ndcg, recall, ..."),
+        Column("segment", pa.string(), "all, or some users (lifecycle=new) or items (items=head)"),
+        Column("metric", pa.string(), "ndcg, recall, ...; docs/evaluation.md defines each"),
         Column("k", pa.int16(), "cut-off; 0 where the metric has none"),
         Column("value", pa.float64(), "value"),
         _maybe("low", pa.float64(), "lower end of the confidence interval (bootstrap over users); null without one"),

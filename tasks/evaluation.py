@@ -43,7 +43,7 @@ def evaluation(
 
     from models.evaluation.catalogue import Catalogue
     from models.evaluation.judging import headline, hits_by_source, judge
-    from models.evaluation.truth import judged_users, user_segments
+    from models.evaluation.truth import activity_segments, judged_users, user_segments
     from models.serving.bundle import Bundle
 
     assert all(day.date > items.date for day in watches), f"judged days must be later than {items.date}"
@@ -59,7 +59,10 @@ def evaluation(
     final = recommendations.table(["user_id", "rank", "item_id", "source"])
     systems = _systems(served, final, judged, catalogue.item_ids, [o.table() for o in oracle], config)
     out.progress(1, 3, f"{len(systems)} systems on {len(judged.user_ids):,} users")
-    table = judge(systems, judged, user_segments(judged, user_table), catalogue, config)
+    segments = user_segments(judged, user_table)
+    if not any(name.startswith("lifecycle=") for name in segments):
+        segments |= activity_segments(judged, histories.table(["user_id", "times"]))
+    table = judge(systems, judged, segments, catalogue, config)
     out.progress(2, 3, "each part left out in turn")
     without = _ablations(served, judged.sample(config.max_ablation_users, config.seed), catalogue, config)
     out["evaluation"].write(pa.concat_tables([table, *without]))

@@ -10,6 +10,9 @@ import pyarrow.compute as pc
 from expectations.errors import UserError
 from models.metrics.item_sets import ItemSets
 
+RECENT_S = 7 * 86_400
+"""A week: what tells new and at-risk users from active ones where the log does not say."""
+
 HISTORY_BUCKETS = {"0": (0, 0), "1-4": (1, 4), "5-19": (5, 19), "20+": (20, 1 << 30)}
 """Segments by the number of positives in the window: name -> least and most."""
 
@@ -124,3 +127,19 @@ def user_segments(judged: Judged, users: pa.Table) -> dict[str, np.ndarray]:
     for name, (least, most) in HISTORY_BUCKETS.items():
         segments[f"history={name}"] = (judged.history_sizes >= least) & (judged.history_sizes <= most)
     return {name: members for name, members in segments.items() if members.any()}
+
+
+def activity_segments(judged: Judged, histories: pa.Table) -> dict[str, np.ndarray]:
+    """Segments for logs that tell no lifecycle, by the positives of the window's last week: name -> bool `[U]`.
+
+    `activity=new` had none before that week, `activity=at_risk` none in it, `activity=active` both. Histories keep the
+    newest positives only, so somebody who filled theirs within the week counts as new.
+
+    Args:
+        histories: dataset `histories` at the cut, at least `user_id` and `times`.
+    """
+    times = _lists_of(judged.user_ids, histories, "times")  # seconds where items mostly stand
+    recent = times.item_ids > pc.max(pc.list_flatten(histories["times"])).as_py() - RECENT_S
+    lately, before = times.where(recent).sizes > 0, times.where(~recent).sizes > 0
+    segments = {"new": ~before, "active": lately & before, "at_risk": before & ~lately}
+    return {f"activity={name}": members for name, members in segments.items() if members.any()}

@@ -34,7 +34,7 @@ def segments_section(evaluation: Evaluation) -> Section | None:
         )
     return Section(
         "segments", "Segments", "Who is served how well", "The same lists, by kind of user and kind of item.",
-        tuple(figures), (_segments_table(evaluation, names),),
+        tuple(figures), (_segments_table(evaluation, names), *_kinds_table(evaluation)),
     )  # fmt: skip
 
 
@@ -71,7 +71,28 @@ _SEGMENT_COLUMNS = {
     "hit rate final": ("final", "hit_rate"),
     "diversity": ("final", "diversity"),
     "coverage": ("final", "coverage"),
+    "in top genres": ("final", "study_precision"),
+    "miscalibration": ("final", "miscalibration"),
 }
+
+
+def _kinds_table(evaluation: Evaluation) -> list[Table]:
+    """By kind of item: where the hits are, and where the places; none where no kind was judged."""
+    rows: list[tuple[Cell, ...]] = []
+    for name in evaluation.segments(of_items=True):
+        shares = [evaluation.value(s, "share_of_places", name) for s in ("final", "popularity")]
+        rows.append((_in_words(name), *(_total(evaluation, s, name) for s in ("final", "popularity")), *shares))
+    note = (
+        "Hits are liked items in the lists of all judged users. A kind with a larger share of places than of hits is "
+        "shown more than it is liked."
+    )
+    heads = ("items", "hits final", "hits popularity", "places final", "places popularity")
+    return [Table("kinds", f"By kind of item, at {evaluation.k} places", note, heads, tuple(rows))] if rows else []
+
+
+def _total(evaluation: Evaluation, system: str, segment: str) -> int:
+    row = evaluation.row(system, "hits", segment)
+    return round(row["value"] * row["num_users"]) if row else 0
 
 
 def ablation_section(evaluation: Evaluation) -> Section | None:

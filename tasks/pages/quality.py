@@ -16,8 +16,14 @@ CONTROL = "without nothing"
 """The whole pipeline on the users of the ablations."""
 _COLUMNS = {
     "ndcg": "NDCG", "recall": "recall", "hit_rate": "hit rate", "mrr": "MRR", "map": "MAP", "precision": "precision",
-    "coverage": "coverage", "diversity": "diversity", "novelty": "novelty (bits)", "gini": "Gini",
+    "serendipity": "serendipity",
 }  # fmt: skip
+_BESIDES_COLUMNS = {
+    "coverage": "coverage", "gini": "Gini", "novelty": "novelty (bits)", "diversity": "diversity",
+    "miscalibration": "miscalibration", "study_precision": "in top genres", "study_diversity": "genres shown",
+    "study_combined": "combined",
+}  # fmt: skip
+"""`average_popularity` is novelty told otherwise, and stays in the dataset."""
 
 
 class Evaluation:
@@ -133,7 +139,7 @@ def quality_section(evaluation: Evaluation) -> Section:
     cut_offs = sorted({key[3] for key in evaluation.rows if key[:3] == ("final", "all", "recall")})
     if len(cut_offs) > 1:
         figures.append(_recall_by_cut_off(evaluation, cut_offs))
-    return Section("quality", "Quality", "Quality", lead, tuple(figures), (_systems_table(evaluation),))
+    return Section("quality", "Quality", "Quality", lead, tuple(figures), _systems_tables(evaluation))
 
 
 def _why_left_out(left_out: Mapping[str, int]) -> str:
@@ -161,21 +167,43 @@ def _recall_by_cut_off(evaluation: Evaluation, cut_offs: list[int]) -> Figure:
     )  # fmt: skip
 
 
-def _systems_table(evaluation: Evaluation) -> Table:
-    rows: list[tuple[Cell, ...]] = []
-    for system in evaluation.systems():
-        estimate = evaluation.estimate(system, "ndcg")
-        interval = f"{estimate.low:.3f} to {estimate.high:.3f}" if estimate else None
-        cells: list[Cell] = [evaluation.value(system, metric) for metric in _COLUMNS]
-        rows.append((system, cells[0], interval, *cells[1:]))
-    columns = list(_COLUMNS.values())
-    return Table(
+def _systems_tables(evaluation: Evaluation) -> tuple[Table, Table]:
+    right = Table(
         "quality",
-        f"Every system, at {evaluation.k} places",
-        "Precision counts hits per place, recall per liked item. Coverage is the share of the catalogue in any list; "
-        "diversity is one minus the mean likeness of two items of a list, by genre; novelty is how surprising its "
-        "items are, in bits; Gini is 0 when all items are recommended alike and 1 when one takes all.",
-        ("system", columns[0], evaluation.confidence, *columns[1:]),
-        tuple(rows),
+        f"Every system, at {evaluation.k} places: is it right?",
+        "Precision counts hits per place, recall per liked item. Serendipity counts what popularity would have missed.",
+        *_by_system(evaluation, _COLUMNS, "ndcg"),
         emphasis="final",
     )
+    besides = Table(
+        "besides",
+        f"Every system, at {evaluation.k} places: what is it besides right?",
+        "Coverage is the share of the catalogue in any list; Gini is 0 when all items are recommended alike and 1 when "
+        "one takes all; novelty is how surprising a list's items are, in bits; diversity is one minus the mean "
+        "likeness of two of them, by genre; miscalibration is 0 when a list has its user's proportions of genres. The "
+        "last three are the study's: places whose primary genre is among the user's top three, different primary "
+        "genres over the most there could be, and the harmonic mean of the two, with its interval. They know nothing "
+        "of what anybody liked: read them beside NDCG.",
+        *_by_system(evaluation, _BESIDES_COLUMNS, "study_combined"),
+        emphasis="final",
+    )
+    return right, besides
+
+
+def _by_system(
+    evaluation: Evaluation, columns: Mapping[str, str], sure_of: str
+) -> tuple[tuple[str, ...], tuple[tuple[Cell, ...], ...]]:
+    """Heads and rows of a table of figures, the one metric `sure_of` with its interval after it."""
+    heads: list[str] = ["system"]
+    for metric, head in columns.items():
+        heads += [head, evaluation.confidence] if metric == sure_of else [head]
+    rows: list[tuple[Cell, ...]] = []
+    for system in evaluation.systems():
+        cells: list[Cell] = [system]
+        for metric in columns:
+            estimate = evaluation.estimate(system, metric)
+            cells.append(estimate.value if estimate else None)
+            if metric == sure_of:
+                cells.append(f"{estimate.low:.3f} to {estimate.high:.3f}" if estimate else None)
+        rows.append(tuple(cells))
+    return tuple(heads), tuple(rows)

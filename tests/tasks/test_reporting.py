@@ -420,3 +420,20 @@ def test_the_head_of_the_report_reads_as_markdown_and_its_plots_bring_their_colo
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
         used = set(re.findall(r"var\((--[a-z-]+)\)", picture.decode()))
         assert used <= set(re.findall(r"(--[a-z-]+):", root.attrib["style"])), "a colour that only the page knows"
+
+
+def test_the_studys_figures_stand_beside_the_accurate_ones_and_hits_by_kind(made: Artifact, night: MadeNight):
+    sections = {section.id: section for section in ReportData.load(made.path).sections}
+    right, besides = sections["quality"].tables
+    assert [row[0] for row in right.rows] == [row[0] for row in besides.rows]
+    figures = {(r["system"], r["segment"], r["metric"], r["k"]): r for r in night.evaluation.table().to_pylist()}
+    column = besides.columns.index("combined")
+    for row in besides.rows:
+        assert row[column] == figures[row[0], "all", "study_combined", 10]["value"]
+        low, high = map(float, str(row[column + 1]).split(" to "))
+        assert low <= float(row[column] or 0) + 5e-4
+        assert float(row[column] or 0) <= high + 5e-4
+    kinds = next(table for table in sections["segments"].tables if table.key == "kinds")
+    hits = sum(int(row[1] or 0) for row in kinds.rows)
+    precision = figures["final", "all", "precision", 10]
+    assert hits == round(precision["value"] * 10 * precision["num_users"])

@@ -4,7 +4,7 @@ import pytest
 
 from expectations.datasets import HISTORIES, USERS
 from expectations.errors import UserError
-from models.evaluation.truth import judged_users, user_segments
+from models.evaluation.truth import activity_segments, judged_users, user_segments
 
 
 def watches(rows: list[tuple[int, int, bool]]) -> pa.Table:
@@ -85,3 +85,21 @@ def test_segments_follow_columns_and_history_lengths(judged):
         "history=0": [False, True, True],
         "history=1-4": [True, False, False],
     }
+
+
+def test_activity_follows_the_last_week_of_the_window(judged):
+    week, day = 7 * 86_400, 86_400
+
+    def members(end: int) -> dict[str, list[int]]:
+        """Users 1, 2 and 4 are judged; user 3, who is not, watched last."""
+        times = {1: [0, 3 * week], 2: [3 * week - day], 3: [end], 4: [day]}
+        known = pa.table({"user_id": pa.array(times, pa.int32()), "times": [*times.values()]})
+        return {n: judged.user_ids[m].tolist() for n, m in activity_segments(judged, known).items()}
+
+    assert members(3 * week) == {"activity=new": [2], "activity=active": [1], "activity=at_risk": [4]}
+    assert members(9 * week) == {"activity=at_risk": [1, 2, 4]}
+
+
+def test_who_has_no_history_is_new(judged):
+    nobody = pa.table({"user_id": pa.array([9], pa.int32()), "times": [[5]]})
+    assert activity_segments(judged, nobody)["activity=new"].tolist() == [True, True, True]

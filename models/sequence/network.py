@@ -21,7 +21,6 @@ from torch.nn import functional
 from models.encoding import EncoderField
 from models.retrieval.towers import FieldSum
 
-
 _ALIKE = 0.3  # of the usual size of queries and keys, at which attention starts out nearly uniform
 
 

@@ -51,6 +51,15 @@ def _found(place: str) -> Any:
 
 _ALL: tuple[Model, ...] = (
     Model(
+        name="popularity",
+        summary="Items by decayed number of interactions, the same for everyone.",
+        train_at="tasks.recommenders:train_popularity",
+        class_at="models.collaborative.popularity:Popularity",
+        settings_at="spark_jobs.config:PopularityConfig",
+        section="popularity",
+        trials=({"half_life_days": 0}, {"half_life_days": 30}),
+    ),
+    Model(
         name="transformer",
         summary="causal transformer over the history, trained with sampled softmax (SASRec, foundation model)",
         train_at="models.sequence.recommender:train",

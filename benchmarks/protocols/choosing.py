@@ -1,0 +1,130 @@
+"""Choose on validation, train anew on all of train, look at the test once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.protocols.progress import Teller
+from benchmarks.protocols.settings import in_json, stopping_at
+from benchmarks.protocols.task import Task
+from models.collaborative.popularity import Popularity, decayed_counts
+from models.evaluation.cases import Scores, judge, mean_metric
+from models.interactions import Histories, Interactions, Ints, Recommender, Trained, Training
+from models.metrics.ranking import PerUser
+from spark_jobs.config import PopularityConfig
+from tasks.catalogue import Model
+
+BUDGET_S = 16 * 60.0
+"""No trial is begun that could, with the training after it, end later than this: the command must end in 20 minutes."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One set of settings, judged on validation. `value` is None for one that there was no time for."""
+
+    words: str
+    settings: Any
+    value: float | None
+    epochs: int | None
+    seconds: float
+
+    def in_json(self) -> dict[str, Any]:
+        return {
+            "trial": self.words,
+            "config": in_json(self.settings),
+            "value": self.value,
+            "epochs": self.epochs,
+            "seconds": round(self.seconds, 1),
+        }
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """A model of the catalogue with what its trainings share."""
+
+    model: Model
+    scratch: Path
+    seed: int
+    threads: int
+    tell: Teller
+
+    def train(self, data: Interactions, settings: Any, judge: Callable[[Recommender], float] | None = None) -> Trained:
+        """One training, in an empty folder of its own."""
+        folder = self.scratch / f"training-{len(list(self.scratch.iterdir()))}"
+        folder.mkdir()
+        return self.model.train(data, settings, Training(folder, self.seed, self.threads, judge, self.tell.progress))
+
+
+def compare(
+    trainer: Trainer, candidates: Sequence[tuple[str, Any]], run: Callable[[Any], tuple[float, int | None]]
+) -> list[Trial]:
+    """Every candidate's value on validation by `run` (settings -> value, larger is better, and epochs)."""
+    tell, trials = trainer.tell, list[Trial]()
+    for number, (words, settings) in enumerate(candidates, 1):
+        longest = max((trial.seconds for trial in trials), default=0.0)
+        # After the last trial comes one more training, on more data, and the test.
+        if trials and tell.seconds + 2.5 * longest > BUDGET_S:
+            tell.say(f"trial {number} of {len(candidates)} ({words}): no time left for it")
+            trials.append(Trial(words, settings, None, None, 0.0))
+            continue
+        tell.say(f"trial {number} of {len(candidates)}: {words}")
+        began = tell.seconds
+        value, epochs = run(settings)
+        trials.append(Trial(words, settings, value, epochs, tell.seconds - began))
+        tell.say(f"  validation {value:.4f}" + (f", {epochs} epochs" if epochs else ""))
+    return trials
+
+
+def best(trials: Sequence[Trial]) -> Trial:
+    """The best on validation; of equal ones the earlier."""
+    return max(trials, key=lambda trial: -np.inf if trial.value is None else trial.value)
+
+
+def choose(trainer: Trainer, task: Task, candidates: Sequence[tuple[str, Any]]) -> list[Trial]:
+    """Every candidate trained on the validation case's part of train, and judged there."""
+    metric = mean_metric(task.validation, *task.chosen_by)
+
+    def run(settings: Any) -> tuple[float, int | None]:
+        trained = trainer.train(task.validation.train, settings, metric)
+        return metric(trained.model), trained.epochs
+
+    return compare(trainer, candidates, run)
+
+
+def refit(trainer: Trainer, task: Task, chosen: Trial) -> Recommender:
+    """Train on all of train with the settings and epochs that were chosen."""
+    trainer.tell.say(
+        f"training on all of train: {chosen.words}" + (f", {chosen.epochs} epochs" if chosen.epochs else "")
+    )
+    return trainer.train(task.test.train, stopping_at(chosen.settings, chosen.epochs)).model
+
+
+def systems(task: Task, name: str, model: Recommender, seed: int) -> dict[str, Scores]:
+    """The model beside chance and popularity, which stand in every table."""
+    return {
+        "random": Random(task.test.train.num_items, seed).scores,
+        "popularity": Popularity(decayed_counts(task.test.train, PopularityConfig().half_life_days)).scores,
+        name: model.scores,
+    }
+
+
+def look_at_test(task: Task, of: dict[str, Scores], tell: Teller) -> dict[str, PerUser]:
+    """Metrics of every system on the test."""
+    found: dict[str, PerUser] = {}
+    for name, scores in of.items():
+        tell.say(f"test: {name}")
+        found[name] = judge(task.test, scores, task.ks, tell.progress)
+    return found
+
+
+class Random:
+    """Chance: new scores at every call."""
+
+    def __init__(self, num_items: int, seed: int) -> None:
+        self._num_items, self._rng = num_items, np.random.default_rng(seed)
+
+    def scores(self, users: Ints, histories: Histories) -> np.ndarray:
+        return self._rng.random((len(users), self._num_items), dtype=np.float32)

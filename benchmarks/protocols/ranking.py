@@ -1,0 +1,196 @@
+"""The four ranking protocols: from files to a task. Their rules are those of the papers named in `docs/quality.md`."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from benchmarks.protocols.formats import Log, read_negatives, read_pairs, read_ratings, read_sequences
+from benchmarks.protocols.task import Files, Numbering, Task, judged, only
+from expectations.errors import UserError
+from models.evaluation.cases import UNKNOWABLE, Case
+from models.evaluation.splits import Split, by_time, check_disjoint, hold_one_out, holdout
+from models.interactions import Histories, Interactions, Ints
+
+JUDGE_DAYS = 30
+VALIDATION_SHARE = 0.1
+NUM_NEGATIVES = 99
+
+
+def fixed_split(files: Files, seed: int) -> Task:
+    """Two files of `user item item ...`, the larger of them train: full ranking of all items but the user's own.
+
+    Validation is a random tenth of every user's train items.
+    """
+    needed = "fixed-split needs two files, train and test, of lines `user item item ...`"
+    logs = [read_sequences(path) for path in only(files, "sequences", 2, needed)]
+    train, test = sorted(logs, key=lambda log: -len(log.users))
+    numbering = Numbering.of(train, test)
+    whole = numbering.interactions(train, ordered=False, attributes=numbering.attributes(files))
+    relevant = numbering.interactions(test, ordered=False).histories
+    check_disjoint((whole.histories.rows, whole.histories.items), (relevant.rows, relevant.items))
+    split = holdout(whole.histories.rows, VALIDATION_SHARE, seed)
+    part = _only(whole, split.train)
+    return Task(
+        validation=judged(part, part.histories, _only(whole, split.test).histories),
+        test=judged(whole, whole.histories, relevant),
+        chosen_by=("ndcg", 20),
+        ks=(10, 20, 50),
+        counts=(*_sizes(numbering), len(train.users) + len(test.users)),
+        columns=("recall@20", "ndcg@20"),
+    )
+
+
+def leave_one_out(files: Files, seed: int) -> Task:
+    """A file of `user item item ...` oldest first, or a log with times: the last item is the test, the one before it
+    the validation.
+
+    Both are ranked among all items but those before. An item that nobody had before counts as a miss.
+    """
+    needed = "leave-one-out needs one file of lines `user item item ...`, oldest first, or a log with times"
+    if "ratings" in files and "sequences" not in files:
+        log = read_ratings(files["ratings"][0])
+    else:
+        log = read_sequences(only(files, "sequences", 1, needed)[0])
+    numbering = Numbering.of(log)
+    whole = numbering.interactions(replace(log, ratings=None), ordered=True, attributes=numbering.attributes(files))
+    return Task(
+        validation=_last_of(_without_last(whole)),
+        test=_last_of(whole),
+        chosen_by=("ndcg", 10),
+        ks=(5, 10, 20),
+        counts=(*_sizes(numbering), len(log.users)),
+        columns=("recall@10", "ndcg@10"),
+    )
+
+
+def sampled_negatives(files: Files, seed: int) -> Task:
+    """A file of `user item` pairs, and one of `(user,item) item item ...`: the first item among the others.
+
+    Validation is one random train item a user among 99 items that the user has not in train.
+    """
+    needed = "sampled-negatives needs a file of pairs `user item` and one of lines `(user,item) item item ...`"
+    log = read_pairs(only(files, "pairs", 1, needed)[0])
+    test = read_negatives(only(files, "negatives", 1, needed)[0])
+    beside = test.negatives.ravel()
+    numbering = Numbering.of(log, Log(test.users, test.items), Log(test.users[:1].repeat(len(beside)), beside))
+    whole = numbering.interactions(log, ordered=False, attributes=numbering.attributes(files))
+    users, items = numbering.users(test.users), numbering.items(test.items)
+    check_disjoint((whole.histories.rows, whole.histories.items), (users, items))
+    split = hold_one_out(whole.histories.rows, seed)
+    part, held = _only(whole, split.train), _only(whole, split.test).histories
+    chosen = np.flatnonzero(held.sizes > 0)
+    return Task(
+        validation=Case(
+            part,
+            chosen,
+            part.histories.take(chosen),
+            held.take(chosen),
+            draw_negatives(whole.histories.take(chosen), whole.num_items, NUM_NEGATIVES, seed),
+        ),
+        test=Case(
+            whole,
+            users,
+            whole.histories.take(users),
+            Histories.of(np.arange(len(users)), items, len(users)),
+            numbering.items(test.negatives),
+        ),
+        chosen_by=("ndcg", 10),
+        ks=(5, 10, 20),
+        counts=(*_sizes(numbering), len(log.users) + len(test.users)),
+        columns=("hit_rate@10", "ndcg@10"),
+        notes=("sampled metrics: not comparable with full ranking",),
+    )
+
+
+def temporal(files: Files, seed: int) -> Task:
+    """A log with ratings and times: who will like what in the last 30 days, knowing only what was before.
+
+    What is in the upper quarter of the scale (4 and 5 of 1 to 5) counts as liked, as in a night; the rest is left out.
+    People who were not there before are judged too. Validation is the 30 days before those.
+    """
+    if "ratings" not in files:
+        only(files, "ratings", 1, "temporal needs a log of lines `user item rating seconds`")
+    log = liked(read_ratings(files["ratings"][0]))
+    numbering = Numbering.of(log)
+    attributes = numbering.attributes(files)
+    last = by_time(log.times, JUDGE_DAYS)
+    before = by_time(log.times[last.train], JUDGE_DAYS, end=last.cut)
+    earlier = Split(last.train[before.train], last.train[before.test], before.cut)
+    return Task(
+        validation=_as_of(log, earlier, numbering, attributes),
+        test=_as_of(log, last, numbering, attributes),
+        chosen_by=("ndcg", 10),
+        ks=(5, 10, 20),
+        counts=(*_sizes(numbering), len(log.users)),
+        columns=("recall@10", "ndcg@10"),
+    )
+
+
+def liked(log: Log) -> Log:
+    """The upper quarter of the scale that the ratings use, without the ratings."""
+    low, high = log.ratings.min(), log.ratings.max()
+    kept = log.ratings >= low + 0.75 * (high - low)
+    return Log(log.users[kept], log.items[kept], None, log.times[kept])
+
+
+def draw_negatives(had: Histories, num_items: int, count: int, seed: int) -> Ints:
+    """int `[B, count]`: different random items for each row, none of which it has.
+
+    Raises:
+        UserError: a row has so many items that fewer are left.
+    """
+    if num_items - int(had.sizes.max()) < count:
+        raise UserError(
+            f"a user has all but {num_items - int(had.sizes.max())} items: {count} negatives cannot be drawn"
+        )
+    rng = np.random.default_rng([seed, 1])
+    drawn = np.empty((len(had), count), dtype=np.int64)
+    for row in range(len(had)):
+        chance = rng.random(num_items)
+        chance[had.items[had.offsets[row] : had.offsets[row + 1]]] = 2
+        drawn[row] = np.argpartition(chance, count - 1)[:count]
+    return drawn
+
+
+def _as_of(log: Log, split: Split, numbering: Numbering, attributes: Histories | None) -> Case:
+    """A case as of the split's cut; users who had done nothing before it are unknown."""
+    train, then = (Log(log.users[at], log.items[at], None, log.times[at]) for at in (split.train, split.test))
+    known = np.unique(train.users)
+    data = replace(numbering, user_ids=known).interactions(train, ordered=True, attributes=attributes)
+    relevant = numbering.interactions(then, ordered=True).histories
+    judged_users = np.flatnonzero(relevant.sizes > 0)
+    ids = numbering.user_ids[judged_users]
+    places = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+    users = np.where(known[places] == ids, places, -1)
+    none = Histories(np.append(data.histories.offsets, data.histories.offsets[-1]), data.histories.items)
+    return Case(data, users, none.take(users), relevant.take(judged_users))
+
+
+def _last_of(whole: Interactions) -> Case:
+    """Everybody's last item, after a training on everything before."""
+    part = _without_last(whole)
+    places = whole.histories.offsets[1:][whole.histories.sizes > 1] - 1
+    last = whole.histories.items[places]
+    seen = np.bincount(part.histories.items, minlength=whole.num_items) > 0
+    relevant = Histories.of(whole.histories.rows[places], np.where(seen[last], last, UNKNOWABLE), whole.num_users)
+    return judged(part, part.histories, relevant)
+
+
+def _without_last(whole: Interactions) -> Interactions:
+    last = whole.histories.offsets[1:][whole.histories.sizes > 0] - 1
+    return _only(whole, np.delete(np.arange(len(whole.histories.items)), last))
+
+
+def _only(whole: Interactions, places: Ints) -> Interactions:
+    """Some of the interactions, of the same users and items."""
+    histories = Histories.of(whole.histories.rows[places], whole.histories.items[places], whole.num_users)
+    return replace(
+        whole,
+        histories=histories,
+        times=None if whole.times is None else whole.times[places],
+        ratings=None if whole.ratings is None else whole.ratings[places],
+    )
+
+
+def _sizes(numbering: Numbering) -> tuple[int, int]:
+    return len(numbering.user_ids), len(numbering.item_ids)

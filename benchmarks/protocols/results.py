@@ -1,0 +1,102 @@
+"""What a protocol says in the end: a table beside published figures, and a JSON file that holds all of it."""
+
+import importlib.metadata
+import platform
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from benchmarks.protocols.published import published
+from models.metrics.bootstrap import bootstrap_means
+from models.metrics.ranking import PerUser
+
+LIBRARIES = ("numpy", "scipy", "numba", "torch", "pyspark", "faiss-cpu")
+
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Figures of the test and how they came about; fields are those of the JSON file."""
+
+    protocol: str
+    model: str
+    data: str
+    counts: tuple[int, int, int]
+    metrics: Figures
+    intervals: dict[str, tuple[float, float]]
+    baselines: dict[str, Figures]
+    columns: tuple[str, ...]
+    config: dict[str, Any]
+    epochs: int | None
+    chosen: str
+    chosen_by: str
+    trials: list[dict[str, Any]]
+    seed: int
+    seconds: float
+    peak_memory_mib: int
+    test_looks: int
+    notes: tuple[str, ...] = field(default=())
+
+    def in_json(self) -> dict[str, Any]:
+        users, items, interactions = self.counts
+        source, rows = published(self.protocol, self.counts)
+        own = {k: v for k, v in vars(self).items() if k not in ("counts", "columns")}
+        return own | {
+            "counts": {"users": users, "items": items, "interactions": interactions},
+            "published": {"source": source, "figures": rows},
+            "versions": versions(),
+        }
+
+
+def means(values: PerUser) -> Figures:
+    """Means over users by names such as `recall@10`."""
+    return {f"{metric}@{k}": round(float(np.nanmean(v)), 6) for (metric, k), v in values.items()}
+
+
+def intervals(values: PerUser, seed: int) -> dict[str, tuple[float, float]]:
+    """95 % intervals by resampling users."""
+    found = bootstrap_means(np.stack(list(values.values()), axis=1), seed)
+    ends = zip(found.low.round(6).tolist(), found.high.round(6).tolist(), strict=True)
+    return dict(zip(means(values), ends, strict=True))
+
+
+def table(result: Result) -> str:
+    """Our figures and the published ones, the worst first."""
+    source, rows = published(result.protocol, result.counts)
+    first = result.columns[0]
+    named = [(row[first], name, row, True) for name, row in (*result.baselines.items(), (result.model, result.metrics))]
+    named += [(row[first], name, row, False) for name, row in rows.items()]
+    named.sort(key=lambda entry: entry[0], reverse=first == "rmse")
+    width = max(len(name) for _, name, *_ in named) + 2
+    lines = [f"{'':{width}}" + "".join(f"{column:>14}" for column in result.columns)]
+    for _, name, row, is_ours in named:
+        cells = "".join(f"{row[column]:>14.4f}" if column in row else f"{'':>14}" for column in result.columns)
+        lines.append(f"{name:{width}}{cells}   {'ours' if is_ours else 'published'}")
+    return "\n".join([*lines, *_remarks(result, source)])
+
+
+def _remarks(result: Result, source: str) -> list[str]:
+    users, items, interactions = result.counts
+    ends = (
+        f"{column} {low:.4f} to {high:.4f}" for column in result.columns for low, high in [result.intervals[column]]
+    )
+    tried = sum(trial["value"] is not None for trial in result.trials)
+    times = "once" if result.test_looks == 1 else f"{result.test_looks} times"
+    return [
+        "",
+        f"{result.protocol}: {users:,} users, {items:,} items, {interactions:,} interactions; seed {result.seed}",
+        f"{result.model}, 95 % by resampling: {', '.join(ends)}",
+        f"settings: {result.chosen} ({tried} tried), chosen by {result.chosen_by} on a part of train"
+        + (f"; {result.epochs} epochs" if result.epochs else ""),
+        f"this test set has been looked at {times} in this home",
+        *result.notes,
+        *([f"published: {source}"] if source else ["published: nothing is known for data with these counts"]),
+        f"{result.seconds:.0f} s, peak memory {result.peak_memory_mib:,} MiB",
+    ]
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the libraries that decide figures."""
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in LIBRARIES}

@@ -1,0 +1,62 @@
+"""Settings of a model for a protocol: what ships, the trials beside it, or a file's; and what of them was chosen."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from expectations.errors import UserError
+from tasks.catalogue import Model
+
+
+def candidates(model: Model, config: Path | None) -> list[tuple[str, Any]]:
+    """Settings to compare on validation, by what they change of the default: that first; a file's are the only ones."""
+    if config is not None:
+        return [(str(config.name), from_file(model, config))]
+    default = model.settings()
+    return [("default", default), *((_words(changes), changed(default, changes)) for changes in model.trials)]
+
+
+def from_file(model: Model, path: Path) -> Any:
+    """Settings from a YAML or JSON file: the settings themselves, a night's config, or what this command wrote.
+
+    Raises:
+        UserError: no such file, or what it says is none of these.
+    """
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"--config {path}: cannot be read as YAML or JSON ({error})") from None
+    if not isinstance(values, dict):
+        raise UserError(f"--config {path}: must hold settings of {model.name}, found {type(values).__name__}")
+    own = next((values[name] for name in ("config", model.section) if isinstance(values.get(name), dict)), values)
+    try:
+        return TypeAdapter(model.settings).validate_python(own)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise UserError(f"--config {path}: {wrong}. `nightjar models {model.name}` lists the settings") from None
+
+
+def changed(settings: Any, changes: Mapping[str, Any]) -> Any:
+    """Settings with some values changed; `fit.max_epochs` is one inside of another."""
+    for name, value in changes.items():
+        outer, _, inner = name.partition(".")
+        settings = replace(settings, **{outer: changed(getattr(settings, outer), {inner: value}) if inner else value})
+    return settings
+
+
+def stopping_at(settings: Any, epochs: int | None) -> Any:
+    """Settings that train exactly so many epochs."""
+    return settings if epochs is None else changed(settings, {"fit.max_epochs": epochs})
+
+
+def in_json(settings: Any) -> dict[str, Any]:
+    """Settings as JSON has them."""
+    return asdict(settings)
+
+
+def _words(changes: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in changes.items())

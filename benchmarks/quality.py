@@ -54,9 +54,13 @@ def _run(options: argparse.Namespace, home: Path) -> None:
     # Only now: libraries read the environment when they are imported.
     from benchmarks.protocols import running
     from benchmarks.protocols.results import table
+    from tasks.config import ResourcesConfig
+    from tasks.spark import start_in_background
 
     if options.out and not options.out.parent.is_dir():
         raise UserError(f"--out {options.out}: no such folder {options.out.parent}")
+    if MODELS[options.model].on_spark:
+        start_in_background(ResourcesConfig(threads=options.threads), home)
     with tempfile.TemporaryDirectory(prefix="quality-") as scratch:
         trainer = running.Trainer(MODELS[options.model], Path(scratch), options.seed, options.threads, running.Teller())
         result = running.run(options.protocol, options.data, trainer, options.config, home)

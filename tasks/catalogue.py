@@ -21,6 +21,7 @@ class Model:
         settings_at: `module:class` of its settings, with a default for each.
         section: section of a night's config that holds the same settings.
         trials: other settings than the default's that a protocol may try on its validation part, as changes by name.
+        on_spark: whether its training runs Spark jobs, so that the application can be started early.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Model:
     settings_at: str
     section: str
     trials: tuple[Mapping[str, Any], ...] = ()
+    on_spark: bool = False
 
     def train(self, data: "Interactions", settings: Any, training: "Training") -> "Trained":
         train: Callable[..., Trained] = _found(self.train_at)
@@ -58,6 +60,24 @@ _ALL: tuple[Model, ...] = (
         settings_at="spark_jobs.config:PopularityConfig",
         section="popularity",
         trials=({"half_life_days": 0}, {"half_life_days": 30}),
+    ),
+    Model(
+        name="als",
+        summary="Matrix factorisation by alternating least squares; histories are folded in.",
+        train_at="tasks.recommenders:train_als",
+        class_at="models.collaborative.als:Als",
+        settings_at="spark_jobs.config:AlsConfig",
+        section="als",
+        on_spark=True,
+    ),
+    Model(
+        name="item_similarity",
+        summary="Sum of the similarities to the items of a history, by who else had them.",
+        train_at="tasks.recommenders:train_item_similarity",
+        class_at="models.collaborative.neighbours:Neighbours",
+        settings_at="spark_jobs.config:ItemSimilarityConfig",
+        section="item_similarity",
+        on_spark=True,
     ),
     Model(
         name="transformer",

@@ -69,7 +69,7 @@ def interactions(out: Outputs, watches: tuple[Artifact, ...], config: Interactio
     """The window's positives by user and item."""
     from spark_jobs.interactions import interactions
 
-    with _explained(out):
+    with explained(out.stage, out.home):
         _write(out, interactions=interactions(_read(out, "watches", *watches), out.date, config))
 
 
@@ -84,7 +84,7 @@ def features(
     """What the log says of users and items as of the day; a real log may have no impressions."""
     from spark_jobs.features import features
 
-    with _explained(out):
+    with explained(out.stage, out.home):
         log = _read(out, "watches", *watches), _read(out, "impressions", *impressions)
         _write(out, **vars(features(*log, _read(out, "items", items), out.date, config)))
 
@@ -110,7 +110,7 @@ def popularity(out: Outputs, watches: tuple[Artifact, ...], config: PopularityCo
     """Items by decayed number of positives."""
     from spark_jobs.popularity import popularity
 
-    with _explained(out):
+    with explained(out.stage, out.home):
         _write(out, popularity=popularity(_read(out, "watches", *watches), out.date, config))
 
 
@@ -120,7 +120,7 @@ def als(out: Outputs, interactions: Artifact, config: AlsConfig, watches: tuple[
     from spark_jobs.als import factorise
     from spark_jobs.interactions import ratings
 
-    with _explained(out):
+    with explained(out.stage, out.home):
         if config.feedback == "explicit":
             entries = ratings(_read(out, "watches", *watches), out.date)
         else:
@@ -136,7 +136,7 @@ def item_similarity(out: Outputs, interactions: Artifact, config: ItemSimilarity
     """Nearest items by who watched them."""
     from spark_jobs.item_similarity import item_similarity
 
-    with _explained(out):
+    with explained(out.stage, out.home):
         _write(out, item_similarity=item_similarity(_read(out, "interactions", interactions), out.date, config))
 
 
@@ -155,7 +155,7 @@ def _write(out: Outputs, **frames: "DataFrame") -> None:
 
 
 @contextmanager
-def _explained(out: Outputs) -> Iterator[None]:
+def explained(stage: str, home: Path) -> Iterator[None]:
     """Spark's errors as one line that says where the rest of them is."""
     from py4j.protocol import Py4JError, Py4JJavaError
     from pyspark.errors import PySparkException
@@ -165,4 +165,4 @@ def _explained(out: Outputs) -> Iterator[None]:
     except (PySparkException, Py4JError, ConnectionError) as error:
         text = str(error.java_exception) if isinstance(error, Py4JJavaError) else str(error)
         words = (text.strip().splitlines() or [type(error).__name__])[0]
-        raise Failure(f"{out.stage}: Spark failed: {words} (all of it in {out.home / 'logs' / 'spark.log'})") from error
+        raise Failure(f"{stage}: Spark failed: {words} (all of it in {home / 'logs' / 'spark.log'})") from error

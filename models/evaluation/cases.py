@@ -89,7 +89,7 @@ def _place(scores: Floats, item: int, turn: Ints) -> int:
     own = scores[item]
     if own == -np.inf:
         return len(scores)
-    higher, as_high = np.count_nonzero(scores > own), np.count_nonzero(scores >= own)
+    higher, as_high = int(np.count_nonzero(scores > own)), int(np.count_nonzero(scores >= own))
     if as_high == higher + 1:
         return higher
     return higher + int(np.count_nonzero(turn[scores == own] < turn[item]))

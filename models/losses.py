@@ -1,6 +1,7 @@
 """The sampled softmax of the towers, and the probabilities that its correction needs.
 
-Shapes: B examples of a batch, C candidates (the B positives of the batch first, then uniform negatives), D dimensions.
+Shapes: B examples of a batch, C candidates (the B positives of the batch first, then uniform negatives), G users of a
+batch, D dimensions.
 """
 
 import math
@@ -39,12 +40,45 @@ def sampled_softmax(
     is_positive_BC = torch.zeros_like(logits_BC, dtype=torch.bool)
     is_positive_BC[positive_B, positive_B] = True
     if log_q_C is not None:
-        log_expected_count_C = log_q_C + math.log(max(len(candidates_CD) - 1, 1))
-        logits_BC = torch.where(is_positive_BC, logits_BC, logits_BC - log_expected_count_C)
+        logits_BC = torch.where(is_positive_BC, logits_BC, logits_BC - _log_expected_count(log_q_C))
     if mask_accidental_hits:
         same_BC = candidate_ids_C[positive_B, None] == candidate_ids_C[None, :]
         logits_BC = logits_BC.masked_fill(same_BC & ~is_positive_BC, -torch.inf)
     return functional.cross_entropy(logits_BC, positive_B)
+
+
+def sampled_softmax_of_sets(
+    users_GD: Tensor,
+    candidates_CD: Tensor,
+    user_B: Tensor,
+    known_GC: Tensor,
+    *,
+    temperature: float,
+    log_q_C: Tensor | None = None,
+) -> Tensor:
+    """`sampled_softmax` of users with several positives each, at the price of one example a user.
+
+    What a user has is no negative of theirs, be it the example's own positive or another; so the sum over negatives is
+    the same for all examples of a user, and one row of logits serves them all. Where every user has one example and
+    `known_GC` are its accidental hits, this is `sampled_softmax` itself.
+
+    Args:
+        user_B: which of the G users example i, whose positive is candidate i, belongs to.
+        known_GC: whether the user has the candidate; the own positives at least.
+        log_q_C: log of every candidate's sampling probability; None leaves the correction out.
+    """
+    logits_GC = users_GD @ candidates_CD.T / temperature
+    positive_B = logits_GC[user_B, torch.arange(len(user_B), device=user_B.device)]
+    negatives_GC = logits_GC if log_q_C is None else logits_GC - _log_expected_count(log_q_C)
+    # Not -inf: its gradient is NaN for a user who has all candidates.
+    negatives_GC = negatives_GC.masked_fill(known_GC, torch.finfo(negatives_GC.dtype).min)
+    total_G = torch.logsumexp(negatives_GC, dim=1)
+    return (torch.logaddexp(positive_B, total_G[user_B]) - positive_B).mean()
+
+
+def _log_expected_count(log_q_C: Tensor) -> Tensor:
+    """How often each candidate is expected among the C - 1 negatives of an example, as a log."""
+    return log_q_C + math.log(max(len(log_q_C) - 1, 1))
 
 
 def mixed_log_q(frequency_C: Tensor, num_in_batch: int, num_uniform: int, num_items: int) -> Tensor:

@@ -87,6 +87,15 @@ _ALL: tuple[Model, ...] = (
         settings_at="models.sequence.config:TransformerConfig",
         section="transformer",
     ),
+    Model(
+        name="two_tower",
+        summary="two towers over one table of items, trained with sampled softmax (YoutubeDNN)",
+        train_at="models.retrieval.recommender:train_two_tower",
+        class_at="models.retrieval.recommender:TwoTower",
+        settings_at="models.retrieval.config:TwoTowerConfig",
+        section="towers",
+        trials=({"temperature": 0.08}, {"hidden": 128}),
+    ),
 )
 
 MODELS: dict[str, Model] = {m.name: m for m in _ALL}

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from models.fit import Batch
 from models.losses import mixed_log_q
@@ -44,10 +45,8 @@ class Batches:
         candidates = np.concatenate([examples.positives(), uniform])
         history = examples.histories(self._config.history_length)
         history[rng.random(len(examples)) < self._config.history_dropout] = 0
-        distinct, place = _distinct(num_items, candidates, history)
-        items = self._items.take(distinct)
-        hidden = rng.random(len(distinct)) < self._config.id_dropout
-        items[ITEM_ID] = items[ITEM_ID].masked_fill(torch.from_numpy(hidden), 0)
+        distinct, place = distinct_rows(num_items, candidates, history)
+        items = items_without_some_ids(self._items, distinct, self._config.id_dropout, rng)
         frequency = torch.from_numpy(self._shards.frequency[candidates]).float()
         return {
             **items,
@@ -58,7 +57,17 @@ class Batches:
         }
 
 
-def _distinct(num_items: int, *rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def items_without_some_ids(
+    items: Encoded, rows: np.ndarray, share: float, rng: np.random.Generator
+) -> dict[str, Tensor]:
+    """Inputs of some rows, the id of a random share of them hidden, so that content learns to stand for it."""
+    inputs = items.take(rows)
+    hidden = rng.random(len(rows)) < share
+    inputs[ITEM_ID] = inputs[ITEM_ID].masked_fill(torch.from_numpy(hidden), 0)
+    return inputs
+
+
+def distinct_rows(num_items: int, *rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The distinct item rows (0 left out), ascending, and for every item row its place among them.
 
     Linear in the catalogue and the batch; sorting the histories (`np.unique`) took ten times as long.

@@ -17,8 +17,8 @@ class TowersConfig:
 
     dim: Annotated[int, Field(ge=4, le=1024)] = 64
     """Dimensions of the embeddings and of the vectors that come out."""
-    hidden: Annotated[int, Field(ge=4, le=4096)] = 128
-    """Units of the hidden layer of each tower."""
+    hidden: Annotated[int, Field(ge=0, le=4096)] = 128
+    """Units of the hidden layer of each tower; 0 leaves it out."""
     history_length: Annotated[int, Field(ge=1, le=1000)] = 50
     """Last positives that the user tower averages."""
     recent_lengths: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = (3, 10)
@@ -55,6 +55,32 @@ class TowersConfig:
     max_validation_examples: Annotated[int, Field(ge=1)] = 5000
     """Validation positives, a sample of them where there are more."""
     fit: FitConfig = FitConfig(learning_rate=3e-3, max_epochs=8, patience=2)
+    """The epoch loop."""
+
+
+@settings
+class TwoTowerConfig(TowersConfig):
+    """The towers on interactions alone (`two_tower` of the catalogue): other defaults, and how sets are learnt from.
+
+    Seed, threads and validation come from whoever trains. Data without order keep no `recent_lengths`, and average all
+    of a history.
+    """
+
+    hidden: Annotated[int, Field(ge=0, le=4096)] = 0
+    """Units of the hidden layer of each tower; 0 leaves it out."""
+    set_targets: Annotated[int, Field(ge=1, le=1000)] = 8
+    """Where the order says nothing: positives of one user in a step; the user's other items are their history."""
+    min_item_positives: Annotated[int, Field(ge=1)] = 1
+    """Training positives from which on an item has an id embedding."""
+    id_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the items of a batch whose id is hidden."""
+    history_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.02
+    """Share of the examples whose history is hidden, so that strangers get what is popular."""
+    batch_size: Annotated[int, Field(ge=2, le=65536)] = 2048
+    """Examples of a step; each is a negative of all others."""
+    mixed_negatives: Annotated[int, Field(ge=0, le=65536)] = 2048
+    """Negatives of a step drawn uniformly from the catalogue; 0 leaves only in-batch negatives."""
+    fit: FitConfig = FitConfig(learning_rate=1e-2, final_learning_rate_share=0.1, max_epochs=20, patience=3)
     """The epoch loop."""
 
 

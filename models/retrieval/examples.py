@@ -19,6 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from models.interactions import Interactions
+
 _ROW = np.dtype([("user", np.int32), ("item", np.int32), ("time", np.int64), ("watch", np.int64)])
 _READ_ROWS = 65_536
 
@@ -125,6 +127,21 @@ def write_examples(
         num_positives=positives.astype(np.int64),
         validation=_joined(validation),
     )
+
+
+def shard_of(interactions: Interactions, folder: Path, max_examples_per_user: int) -> ExampleShards:
+    """What `write_examples` makes of a log, of ordered interactions held in memory: one shard, no validation."""
+    histories = interactions.histories
+    places = np.arange(len(histories.items))
+    rows = np.empty(len(places), dtype=_ROW)
+    rows["user"], rows["item"], rows["watch"] = histories.rows, histories.items + 1, places
+    rows["time"] = places if interactions.times is None else interactions.times
+    train, held_out, positives = _examples(rows, np.iinfo(np.int64).max, max_examples_per_user)
+    path = folder / "examples-00000.npz"
+    np.savez(path, **vars(train))
+    num_rows = interactions.num_items + 1
+    frequency = np.bincount(train.positives(), minlength=num_rows) / max(len(train), 1)
+    return ExampleShards((path,), len(train), frequency, np.bincount(positives, minlength=num_rows), held_out)
 
 
 def _scatter(

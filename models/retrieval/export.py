@@ -3,6 +3,7 @@
 The user tower carries the item inputs of the whole catalogue, since histories arrive as item ids.
 """
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,8 @@ def export_item_tower(model: TwoTowers, items: Encoded, path: Path) -> None:
     """Write `item_tower.onnx`: all item fields -> `item_vector` float32 `[N, D]`, unit length."""
     graph = Graph()
     inputs = _field_sum(graph, model.item_fields)
-    vectors = graph.unit_length(graph.add("Add", inputs, _network(graph, model.item_network, inputs)))
-    graph.output(vectors, "item_vector", model.dim)
+    total = graph.add("Add", inputs, _network(graph, model.item_network, inputs)) if model.hidden else inputs
+    graph.output(graph.unit_length(total), "item_vector", model.dim)
     graph.save(path)
     rows = np.arange(min(len(items.ids), 64)) + 1
     with torch.no_grad():
@@ -51,9 +52,10 @@ def export_user_tower(model: TwoTowers, users: Encoded, items: Encoded, history_
     if not model.user_fields.fields:
         fields = graph.add("Expand", fields, graph.add("Shape", means[0]))
     means.append(fields)
-    total = _network(graph, model.user_network, graph.add("Concat", *means, axis=1))
-    for mean in means:
-        total = graph.add("Add", total, mean)
+    terms = list(means)
+    if model.hidden:
+        terms.insert(0, _network(graph, model.user_network, graph.add("Concat", *means, axis=1)))
+    total = functools.reduce(lambda one, other: graph.add("Add", one, other), terms)
     graph.output(graph.unit_length(total), "user_vector", model.dim)
     graph.save(path)
     _check_user_tower(model, users, items.ids, inputs_UD, history_length, path)

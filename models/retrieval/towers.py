@@ -58,6 +58,7 @@ class TwoTowers(nn.Module):
     Args:
         user_fields: fitted encoder fields of the users; may be empty.
         item_fields: fitted encoder fields of the items, `item_item_id` among them.
+        hidden: units of the hidden layer of each tower; 0 leaves it out: a vector is the direction of its input.
         recent: besides the whole history, that many of its last places are averaged.
     """
 
@@ -73,10 +74,8 @@ class TwoTowers(nn.Module):
         self.dim, self.hidden, self.recent = dim, hidden, tuple(recent)
         self.item_fields = FieldSum(item_fields, dim)
         self.user_fields = FieldSum(user_fields, dim)
-        self.item_network = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, dim))
-        self.user_network = nn.Sequential(
-            nn.Linear((2 + len(self.recent)) * dim, hidden), nn.ReLU(), nn.Linear(hidden, dim)
-        )
+        self.item_network = _network(dim, hidden, dim)
+        self.user_network = _network((2 + len(self.recent)) * dim, hidden, dim)
 
     def item_inputs(self, fields: Mapping[str, Tensor]) -> Tensor:
         """Encoded item fields -> `[U, D]`, what both towers know of an item."""
@@ -85,7 +84,7 @@ class TwoTowers(nn.Module):
 
     def item_vectors(self, inputs_UD: Tensor) -> Tensor:
         """Item inputs -> unit vectors `[U, D]`."""
-        return functional.normalize(inputs_UD + self.item_network(inputs_UD), dim=1)
+        return functional.normalize(inputs_UD + self.item_network(inputs_UD) if self.hidden else inputs_UD, dim=1)
 
     def user_vectors(self, fields: Mapping[str, Tensor], history_BH: Tensor, inputs_UD: Tensor) -> Tensor:
         """Encoded user fields and histories -> unit vectors `[B, D]`.
@@ -97,5 +96,14 @@ class TwoTowers(nn.Module):
         windows = [history_BH, *(history_BH[:, -length:] for length in self.recent)]
         means = [functional.embedding_bag(w.contiguous(), padded, mode="mean", padding_idx=0) for w in windows]
         means.append(self.user_fields(fields).expand_as(means[0]))
-        hidden_BD = self.user_network(torch.cat(means, dim=1))
-        return functional.normalize(torch.stack(means).sum(dim=0) + hidden_BD, dim=1)
+        total_BD = torch.stack(means).sum(dim=0)
+        if self.hidden:
+            total_BD = total_BD + self.user_network(torch.cat(means, dim=1))
+        return functional.normalize(total_BD, dim=1)
+
+
+def _network(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """One hidden layer, or nothing."""
+    if not hidden:
+        return nn.Sequential()
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))

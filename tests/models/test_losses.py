@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.losses import mixed_log_q, sampled_softmax
+from models.losses import mixed_log_q, sampled_softmax, sampled_softmax_of_sets
 
 NUM_ITEMS, NUM_KINDS = 12, 3
 
@@ -114,3 +114,35 @@ def test_the_correction_recovers_the_choice_probabilities(num_uniform):
 def test_accidental_hits_bias_what_is_learned():
     truth = choices()
     assert divergence(truth, learned(truth, correct=True, mask=False)) > 0.003
+
+
+def test_sets_of_one_are_the_plain_softmax():
+    rng = torch.Generator().manual_seed(0)
+    users, candidates = torch.randn(6, 3, generator=rng), torch.randn(9, 3, generator=rng)
+    ids = torch.tensor([0, 1, 0, 2, 3, 4, 1, 5, 6])
+    log_q = torch.log_softmax(torch.randn(9, generator=rng), dim=0)
+    known = ids[:6, None] == ids[None, :]
+    for correction in (None, log_q):
+        plain = sampled_softmax(users, candidates, ids, temperature=0.3, log_q_C=correction)
+        sets = sampled_softmax_of_sets(
+            users, candidates, torch.arange(6), known, temperature=0.3, log_q_C=correction
+        )  # fmt: skip
+        assert sets.item() == pytest.approx(plain.item(), rel=1e-5)
+
+
+def test_nothing_that_a_user_has_is_a_negative_of_theirs():
+    """One user with two of three candidates: each stands against the third alone."""
+    users, candidates = torch.tensor([[1.0]]), torch.tensor([[0.9], [0.5], [0.2]])
+    known = torch.tensor([[True, True, False]])
+    loss = sampled_softmax_of_sets(users, candidates, torch.tensor([0, 0]), known, temperature=1.0)
+    expected = (math.log1p(math.exp(0.2 - 0.9)) + math.log1p(math.exp(0.2 - 0.5))) / 2
+    assert loss.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_who_has_everything_teaches_nothing():
+    users = torch.ones(1, 2, requires_grad=True)
+    loss = sampled_softmax_of_sets(
+        users, torch.ones(2, 2), torch.tensor([0, 0]), torch.ones(1, 2, dtype=torch.bool), temperature=0.1
+    )  # fmt: skip
+    loss.backward()
+    assert loss.item() == 0 and torch.equal(users.grad, torch.zeros(1, 2))

@@ -168,6 +168,8 @@ def pinned_threads(threads: int) -> Iterator[None]:
     before = torch.get_num_threads()
     # Never switched back: another stage may be training in the same process. `warn_only`: CUDA lacks some kernels.
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # Else every new tensor is first filled with NaN, a twentieth of a step. Nothing here reads what it has not written.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.set_num_threads(threads)
     try:
         yield

@@ -66,6 +66,8 @@ class TwoTowerConfig(TowersConfig):
     of a history.
     """
 
+    dim: Annotated[int, Field(ge=4, le=1024)] = 128
+    """Dimensions of the embeddings and of the vectors that come out."""
     hidden: Annotated[int, Field(ge=0, le=4096)] = 0
     """Units of the hidden layer of each tower; 0 leaves it out."""
     set_targets: Annotated[int, Field(ge=1, le=1000)] = 8
@@ -80,7 +82,7 @@ class TwoTowerConfig(TowersConfig):
     """Examples of a step; each is a negative of all others."""
     mixed_negatives: Annotated[int, Field(ge=0, le=65536)] = 2048
     """Negatives of a step drawn uniformly from the catalogue; 0 leaves only in-batch negatives."""
-    fit: FitConfig = FitConfig(learning_rate=1e-2, final_learning_rate_share=0.1, max_epochs=20, patience=3)
+    fit: FitConfig = FitConfig(learning_rate=1e-2, final_learning_rate_share=0.1, max_epochs=10, patience=2)
     """The epoch loop."""
 
 

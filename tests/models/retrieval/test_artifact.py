@@ -104,6 +104,19 @@ def test_the_user_graph_maps_item_ids_and_says_what_the_model_says(saved, rich):
     assert UserTower(folder).vectors(rich.users, histories) == pytest.approx(got, abs=1e-6)
 
 
+def test_towers_without_hidden_layers_leave_as_graphs_too(rich, tmp_path):
+    """`save_towers` compares both graphs with the model; what it wrote is read again."""
+    (tmp_path / "scratch").mkdir()
+    trained = train_towers(
+        rich.watches, rich.users, rich.items, replace(CONFIG, hidden=0),
+        last_day=rich.last_day, scratch=tmp_path / "scratch",
+    )  # fmt: skip
+    save_towers(trained, rich.users, rich.items, CONFIG.history_length, tmp_path)
+    _, got = run(tmp_path / "item_tower.onnx", encode(rich.items, encoders(tmp_path)["item"]))
+    assert got == pytest.approx(item_vectors(trained, rich), abs=1e-5)
+    assert item_vectors(load_towers(tmp_path), rich) == pytest.approx(got, abs=1e-5)
+
+
 def test_saving_twice_gives_the_same_bytes(saved, rich, tmp_path):
     trained, folder = saved
     save_towers(trained, rich.users, rich.items, CONFIG.history_length, tmp_path)

@@ -76,3 +76,13 @@ def test_a_user_without_history_or_fields_still_has_a_vector():
     model = initialise(TwoTowers([], ITEM_FIELDS, dim=4, hidden=8), seed=0)
     vectors = model.user_vectors({}, torch.zeros(2, 3, dtype=torch.long), model.item_inputs(ITEMS))
     assert vectors.shape == (2, 4) and torch.equal(vectors[0], vectors[1])
+
+
+def test_without_a_hidden_layer_a_vector_is_the_direction_of_its_input():
+    model = initialise(TwoTowers(USER_FIELDS, ITEM_FIELDS, dim=4, hidden=0), seed=0).eval()
+    inputs = model.item_inputs(ITEMS)
+    assert torch.equal(model.item_vectors(inputs), functional.normalize(inputs, dim=1))
+    region = {"user_region": torch.tensor([1])}
+    total = (inputs[0] + inputs[2]) / 2 + model.user_fields(region)[0]
+    vectors = model.user_vectors(region, torch.tensor([[1, 3]]), inputs)
+    assert torch.allclose(vectors[0], functional.normalize(total, dim=0), atol=1e-6)

@@ -100,7 +100,7 @@ def sentences(
     """What every user did, in one sequence; a real log may have neither actions nor searches."""
     from spark_jobs.sentences import sentences
 
-    with explained(out):
+    with explained(out.stage, out.home):
         log = _read(out, "watches", *watches), _read(out, "actions", *actions), _read(out, "searches", *searches)
         _write(out, sentences=sentences(*log, out.date, config))
 

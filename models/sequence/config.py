@@ -28,14 +28,14 @@ class TransformerConfig:
     """Units of the feed-forward network, as a multiple of `dim`."""
     max_tokens: Annotated[int, Field(ge=2, le=2048)] = 50
     """Tokens that are read at once, the newest."""
-    dropout: Share = 0.2
+    dropout: Share = 0.4
     """Share of the inputs of every block, and of its outputs, that training hides."""
-    temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
+    normalise: bool = True
+    """Scores are cosines, or else products, which want a `temperature` of about 1."""
+    temperature: Annotated[float, Field(gt=0, le=100)] = 0.1
     """Divides the scores before the softmax."""
-    normalise: bool = False
-    """Scores are cosines instead of products; wants a `temperature` of about 0.1."""
 
-    batch_tokens: Annotated[int, Field(ge=8, le=1_000_000)] = 1024
+    batch_tokens: Annotated[int, Field(ge=8, le=1_000_000)] = 512
     """Tokens of a step, of sentences of about one length; each positive is a negative of all others."""
     uniform_negatives: Annotated[int, Field(ge=0, le=1_000_000)] = 256
     """Negatives of a step drawn uniformly from the catalogue, beside those of the batch."""
@@ -65,7 +65,7 @@ class TransformerConfig:
     watched."""
     max_validation_users: Annotated[int, Field(ge=1)] = 5000
     """Members validated on, a sample of them where there are more."""
-    fit: FitConfig = FitConfig(learning_rate=1e-3, max_epochs=30, patience=3)
+    fit: FitConfig = FitConfig(learning_rate=2e-3, max_epochs=15, patience=3)
     """The epoch loop."""
 
     def __post_init__(self) -> None:

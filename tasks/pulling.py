@@ -39,6 +39,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "als": ("als/*",),
     "similar": ("item_similarity.parquet", "content_similarity.parquet"),
     "embeddings": ("embeddings.parquet", "user_embeddings.parquet"),
+    "foundation": ("transformer.onnx", "transformer.json", "member_embeddings.parquet", "title_embeddings.parquet"),
     "recommendations": ("recommendations/*",),
     "all": ("*",),
 }

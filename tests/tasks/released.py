@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from benchmarks.made_bundle import make_bundle, make_tables
+from benchmarks.made_bundle import foundation_tables, make_bundle, make_tables
 from models.serving import export
 from models.serving.bundle import Bundle
 from models.serving.config import PipelineConfig
@@ -31,7 +31,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def make_release(folder: Path, num_users: int = 40, num_items: int = 150, seed: int = 0) -> Path:
     """A bundle with the lists of all its users."""
-    bundle = make_bundle(folder, make_tables(num_users, num_items, seed=seed), plain(PipelineConfig()))
+    tables = make_tables(num_users, num_items, seed=seed) | foundation_tables(num_users, num_items, seed=seed)
+    bundle = make_bundle(folder, tables, plain(PipelineConfig()))
     table = Bundle(bundle, threads=2).recommend(range(num_users)).table
     (lists := bundle / "recommendations").mkdir()
     pq.write_table(table, lists / "part-00000.parquet")

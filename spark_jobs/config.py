@@ -81,6 +81,12 @@ class ItemSimilarityConfig:
 
     metric: Literal["cosine", "jaccard", "lift"] = "cosine"
     """How co-occurrence is set against how often each of the two occurs."""
+    asymmetry: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Of the cosine (Aiolli 2013): above 0.5 an item's neighbours are rather popular ones, at 1 those that most of its
+    own users have; below 0.5 rather rare ones."""
+    user_damping: Annotated[float, Field(ge=0, le=2)] = 0
+    """What a user tells of two items is divided by the user's number of items to this power, so that those who watch
+    everything do not decide (Breese, Heckerman, Kadie 1998, of items); 0 is off."""
     top_k: Annotated[int, Field(ge=1, le=10_000)] = 100
     """Most neighbours kept of an item."""
     shrinkage: Annotated[float, Field(ge=0, le=1e6)] = 10

@@ -1,10 +1,12 @@
 """Items that the same people watched: cosine, Jaccard or lift of co-occurrence, with shrinkage, damping and decay.
 
 Sarwar et al., "Item-Based Collaborative Filtering Recommendation Algorithms" (WWW 2001); Deshpande, Karypis,
-"Item-Based Top-N Recommendation Algorithms" (TOIS 2004). With w_ui the decayed weight of user u's watch of item i,
-c = sum over users of w_ui w_uj and m_i = sum of w_ui^2 (without decay: users in common, users of the item):
+"Item-Based Top-N Recommendation Algorithms" (TOIS 2004); Aiolli, "Efficient Top-N Recommendation for Very Large Scale
+Binary Rated Datasets" (RecSys 2013). With w_ui the weight of user u's watch of item i, decayed and divided by the root
+of n_u^user_damping (n_u the items of u), c = sum over users of w_ui w_uj and m_i = sum of w_ui^2 (without decay and
+damping: users in common, users of the item), a the asymmetry:
 
-    cosine  c / sqrt(m_i m_j)        jaccard  c / (m_i + m_j - c)        lift  c * users / (m_i m_j)
+    cosine  c / (m_i^a m_j^(1-a))    jaccard  c / (m_i + m_j - c)        lift  c * users / (m_i m_j)
     score = metric * c / (c + shrinkage) / m_j^popularity_damping
 
 The capped histories are packed by user in Spark, then broadcast, and every task accumulates the rows of some items:
@@ -89,6 +91,8 @@ class _Weighing:
         age_days = (self.end - block.values[kept] / 1e6) / DAY_S
         half_life = self.config.half_life_days
         weights = np.exp2(-age_days / half_life) if half_life else np.ones(len(kept))
+        # Two weights of a user are multiplied: each has half of the damping.
+        weights *= np.diff(indptr)[row[kept]] ** (-self.config.user_damping / 2)
         return Block(block.rows, indptr, block.columns[kept], weights)
 
 
@@ -127,7 +131,8 @@ class _Search:
         """Rows of item, neighbour, score and rank for the task numbers given."""
         w, config = self.sent.value, self.config
         measure = (
-            METRICS.index(config.metric), float(config.shrinkage), float(config.popularity_damping), len(w.by_user) - 1,
+            METRICS.index(config.metric), float(config.asymmetry), float(config.shrinkage),
+            float(config.popularity_damping), len(w.by_user) - 1,
         )  # fmt: skip
         for number in (n for batch in batches for n in batch.column(0).to_pylist()):
             items = np.arange(number, len(w.mass), self.tasks, dtype=np.int32)

@@ -94,17 +94,18 @@ def top_neighbours(items, by_item, item_users, item_weights, by_user, user_items
         by_item, item_users, item_weights: the matrix by item (CSR): whose users, with what weight.
         by_user, user_items, user_weights: the same matrix by user.
         mass: sum of squared weights of every item.
-        measure: (metric, shrinkage, damping, users): metric 0 cosine, 1 Jaccard, 2 lift.
+        measure: (metric, asymmetry, shrinkage, damping, users): metric 0 cosine, 1 Jaccard, 2 lift.
 
     Returns:
         Neighbours [R, K], their scores [R, K] best first (equal ones by row number), and how many there are [R].
     """
-    metric, shrinkage, damping, users = measure
+    metric, asymmetry, shrinkage, damping, users = measure
     num_items = mass.shape[0]
     neighbours = np.zeros((items.shape[0], k), np.int32)
     scores = np.zeros((items.shape[0], k), np.float32)
     found = np.zeros(items.shape[0], np.int32)
     discount = mass**-damping
+    own_mass, other_mass = mass**asymmetry, mass ** (1 - asymmetry)
     common = np.zeros(num_items)
     for row in range(items.shape[0]):
         item = items[row]
@@ -119,7 +120,7 @@ def top_neighbours(items, by_item, item_users, item_weights, by_user, user_items
             if shared <= 0 or other == item:
                 continue
             if metric == 0:
-                score = shared / np.sqrt(mass[item] * mass[other])
+                score = shared / (own_mass[item] * other_mass[other])
             elif metric == 1:
                 score = shared / (mass[item] + mass[other] - shared)
             else:

@@ -68,6 +68,14 @@ _ALL: tuple[Model, ...] = (
         class_at="models.collaborative.als:Als",
         settings_at="spark_jobs.config:AlsConfig",
         section="als",
+        # Small dense logs want few factors, wide sparse ones many and bold ones; then those for ratings.
+        trials=(
+            {"regularisation": 0.1, "alpha": 4},
+            {"factors": 256, "iterations": 8, "regularisation": 4, "alpha": 50},
+            {"feedback": "explicit", "factors": 50, "iterations": 15, "regularisation": 0.12},
+            {"feedback": "explicit", "factors": 100, "iterations": 15, "regularisation": 0.1},
+            {"feedback": "explicit", "factors": 100, "iterations": 15, "regularisation": 0.12},
+        ),
         on_spark=True,
     ),
     Model(
@@ -77,6 +85,10 @@ _ALL: tuple[Model, ...] = (
         class_at="models.collaborative.neighbours:Neighbours",
         settings_at="spark_jobs.config:ItemSimilarityConfig",
         section="item_similarity",
+        trials=(
+            {"shrinkage": 0, "asymmetry": 0.75, "user_damping": 0.5, "top_k": 300},
+            {"shrinkage": 1, "asymmetry": 0.6, "user_damping": 0.5},
+        ),
         on_spark=True,
     ),
     Model(

@@ -1,14 +1,19 @@
 """One protocol from files to figures."""
 
 from pathlib import Path
+from typing import Any
 
-from benchmarks.protocols import ranking
-from benchmarks.protocols.choosing import Trainer, best, choose, look_at_test, refit, systems
+import numpy as np
+
+from benchmarks.protocols import ranking, rating
+from benchmarks.protocols.choosing import Trainer, Trial, best, choose, look_at_test, refit, systems
 from benchmarks.protocols.formats import find_files
 from benchmarks.protocols.progress import Teller
+from benchmarks.protocols.rating import FOLDS, explicit, fold_rmse, folds
 from benchmarks.protocols.results import Result, intervals, means
-from benchmarks.protocols.settings import candidates, in_json, stopping_at
-from benchmarks.protocols.task import Build
+from benchmarks.protocols.settings import candidates, implicit, in_json, stopping_at
+from benchmarks.protocols.task import Build, Files
+from expectations.errors import UserError
 from tasks.looks import look
 from tasks.memory import Meter
 
@@ -20,6 +25,7 @@ RANKING: dict[str, Build] = {
     "sampled-negatives": ranking.sampled_negatives,
     "temporal": ranking.temporal,
 }
+RATING = "kfold-rmse"
 
 
 def run(protocol: str, data: Path, trainer: Trainer, config: Path | None, home: Path) -> Result:
@@ -29,34 +35,68 @@ def run(protocol: str, data: Path, trainer: Trainer, config: Path | None, home: 
         UserError: the folder does not hold what the protocol needs, or the settings are wrong.
         Failure: a training went wrong.
     """
-    model, seed, tell = trainer.model, trainer.seed, trainer.tell
-    settings = candidates(model, config)
+    of = {"protocol": protocol, "model": trainer.model.name, "data": str(data), "seed": trainer.seed}
     with Meter() as meter:
-        task = RANKING[protocol](find_files(data), seed)
-        tell.say("{}: {:,} users, {:,} items, {:,} interactions".format(data, *task.counts))
-        trials = choose(trainer, task, settings)
-        chosen = best(trials)
-        trained = refit(trainer, task, chosen)
-        looks = look(home, task.test.digest, {"protocol": protocol, "model": model.name, "seed": seed})
-        found = look_at_test(task, systems(task, model.name, trained, seed), tell)
-        peak = meter.peak_since()
-    return Result(
-        protocol=protocol,
-        model=model.name,
-        data=str(data),
-        counts=task.counts,
-        metrics=means(found[model.name]),
-        intervals=intervals(found[model.name], seed),
-        baselines={name: means(values) for name, values in found.items() if name != model.name},
-        columns=task.columns,
-        config=in_json(stopping_at(chosen.settings, chosen.epochs)),
-        epochs=chosen.epochs,
-        chosen=chosen.words,
-        chosen_by="{}@{}".format(*task.chosen_by),
-        trials=[trial.in_json() for trial in trials],
-        seed=seed,
-        seconds=round(tell.seconds, 1),
-        peak_memory_mib=peak // 2**20,
-        test_looks=looks,
-        notes=task.notes,
-    )
+        measure = _rated if protocol == RATING else _ranked
+        figures = measure(of, find_files(data), trainer, config, home)
+        return Result(
+            **of, **figures, seconds=round(trainer.tell.seconds, 1), peak_memory_mib=meter.peak_since() // 2**20
+        )
+
+
+def _ranked(of: dict[str, Any], files: Files, trainer: Trainer, config: Path | None, home: Path) -> dict[str, Any]:
+    name, seed = trainer.model.name, trainer.seed
+    settings = implicit(candidates(trainer.model, config))
+    task = RANKING[of["protocol"]](files, seed)
+    trainer.tell.say("{}: {:,} users, {:,} items, {:,} interactions".format(of["data"], *task.counts))
+    trials = choose(trainer, task, settings)
+    chosen = best(trials)
+    model = refit(trainer, task, chosen)
+    looks = look(home, task.test.digest, of)
+    found = look_at_test(task, systems(task, name, model, seed), trainer.tell)
+    return {
+        "counts": task.counts,
+        "metrics": means(found[name]),
+        "intervals": intervals(found[name], seed),
+        "baselines": {other: means(values) for other, values in found.items() if other != name},
+        "columns": task.columns,
+        "config": in_json(stopping_at(chosen.settings, chosen.epochs)),
+        "epochs": chosen.epochs,
+        "chosen": chosen.words,
+        "chosen_by": "{}@{}".format(*task.chosen_by),
+        "trials": [trial.in_json() for trial in trials],
+        "test_looks": looks,
+        "notes": task.notes,
+    }
+
+
+def _rated(of: dict[str, Any], files: Files, trainer: Trainer, config: Path | None, home: Path) -> dict[str, Any]:
+    if trainer.model.name != "als":
+        raise UserError(f"kfold-rmse predicts ratings, which {trainer.model.name} does not: choose --model als")
+    settings = explicit(candidates(trainer.model, config))
+    data = rating.read(files)
+    counts = (data.num_users, data.num_items, len(data.users))
+    trainer.tell.say("{}: {:,} users, {:,} items, {:,} ratings".format(of["data"], *counts))
+    looks = look(home, data.digest, of)
+    figures, trials = list[dict[str, float]](), list[list[Trial]]()
+    for number, fold in enumerate(folds(data), 1):
+        trainer.tell.say(f"fold {number} of {FOLDS}")
+        found, tried = fold_rmse(trainer, fold, data, settings)
+        figures.append(found)
+        trials.append(tried)
+    mean = {name: {"rmse": round(float(np.mean([f[name] for f in figures])), 6)} for name in figures[0]}
+    chosen = [best(tried) for tried in trials]
+    return {
+        "counts": counts,
+        "metrics": mean.pop("als"),
+        "intervals": {"rmse": (min(f["als"] for f in figures), max(f["als"] for f in figures))},
+        "baselines": mean,
+        "columns": ("rmse",),
+        "config": in_json(chosen[0].settings),
+        "epochs": None,
+        "chosen": "; ".join(sorted({one.words for one in chosen})),
+        "chosen_by": "rmse in every fold",
+        "trials": [{"fold": n, **trial.in_json()} for n, tried in enumerate(trials, 1) for trial in tried],
+        "test_looks": looks,
+        "notes": ("the interval of rmse is that of the five folds, from the best to the worst",),
+    }

@@ -20,6 +20,18 @@ def candidates(model: Model, config: Path | None) -> list[tuple[str, Any]]:
     return [("default", default), *((_words(changes), changed(default, changes)) for changes in model.trials)]
 
 
+def implicit(found: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Those candidates that rank; explicit feedback is about ratings.
+
+    Raises:
+        UserError: a file's settings do not.
+    """
+    kept = [(words, settings) for words, settings in found if getattr(settings, "feedback", "implicit") == "implicit"]
+    if not kept:
+        raise UserError("this protocol ranks: set `feedback: implicit` in the file of --config, or choose kfold-rmse")
+    return kept
+
+
 def from_file(model: Model, path: Path) -> Any:
     """Settings from a YAML or JSON file: the settings themselves, a night's config, or what this command wrote.
 

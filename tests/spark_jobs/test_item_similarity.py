@@ -56,12 +56,13 @@ def reference(ages: npt.NDArray[np.float64], config: ItemSimilarityConfig) -> li
     for user, row in enumerate(ages):
         newest = sorted((age, item) for item, age in enumerate(row) if not np.isnan(age))[: config.max_items_per_user]
         for age, item in newest:
-            w[user, item] = 0.5 ** (age / config.half_life_days) if config.half_life_days else 1.0
+            decay = 0.5 ** (age / config.half_life_days) if config.half_life_days else 1.0
+            w[user, item] = decay * len(newest) ** (-config.user_damping / 2)
     common, mass = w.T @ w, (w**2).sum(0)
     both = np.outer(mass, mass)
     with np.errstate(divide="ignore", invalid="ignore"):
         metric = {
-            "cosine": common / np.sqrt(both),
+            "cosine": common / (mass[:, None] ** config.asymmetry * mass[None] ** (1 - config.asymmetry)),
             "jaccard": common / (mass[:, None] + mass[None] - common),
             "lift": common * USERS / both,
         }[config.metric]
@@ -81,6 +82,8 @@ CASES = {
     "top 3": replace(PLAIN, top_k=3),
     "shrinkage": replace(PLAIN, shrinkage=20),
     "damping": replace(PLAIN, popularity_damping=0.7),
+    "asymmetry": replace(PLAIN, asymmetry=0.8),
+    "user damping": replace(PLAIN, user_damping=0.5),
     "decay": replace(PLAIN, half_life_days=1),
     "capped": replace(PLAIN, max_items_per_user=4),
     "lift with all": ItemSimilarityConfig(

@@ -72,6 +72,7 @@ _ALL: tuple[Model, ...] = (
         trials=(
             {"regularisation": 0.1, "alpha": 4},
             {"factors": 256, "iterations": 8, "regularisation": 4, "alpha": 50},
+            {"factors": 512, "iterations": 6, "regularisation": 4, "alpha": 50},
             {"feedback": "explicit", "factors": 50, "iterations": 15, "regularisation": 0.12},
             {"feedback": "explicit", "factors": 100, "iterations": 15, "regularisation": 0.1},
             {"feedback": "explicit", "factors": 100, "iterations": 15, "regularisation": 0.12},

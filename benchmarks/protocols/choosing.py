@@ -1,7 +1,7 @@
 """Choose on validation, train anew on all of train, look at the test once."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,9 @@ import numpy as np
 from benchmarks.protocols.progress import Teller
 from benchmarks.protocols.settings import in_json, stopping_at
 from benchmarks.protocols.task import Task
-from models.collaborative.popularity import Popularity, decayed_counts
+from models.collaborative.popularity import Popularity, WithPopularity, decayed_counts
 from models.evaluation.cases import Scores, judge, mean_metric
-from models.interactions import Histories, Interactions, Ints, Recommender, Trained, Training
+from models.interactions import Floats, Histories, Interactions, Ints, Recommender, Trained, Training
 from models.metrics.ranking import PerUser
 from spark_jobs.config import PopularityConfig
 from tasks.catalogue import Model
@@ -23,13 +23,19 @@ BUDGET_S = 16 * 60.0
 
 @dataclass(frozen=True)
 class Trial:
-    """One set of settings, judged on validation. `value` is None for one that there was no time for."""
+    """One set of settings, judged on validation.
+
+    Attributes:
+        value: None for one that there was no time for.
+        share: of popularity in the scores, the best of those that were tried.
+    """
 
     words: str
     settings: Any
-    value: float | None
-    epochs: int | None
-    seconds: float
+    value: float | None = None
+    epochs: int | None = None
+    share: float = 0.0
+    seconds: float = 0.0
 
     def in_json(self) -> dict[str, Any]:
         return {
@@ -37,6 +43,7 @@ class Trial:
             "config": in_json(self.settings),
             "value": self.value,
             "epochs": self.epochs,
+            "popularity_share": self.share,
             "seconds": round(self.seconds, 1),
         }
 
@@ -58,23 +65,22 @@ class Trainer:
         return self.model.train(data, settings, Training(folder, self.seed, self.threads, judge, self.tell.progress))
 
 
-def compare(
-    trainer: Trainer, candidates: Sequence[tuple[str, Any]], run: Callable[[Any], tuple[float, int | None]]
-) -> list[Trial]:
-    """Every candidate's value on validation by `run` (settings -> value, larger is better, and epochs)."""
+def compare(trainer: Trainer, candidates: Sequence[tuple[str, Any]], run: Callable[[str, Any], Trial]) -> list[Trial]:
+    """Every candidate on validation by `run` (words, settings -> trial, of which the larger value is better)."""
     tell, trials = trainer.tell, list[Trial]()
     for number, (words, settings) in enumerate(candidates, 1):
         longest = max((trial.seconds for trial in trials), default=0.0)
         # After the last trial comes one more training, on more data, and the test.
         if trials and tell.seconds + 2.5 * longest > BUDGET_S:
             tell.say(f"trial {number} of {len(candidates)} ({words}): no time left for it")
-            trials.append(Trial(words, settings, None, None, 0.0))
+            trials.append(Trial(words, settings))
             continue
         tell.say(f"trial {number} of {len(candidates)}: {words}")
         began = tell.seconds
-        value, epochs = run(settings)
-        trials.append(Trial(words, settings, value, epochs, tell.seconds - began))
-        tell.say(f"  validation {value:.4f}" + (f", {epochs} epochs" if epochs else ""))
+        done = run(words, settings)
+        trials.append(replace(done, seconds=tell.seconds - began))
+        epochs = f", {done.epochs} epochs" if done.epochs else ""
+        tell.say(f"  validation {done.value:.4f}{epochs}" + (f", popularity {done.share:.0%}" if done.share else ""))
     return trials
 
 
@@ -85,29 +91,43 @@ def best(trials: Sequence[Trial]) -> Trial:
 
 def choose(trainer: Trainer, task: Task, candidates: Sequence[tuple[str, Any]]) -> list[Trial]:
     """Every candidate trained on the validation case's part of train, and judged there."""
-    metric = mean_metric(task.validation, *task.chosen_by)
+    case = task.validation
+    metric = mean_metric(case, *task.chosen_by)
+    shares = task.popularity_shares if trainer.model.name != "popularity" else (0.0,)
 
-    def run(settings: Any) -> tuple[float, int | None]:
-        trained = trainer.train(task.validation.train, settings, metric)
-        return metric(trained.model), trained.epochs
+    def run(words: str, settings: Any) -> Trial:
+        trained = trainer.train(case.train, settings, lambda model: metric(model.scores))
+        values = {share: metric(_scores(trained.model, case.train, share)) for share in shares}
+        share = max(values, key=lambda one: values[one])
+        return Trial(words, settings, values[share], trained.epochs, share)
 
     return compare(trainer, candidates, run)
 
 
-def refit(trainer: Trainer, task: Task, chosen: Trial) -> Recommender:
+def _scores(model: Recommender, data: Interactions, share: float) -> Scores:
+    return WithPopularity(model, _popularity(data), share).scores if share else model.scores
+
+
+def _popularity(data: Interactions) -> Floats:
+    """As it ships."""
+    return decayed_counts(data, PopularityConfig().half_life_days)
+
+
+def refit(trainer: Trainer, task: Task, chosen: Trial) -> Scores:
     """Train on all of train with the settings and epochs that were chosen."""
     trainer.tell.say(
         f"training on all of train: {chosen.words}" + (f", {chosen.epochs} epochs" if chosen.epochs else "")
     )
-    return trainer.train(task.test.train, stopping_at(chosen.settings, chosen.epochs)).model
+    model = trainer.train(task.test.train, stopping_at(chosen.settings, chosen.epochs)).model
+    return _scores(model, task.test.train, chosen.share)
 
 
-def systems(task: Task, name: str, model: Recommender, seed: int) -> dict[str, Scores]:
+def systems(task: Task, name: str, scores: Scores, seed: int) -> dict[str, Scores]:
     """The model beside chance and popularity, which stand in every table."""
     return {
         "random": Random(task.test.train.num_items, seed).scores,
-        "popularity": Popularity(decayed_counts(task.test.train, PopularityConfig().half_life_days)).scores,
-        name: model.scores,
+        "popularity": Popularity(_popularity(task.test.train)).scores,
+        name: scores,
     }
 
 

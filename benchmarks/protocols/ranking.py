@@ -6,14 +6,14 @@ import numpy as np
 
 from benchmarks.protocols.formats import Log, read_negatives, read_pairs, read_ratings, read_sequences
 from benchmarks.protocols.task import Files, Numbering, Task, judged, only
-from expectations.errors import UserError
 from models.evaluation.cases import UNKNOWABLE, Case
 from models.evaluation.splits import Split, by_time, check_disjoint, hold_one_out, holdout
 from models.interactions import Histories, Interactions, Ints
 
 JUDGE_DAYS = 30
+POPULARITY_SHARES = (0.0, 0.25, 0.5, 0.75)
+"""Tried in the protocol in time, in which what is popular moves. Elsewhere popularity is of all times alike."""
 VALIDATION_SHARE = 0.1
-NUM_NEGATIVES = 99
 
 
 def fixed_split(files: Files, seed: int) -> Task:
@@ -66,7 +66,7 @@ def leave_one_out(files: Files, seed: int) -> Task:
 def sampled_negatives(files: Files, seed: int) -> Task:
     """A file of `user item` pairs, and one of `(user,item) item item ...`: the first item among the others.
 
-    Validation is one random train item a user among 99 items that the user has not in train.
+    Validation is one random train item a user, among as many items that the user has not in train.
     """
     needed = "sampled-negatives needs a file of pairs `user item` and one of lines `(user,item) item item ...`"
     log = read_pairs(only(files, "pairs", 1, needed)[0])
@@ -85,7 +85,7 @@ def sampled_negatives(files: Files, seed: int) -> Task:
             chosen,
             part.histories.take(chosen),
             held.take(chosen),
-            draw_negatives(whole.histories.take(chosen), whole.num_items, NUM_NEGATIVES, seed),
+            draw_negatives(whole.histories.take(chosen), whole.num_items, test.negatives.shape[1], seed),
         ),
         test=Case(
             whole,
@@ -123,6 +123,7 @@ def temporal(files: Files, seed: int) -> Task:
         ks=(5, 10, 20),
         counts=(*_sizes(numbering), len(log.users)),
         columns=("recall@10", "ndcg@10"),
+        popularity_shares=POPULARITY_SHARES,
     )
 
 
@@ -134,15 +135,8 @@ def liked(log: Log) -> Log:
 
 
 def draw_negatives(had: Histories, num_items: int, count: int, seed: int) -> Ints:
-    """int `[B, count]`: different random items for each row, none of which it has.
-
-    Raises:
-        UserError: a row has so many items that fewer are left.
-    """
-    if num_items - int(had.sizes.max()) < count:
-        raise UserError(
-            f"a user has all but {num_items - int(had.sizes.max())} items: {count} negatives cannot be drawn"
-        )
+    """int `[B, count]`: different random items for each row, none of which it has; fewer where not so many are left."""
+    count = min(count, num_items - int(had.sizes.max()))
     rng = np.random.default_rng([seed, 1])
     drawn = np.empty((len(had), count), dtype=np.int64)
     for row in range(len(had)):

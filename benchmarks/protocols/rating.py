@@ -88,9 +88,11 @@ def fold_rmse(
     """RMSE on a fold, of the model and of what stands beside it, and what was tried on a part of the fold's train."""
     train, test = data.take(fold.train), data.take(fold.test)
     part = holdout(train.users, VALIDATION_SHARE, trainer.seed)
-    trials = compare(
-        trainer, candidates, lambda s: (-rmse(trainer, train.take(part.train), train.take(part.test), s), None)
-    )
+
+    def run(words: str, settings: Any) -> Trial:
+        return Trial(words, settings, -rmse(trainer, train.take(part.train), train.take(part.test), settings))
+
+    trials = compare(trainer, candidates, run)
     biases = Biases.fit(train.users, train.items, train.ratings, train.num_users, train.num_items)
     low, high = train.ratings.min(), train.ratings.max()
     drawn = np.random.default_rng(trainer.seed).normal(biases.mean, train.ratings.std(), len(test.users))

@@ -78,7 +78,7 @@ def table(result: Result) -> str:
 
 
 def _remarks(result: Result, source: str) -> list[str]:
-    users, items, interactions = result.counts
+    (users, items, interactions), first = result.counts, result.columns[0]
     ends = (
         f"{column} {low:.4f} to {high:.4f}" for column in result.columns for low, high in [result.intervals[column]]
     )
@@ -87,7 +87,7 @@ def _remarks(result: Result, source: str) -> list[str]:
     return [
         "",
         f"{result.protocol}: {users:,} users, {items:,} items, {interactions:,} interactions; seed {result.seed}",
-        f"{result.model}, 95 % by resampling: {', '.join(ends)}",
+        f"{result.model}, {'folds' if first == 'rmse' else '95 % by resampling users'}: {', '.join(ends)}",
         f"settings: {result.chosen} ({tried} tried), chosen by {result.chosen_by} on a part of train"
         + (f"; {result.epochs} epochs" if result.epochs else ""),
         f"this test set has been looked at {times} in this home",

@@ -35,7 +35,7 @@ def run(protocol: str, data: Path, trainer: Trainer, config: Path | None, home: 
         UserError: the folder does not hold what the protocol needs, or the settings are wrong.
         Failure: a training went wrong.
     """
-    of = {"protocol": protocol, "model": trainer.model.name, "data": str(data), "seed": trainer.seed}
+    of: dict[str, Any] = {"protocol": protocol, "model": trainer.model.name, "data": str(data), "seed": trainer.seed}
     with Meter() as meter:
         measure = _rated if protocol == RATING else _ranked
         figures = measure(of, find_files(data), trainer, config, home)
@@ -51,9 +51,9 @@ def _ranked(of: dict[str, Any], files: Files, trainer: Trainer, config: Path | N
     trainer.tell.say("{}: {:,} users, {:,} items, {:,} interactions".format(of["data"], *task.counts))
     trials = choose(trainer, task, settings)
     chosen = best(trials)
-    model = refit(trainer, task, chosen)
+    scores = refit(trainer, task, chosen)
     looks = look(home, task.test.digest, of)
-    found = look_at_test(task, systems(task, name, model, seed), trainer.tell)
+    found = look_at_test(task, systems(task, name, scores, seed), trainer.tell)
     return {
         "counts": task.counts,
         "metrics": means(found[name]),
@@ -62,7 +62,7 @@ def _ranked(of: dict[str, Any], files: Files, trainer: Trainer, config: Path | N
         "columns": task.columns,
         "config": in_json(stopping_at(chosen.settings, chosen.epochs)),
         "epochs": chosen.epochs,
-        "chosen": chosen.words,
+        "chosen": chosen.words + (f", mixed with {chosen.share:.0%} popularity" if chosen.share else ""),
         "chosen_by": "{}@{}".format(*task.chosen_by),
         "trials": [trial.in_json() for trial in trials],
         "test_looks": looks,
@@ -98,5 +98,5 @@ def _rated(of: dict[str, Any], files: Files, trainer: Trainer, config: Path | No
         "chosen_by": "rmse in every fold",
         "trials": [{"fold": n, **trial.in_json()} for n, tried in enumerate(trials, 1) for trial in tried],
         "test_looks": looks,
-        "notes": ("the interval of rmse is that of the five folds, from the best to the worst",),
+        "notes": ("the interval of rmse is from the best to the worst of the five folds",),
     }

@@ -5,7 +5,7 @@ from typing import Self
 
 import numpy as np
 
-from models.interactions import Floats, Histories, Interactions, Ints
+from models.interactions import Floats, Histories, Interactions, Ints, Recommender
 
 DAY_S = 86_400
 
@@ -36,3 +36,23 @@ class Popularity:
     @classmethod
     def load(cls, folder: Path) -> Self:
         return cls(np.load(folder / "counts.npy", allow_pickle=False))
+
+
+class WithPopularity:
+    """A model's scores and popularity's, mixed: what a night's lists do, for which popularity is a source of its own.
+
+    Where taste moves, what is popular now says more than any taste of the past. Each user's scores are put on one scale
+    first (mean 0, deviation 1).
+    """
+
+    def __init__(self, model: Recommender, counts: Floats, share: float) -> None:
+        self.model, self.counts, self.share = model, counts, share
+
+    def scores(self, users: Ints, histories: Histories) -> Floats:
+        scores, popular = self.model.scores(users, histories), _standardised(self.counts[None])
+        return np.asarray((1 - self.share) * _standardised(scores) + self.share * popular, np.float32)
+
+
+def _standardised(scores: Floats) -> Floats:
+    spread = scores.std(axis=1, keepdims=True)
+    return (scores - scores.mean(axis=1, keepdims=True)) / np.where(spread == 0, 1, spread)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from expectations.errors import Failure
-from models.interactions import Floats, Histories, Interactions, Ints, Progress, Recommender
+from models.interactions import Floats, Histories, Interactions, Ints, Progress
 from models.metrics.ranking import PerUser, ranking_metrics
 
 UNKNOWABLE = -1
@@ -111,9 +111,9 @@ def _sampled(case: Case, scores: Scores, ks: Sequence[int]) -> np.ndarray:
     return places[:, None] == np.arange(max(ks))
 
 
-def mean_metric(case: Case, metric: str, k: int) -> Callable[[Recommender], float]:
-    """A judge as training takes one: the mean of one metric over the case's users."""
-    return lambda model: float(np.nanmean(judge(case, model.scores, [k])[metric, k]))
+def mean_metric(case: Case, metric: str, k: int) -> Callable[[Scores], float]:
+    """Scores -> the mean of one metric over the case's users."""
+    return lambda scores: float(np.nanmean(judge(case, scores, [k])[metric, k]))
 
 
 def _finite(scores: Floats) -> Floats:

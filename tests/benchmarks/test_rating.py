@@ -1,0 +1,51 @@
+"""The protocol about ratings."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.protocols.choosing import Trainer
+from benchmarks.protocols.formats import find_files
+from benchmarks.protocols.progress import Teller
+from benchmarks.protocols.rating import error, explicit, fold_rmse, folds, read
+from expectations.errors import UserError
+from models.collaborative.ratings import Biases, RatingFactors
+from models.interactions import Interactions, Trained
+from tasks.catalogue import MODELS
+
+
+def test_a_fold_judges_a_model_that_has_not_seen_it(
+    ratings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for the training gives biases alone, so that the model's error is that of the biases."""
+    data = read(find_files(ratings))
+    sizes: list[int] = []
+
+    def biases_alone(self: Trainer, train: Interactions, settings: Any, judge: Any = None) -> Trained:
+        sizes.append(len(train.histories.items))
+        users, items = train.histories.rows, train.histories.items
+        assert train.ratings is not None
+        nothing = [np.zeros((count, 1), np.float32) for count in (train.num_users, train.num_items)]
+        return Trained(
+            RatingFactors(Biases.fit(users, items, train.ratings, train.num_users, train.num_items), *nothing)
+        )
+
+    monkeypatch.setattr(Trainer, "train", biases_alone)
+    trainer = Trainer(MODELS["als"], tmp_path, 0, 1, Teller())
+    figures, trials = fold_rmse(trainer, folds(data)[0], data, [("one", 1), ("two", 2)])
+    assert figures["als"] == pytest.approx(figures["biases"], abs=1e-6)
+    assert figures["random"] > figures["biases"]
+    assert len(trials) == 2 and trials[0].value == trials[1].value
+    assert sizes[-1] == 400 and sizes[0] == sizes[1] < 400
+
+
+def test_error_is_the_root_of_the_mean_square() -> None:
+    assert error(np.array([1.0, 2.0]), np.array([1.0, 4.0])) == pytest.approx(2**0.5)
+
+
+def test_settings_for_ratings_are_explicit() -> None:
+    implicit = MODELS["als"].settings()
+    with pytest.raises(UserError, match="feedback: explicit"):
+        explicit([("file", implicit)])

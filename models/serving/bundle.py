@@ -1332,11 +1332,34 @@ class Bundle:
         Raises:
             BundleError: an item or an attribute is not known.
         """
+        return self._batch(self._stranger(item_ids, attributes), np.zeros(1, dtype=np.int64), k, trace)
+
+    def candidates(self, user_id: int, k: int | None = None) -> pa.Table:
+        """Every item that was proposed to a known user, and what became of it: why one is in the list and another not.
+
+        Returns:
+            One row an item, listed ones first, then by relevance, then by retrieval: item_id; `place_in_<source>`, its
+            place from 1 in what each source proposed, 0 where it did not; `removed_by_<filter>`; retrieval, relevance
+            (null for what did not come that far); rank in the list of k, 0 for what is not in it.
+
+        Raises:
+            BundleError: the user is not known; `candidates_for_history` is for them.
+        """
+        ((features, rows),) = self._batches(self.features.user_rows(np.array([user_id])))
+        return self._fates(features, rows, k)
+
+    def candidates_for_history(
+        self, item_ids: Sequence[int], attributes: Mapping[str, Any] | None = None, k: int | None = None
+    ) -> pa.Table:
+        """The same for somebody unknown; arguments as for `recommend_for_history`."""
+        return self._fates(self._stranger(item_ids, attributes), np.zeros(1, dtype=np.int64), k)
+
+    def _stranger(self, item_ids: Sequence[int], attributes: Mapping[str, Any] | None) -> Features:
+        """Features of one unknown user, in row 0."""
         items = self.features.items
         items.check(item_ids)
         tables = _visitor(list(item_ids), attributes or {}, items, self.features.users.table.schema)
-        features = Features(items, Users(tables, items, self.tower))
-        return self._batch(features, np.zeros(1, dtype=np.int64), k, trace)
+        return Features(items, Users(tables, items, self.tower))
 
     def watch(self, user_id: int, item_ids: Sequence[int]) -> None:
         """A known user has watched more since the night; from now on every question about that user takes it in.
@@ -1463,6 +1486,36 @@ class Bundle:
         for name, column in lists.traces(self.active, expected, explored).to_pydict().items() if trace else ():
             table = table.append_column(name, pa.array(column))
         return Result(table, removals, dict(Counter(table["source"].to_pylist())), len(rows))
+
+    def _fates(self, features: Features, rows: np.ndarray, k: int | None) -> pa.Table:
+        """What became of every candidate of one user, see `candidates`."""
+        lists = self._lists(features.users, rows)
+        pool, _ = self._candidates(features.users, rows, self.pipeline["k"] if k is None else k)
+        relevance, _ = self._rank(features, rows, pool)
+        listed = self._batch(features, rows, k, trace=False).table["item_id"].to_numpy()
+        item_ids = np.unique(np.concatenate([*lists, pool.item_ids], axis=1))
+        item_ids = item_ids[item_ids >= 0]
+
+        def of(found: np.ndarray, values: np.ndarray, missing: float) -> np.ndarray:
+            """Values that stand beside the ids `found`, for each candidate."""
+            spread = np.full(features.items.size + 1, missing, dtype=values.dtype)
+            spread[found] = values
+            spread[-1] = missing
+            return spread[item_ids]
+
+        places = {
+            f"place_in_{name}": of(found[0], np.arange(1, found.shape[1] + 1), 0)
+            for name, found in zip(self.active, lists, strict=True)
+        }
+        removals = self.filters.removals(features.users, rows, item_ids[None, :])
+        scores = [of(pool.item_ids[0], values[0], np.nan) for values in (pool.retrieval, relevance)]
+        columns = {
+            "item_id": item_ids, **places, **{f"removed_by_{reason}": gone[0] for reason, gone in removals.items()},
+            **{n: pa.array(v, from_pandas=True) for n, v in zip(("retrieval", "relevance"), scores, strict=True)},
+            "rank": of(listed, np.arange(1, len(listed) + 1), 0),
+        }  # fmt: skip
+        rank, retrieval, best = columns["rank"], *(np.nan_to_num(s, nan=-1.0) for s in scores)
+        return pa.table(columns).take(np.lexsort((-retrieval, -best, np.where(rank, rank, len(item_ids)))))
 
     def _candidates(self, users: Users, rows: np.ndarray, k: int) -> tuple[Pool, dict[str, int]]:
         """A pool for each user, of at least k items if the catalogue has them."""

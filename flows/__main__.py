@@ -18,6 +18,7 @@ COMMANDS = {
     "pull": ("flows.cli.pull:pull", "Pull a release, or parts of it, into a folder."),
     "recommend": ("flows.cli.pull:recommend", "What a release recommends to a user or a history, and why."),
     "similar": ("flows.cli.pull:similar", "The items nearest to an item."),
+    "explore": ("flows.cli.explore:explore", "Look at releases in the browser."),
     "index": ("flows.cli.index:index", "New items between nights: index add."),
     "promote": ("flows.cli.release:promote", "Make a release the champion."),
     "rollback": ("flows.cli.release:rollback", "Make an earlier release the champion again."),

@@ -1,10 +1,11 @@
-"""The registry that a command speaks to: the one it names, else the last run's."""
+"""The registry that a command speaks to, the one it names, else the last run's; and a release out of it, opened."""
 
 import os
+from typing import Any
 
 from flows.environment import home_folder, prepare
 from flows.runs import all_runs
-from tasks.registry import Registry
+from tasks.registry import Registry, Version
 
 
 def open_registry(url: str) -> Registry:
@@ -21,3 +22,13 @@ def open_registry(url: str) -> Registry:
     registry = Registry(home, url or (runs[-1].registry if runs else ""))
     registry.check()
     return registry
+
+
+def open_release(registry: Registry, version: Version) -> Any:
+    """The bundle of a version, through its own runtime; its copy in `<home>/releases` is made or brought up to date."""
+    from tasks.pulling import pull
+    from tasks.runtime import open_bundle
+
+    folder = registry.home / "releases" / str(version.number)
+    pull(registry, version, folder, wait=True)
+    return open_bundle(folder, verify=False)

@@ -31,7 +31,7 @@ def compare_versions(registry: Registry, lake: Lake, a: Version, b: Version) -> 
         "b": b.number,
         "metrics": metrics,
         "segments": _beside(*(_segments(one) for one in judged)) if judged else {},
-        "overlap": _overlap(*lists) if lists else None,
+        "overlap": overlap(*lists) if lists else None,
         "files": _differing(registry, a, b),
         "notes": notes,
     }
@@ -58,7 +58,7 @@ def _segments(evaluation: Artifact) -> dict[str, float]:
     }
 
 
-def _overlap(a: Artifact, b: Artifact) -> float | None:
+def overlap(a: Artifact, b: Artifact) -> float | None:
     """Mean over users of both: the share of the first list that is also in the second.
 
     By dense ids, which stay the same while users and items are listed (docs/decisions.md no. 7)."""

@@ -130,9 +130,8 @@ def similar(item: str, k: int, reference: str, as_json: bool, url: str) -> None:
 
 def _open(reference: str, url: str) -> tuple[Any, str]:
     """A bundle by reference or folder, and what to call it."""
-    from flows.registry import open_registry
+    from flows.registry import open_registry, open_release
     from tasks.pulling import held
-    from tasks.pulling import pull as fetch
     from tasks.runtime import open_bundle
 
     if Path(reference).is_dir():
@@ -144,9 +143,7 @@ def _open(reference: str, url: str) -> tuple[Any, str]:
         return open_bundle(Path(reference)), reference
     registry = open_registry(url)
     version = registry.find(reference)
-    folder = registry.home / "releases" / str(version.number)
-    fetch(registry, version, folder, wait=True)
-    return open_bundle(folder, verify=False), version.name
+    return open_release(registry, version), version.name
 
 
 def _known(bundle: Any, kind: str) -> set[str]:

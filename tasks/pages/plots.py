@@ -46,7 +46,8 @@ def intervals(
         for place, (label, row) in enumerate(rows.items()):
             for s, estimate in row.items():
                 shift = 0.17 * (series.index(s) - (len(series) - 1) / 2)
-                _dot(axes, place + shift, estimate, colour_of(s) if s or label == emphasis else QUIET)
+                colour = colour_of(s, series.index(s)) if s or label == emphasis else QUIET
+                _dot(axes, place + shift, estimate, colour)
         _rows_axis(axes, list(rows))
         axes.set_xlabel(xlabel)
         if zero_line:

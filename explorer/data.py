@@ -1,0 +1,174 @@
+"""What the explorer reads: the lake, the registry, and releases through their own runtime. It writes nothing here."""
+
+import threading
+from collections.abc import Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from expectations.errors import UserError
+from flows.registry import open_registry, open_release
+from flows.runs import all_runs
+from tasks.lake import Artifact, Lake, Ref, read_json
+from tasks.pages.quality import Evaluation
+from tasks.recommending import FOLDER
+from tasks.registry import Registry, Version
+
+MOST_OPEN = 4
+"""Releases held in memory at a time; the one asked for longest ago goes first."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """One item of a history: when (seconds since 1970) and which share of it."""
+
+    item_id: int
+    time_s: int
+    share: float
+
+
+class Release:
+    """One release, opened: its bundle, and its users and items by the names that people know."""
+
+    def __init__(self, version: Version, bundle: Any) -> None:
+        self.version, self.bundle = version, bundle
+
+    @property
+    def number(self) -> int:
+        return self.version.number
+
+    @cached_property
+    def users(self) -> dict[str, int]:
+        """Outside id -> dense id, of the users that it knows."""
+        known = set(self.bundle.features.users.ids.tolist())
+        return {name: i for name, i in self._named("user") if i in known}
+
+    @cached_property
+    def items(self) -> dict[str, int]:
+        """Outside id -> dense id, of the items that it knows."""
+        known = self.bundle.features.items.known
+        return {name: i for name, i in self._named("item") if i < len(known) and known[i]}
+
+    def _named(self, kind: str) -> Iterable[tuple[str, int]]:
+        rows = self.bundle.id_map.filter(pc.equal(self.bundle.id_map["kind"], kind))
+        return zip(rows["external_id"].to_pylist(), rows["id"].to_pylist(), strict=True)
+
+    @cached_property
+    def item_names(self) -> dict[int, str]:
+        """Dense id -> outside id."""
+        return {i: name for name, i in self.items.items()}
+
+    @cached_property
+    def genres(self) -> dict[int, list[str]]:
+        """Genres of every item, the primary one first."""
+        items = self.bundle.items
+        return dict(zip(items["item_id"].to_pylist(), (g or [] for g in items["genres"].to_pylist()), strict=True))
+
+    def title(self, item_id: int) -> str:
+        """What an item is called."""
+        return str(self.bundle.features.items.titles[item_id].as_py())
+
+    def user(self, user_id: int) -> dict[str, Any]:
+        """What is known of a user."""
+        row = int(self.bundle.features.user_rows(np.array([user_id]))[0])
+        return dict(self.bundle.features.users.table.slice(row, 1).to_pylist()[0])
+
+    def history(self, user_id: int) -> list[Watched]:
+        """What a user has watched in the window, newest first."""
+        table = pq.read_table(self.bundle.path / "histories.parquet", filters=[("user_id", "=", user_id)])
+        if not table.num_rows:
+            return []
+        row = table.slice(0, 1).to_pylist()[0]
+        rows = zip(row["item_ids"], row["times"], row["watch_shares"], strict=True)
+        return [Watched(*one) for one in rows][::-1]
+
+    def num_watched(self) -> np.ndarray:
+        """Length of every known user's history, in the order of their ids."""
+        return np.diff(self.bundle.features.users.history.offsets)
+
+    @contextmanager
+    def asked(self) -> Any:
+        """What the runtime refuses becomes a message for people: its own error is a ValueError of the bundle's file."""
+        try:
+            yield self.bundle
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+
+class Store:
+    """The home at hand."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._open: dict[int, Release] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def registry(self) -> Registry:
+        """The last run's registry, which the newest night is in."""
+        return open_registry("")
+
+    @property
+    def lake(self) -> Lake:
+        """The last run's lake."""
+        runs = all_runs(self.home)
+        return Lake(runs[-1].lake if runs else str(self.home / "lake"), self.home / "scratch" / "lake")
+
+    def versions(self) -> list[Version]:
+        """Every release, newest first; none in an empty home, whose registry is not even made for the question."""
+        return self.registry.versions() if all_runs(self.home) else []
+
+    def release(self, number: int) -> Release:
+        """A release, opened; the first time takes a second or two.
+
+        Raises:
+            UserError: there is no such version.
+            Failure: it cannot be fetched, or is damaged.
+        """
+        with self._lock:
+            if number not in self._open:
+                registry = self.registry
+                version = registry.find(str(number))
+                while len(self._open) >= MOST_OPEN:
+                    self._open.pop(next(iter(self._open)))
+                self._open[number] = Release(version, open_release(registry, version))
+            self._open[number] = self._open.pop(number)
+            return self._open[number]
+
+    def artifact(self, version: Version, tag: str) -> Artifact | None:
+        """What a version was made from: `bundle`, `recommendations`, `evaluation`; None when it is gone."""
+        folder = version.tags.get(f"nightjar.{tag}")
+        return self.lake.find(reference(folder)) if folder else None
+
+    def evaluation(self, version: Version) -> Evaluation | None:
+        """How a release was judged in its night."""
+        judged = self.artifact(version, "evaluation")
+        return Evaluation(judged.table().to_pylist(), judged.notes) if judged else None
+
+    def facts(self, version: Version) -> dict[str, Any]:
+        """What a release was made with, in short: `dim` of its vectors and its `system`, as far as the lake knows."""
+        bundle = self.artifact(version, "bundle")
+        if bundle is None:
+            return {}
+        pipeline, manifest = (read_json(bundle.path / FOLDER / n) for n in ("pipeline.json", "manifest.json"))
+        return {"dim": manifest["dim"], **({"system": pipeline["system"]} if "system" in pipeline else {})}
+
+    def label(self, version: Version) -> str:
+        """A release in a line: number, day, aliases, what it was made with."""
+        facts = self.facts(version)
+        made = [str(facts["system"])] if "system" in facts else []
+        made += [f"{facts['dim']}-d"] if "dim" in facts else []
+        words = [str(version.number), version.tags.get("nightjar.date", ""), ", ".join(version.aliases), *made]
+        return " · ".join(word for word in words if word)
+
+
+def reference(folder: str) -> Ref:
+    """The artifact that `dataset/date=.../key` names."""
+    dataset, date, key = folder.split("/")[:3]
+    return Ref(dataset, date.removeprefix("date="), key)

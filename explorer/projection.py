@@ -1,0 +1,85 @@
+"""The space of vectors made visible: two dimensions of many, and groups of users. Results are kept by release."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from explorer.data import Release
+
+MOST_POINTS = 2500
+"""Items that are drawn; of more, a random sample."""
+MOST_CLUSTERED = 50_000
+SEED = 0
+
+
+def pca(vectors: np.ndarray) -> np.ndarray:
+    """`[N, 2]`: the two directions in which vectors `[N, d]` differ most."""
+    centred = vectors - vectors.mean(axis=0)
+    _, _, directions = np.linalg.svd(centred, full_matrices=False)
+    return centred @ directions[:2].T
+
+
+def tsne(vectors: np.ndarray) -> np.ndarray:
+    """`[N, 2]`: neighbours stay neighbours, distances between groups mean nothing (van der Maaten and Hinton 2008)."""
+    from sklearn.manifold import TSNE
+
+    perplexity = min(30.0, max(1.0, (len(vectors) - 1) / 3))
+    return TSNE(2, perplexity=perplexity, init="pca", max_iter=500, random_state=SEED).fit_transform(vectors)
+
+
+def items_in_plane(release: Release, method: str, cache: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Item ids `[N]` and their places `[N, 2]` by `PCA` or `t-SNE`; computed once a release.
+
+    Args:
+        cache: folder in which places are kept.
+    """
+    ids = np.array(sorted(release.items.values()))
+    ids = ids[np.linalg.norm(release.bundle.features.items.vectors[ids], axis=1) > 0]
+    if len(ids) > MOST_POINTS:
+        ids = np.sort(np.random.default_rng(SEED).choice(ids, MOST_POINTS, replace=False))
+    digest = hashlib.sha256(f"{release.bundle.manifest['digest']} {method} {MOST_POINTS}".encode()).hexdigest()[:24]
+    file = cache / f"{digest}.npy"
+    if file.is_file():
+        return ids, np.load(file)
+    places = {"PCA": pca, "t-SNE": tsne}[method](release.bundle.features.items.vectors[ids]).astype(np.float32)
+    cache.mkdir(parents=True, exist_ok=True)
+    aside = file.with_suffix(".part.npy")
+    np.save(aside, places)
+    aside.replace(file)
+    return ids, places
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Groups of users by their vectors.
+
+    Attributes:
+        rows: rows of the users in the release, `[U]`.
+        groups: the group of each, the largest being 0.
+        places: `[U, 2]` by PCA.
+    """
+
+    rows: np.ndarray
+    groups: np.ndarray
+    places: np.ndarray
+
+
+def user_clusters(release: Release, number: int) -> Clusters:
+    """k-means on the vectors that the user tower gives (Lloyd 1982); the same groups every time."""
+    from sklearn.cluster import KMeans
+
+    users = release.bundle.features.users
+    table = pq.read_table(release.bundle.path / "user_embeddings.parquet")
+    rows = users.rows(table["user_id"].to_numpy(), strict=False)
+    vectors = np.array(table["vector"].to_pylist(), dtype=np.float32)[rows >= 0]
+    rows = rows[rows >= 0]
+    if len(rows) > MOST_CLUSTERED:
+        chosen = np.sort(np.random.default_rng(SEED).choice(len(rows), MOST_CLUSTERED, replace=False))
+        rows, vectors = rows[chosen], vectors[chosen]
+    found = KMeans(min(number, len(rows)), n_init=4, random_state=SEED).fit_predict(vectors)
+    largest_first = np.argsort(-np.bincount(found), kind="stable")
+    groups = np.argsort(largest_first)[found]
+    return Clusters(rows, groups, pca(vectors))

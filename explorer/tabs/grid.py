@@ -1,0 +1,100 @@
+"""The tab with the results of sweeps: the ranked table, what each setting does, what cannot be had together."""
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from explorer.pages import card, columns, heading, page, table, welcome
+from explorer.plots import Point, points
+from explorer.shared import Asked, Shared
+from explorer.sweeps import Sweep, effects, front, load, sweeps
+from explorer.theme import gr
+from tasks.pages.plots import intervals
+
+MOST_ROWS = 200
+
+
+def show(home: Path, name: str | None, objective: str | None, other: str | None) -> str:
+    """A sweep by one figure, with a second one to weigh it against."""
+    if not name:
+        return page(
+            welcome("No sweep yet", "Run one, such as: nightjar grid deployments/grid.yaml. Its results appear here.")
+        )
+    sweep = load(home, name)
+    first = objective if objective in sweep.figures else sweep.figures[0]
+    second = other if other in sweep.figures else next((f for f in sweep.figures if f != first), first)
+    return page(
+        heading(f"Sweep {name}", f"{len(sweep.table):,} combinations of {', '.join(sweep.settings)}."),
+        columns(_effects(sweep, first), _pareto(sweep, first, second)),
+        Markup('<div style="height: 0.9rem"></div>'),
+        _ranked(sweep, first),
+    )
+
+
+def _effects(sweep: Sweep, figure: str) -> Markup:
+    rows = {
+        f"{setting.rpartition('.')[2]} {value}": {"": estimate}
+        for setting in sweep.settings
+        for value, estimate in effects(sweep, setting, figure).items()
+    }
+    caption = (
+        f"Mean {figure} of all combinations with a value, with its 95% interval over them. Intervals of one setting "
+        "that lie apart say that it matters."
+    )
+    return card("What each setting does", Markup(intervals("effects", rows, figure)), caption=caption)
+
+
+def _pareto(sweep: Sweep, x: str, y: str) -> Markup:
+    best = front(sweep, x, y)
+    by = "system" if "system" in sweep.settings else sweep.settings[0]
+    groups = [str(v) for v in sorted(sweep.table[by].dropna().unique(), key=str)]
+    drawn = [
+        Point(float(row[x]), float(row[y]), str(row[by]), _told(sweep, row, x, y), n, n in best)
+        for n, row in enumerate(sweep.table.to_dict("records"))
+    ]
+    caption = f"Each point is a combination, coloured by {by}. Large ones on the line: none is better in both."
+    return card(f"{y} against {x}", points(drawn, groups, x, y, best), caption=caption)
+
+
+def _told(sweep: Sweep, row: Mapping[Hashable, Any], x: str, y: str) -> str:
+    settings = ", ".join(f"{s.rpartition('.')[2]} {row[s]}" for s in sweep.settings)
+    return f"{settings}: {x} {row[x]:.4f}, {y} {row[y]:.4f}"
+
+
+def _ranked(sweep: Sweep, figure: str) -> Markup:
+    shown = sweep.table.sort_values(figure, ascending=False, kind="stable").head(MOST_ROWS)
+    names_ = [*sweep.settings, *sweep.figures]
+    rows = [(n, *(row[c] for c in names_)) for n, row in enumerate(shown[names_].to_dict("records"), 1)]
+    caption = f"Best {figure} first" + (f"; the first {MOST_ROWS}." if len(sweep.table) > MOST_ROWS else ".")
+    heads = ("", *(n.removeprefix("pipeline.") for n in names_))
+    return card("All combinations", table(heads, rows, digits=4, tall=True), caption=caption)
+
+
+def build(shared: Shared, name: str) -> None:
+    """The tab."""
+    home = shared.store.home
+    with gr.Row():
+        sweep = gr.Dropdown(label="sweep", choices=[], elem_id="sweep", scale=2)
+        objective = gr.Dropdown(label="by", choices=[], elem_id="objective")
+        other = gr.Dropdown(label="against", choices=[], elem_id="against")
+    output = gr.HTML(elem_id="grid")
+
+    def known(selected: str, chosen: str | None) -> Any:
+        found = sweeps(home) if selected == name else []
+        if not found:
+            return gr.skip()
+        return gr.Dropdown(choices=found, value=chosen if chosen in found else found[0])
+
+    def figures(chosen: str | None) -> Any:
+        found = load(home, chosen).figures if chosen else []
+        second = found[1] if len(found) > 1 else None
+        return gr.Dropdown(choices=found, value=found[0] if found else None), gr.Dropdown(choices=found, value=second)
+
+    def fill(_: Asked | None, *values: Any) -> str:
+        return show(home, *values)
+
+    shared.selected.change(known, [shared.selected, sweep], sweep, show_progress="hidden")
+    sweep.change(figures, sweep, [objective, other], show_progress="hidden")
+    shared.fills(name, fill, [output], [sweep, objective, other], (objective.change, other.change), needs_release=False)

@@ -51,12 +51,14 @@ class Shared:
         more: list[Any] = (),  # type: ignore[assignment]
         triggers: tuple[Any, ...] = (),
         needs_release: bool = True,
+        empty: str = EMPTY,
     ) -> dict[str, Any]:
         """Fill pieces of page when their tab opens, and while it is open whenever what it shows changes.
 
         Args:
             fill: takes an `Asked` and the values of `more`.
             triggers: events beyond those of all tabs.
+            empty: what stands there as long as there is no release.
 
         Returns:
             Function, inputs and outputs, to hang behind an event that must have come to its end before.
@@ -67,7 +69,7 @@ class Shared:
             if selected != tab:
                 return gr.skip() if num == 1 else [gr.skip()] * num
             if asked is None and needs_release:
-                return EMPTY if num == 1 else [EMPTY, *[""] * (num - 1)]
+                return empty if num == 1 else [empty, *[""] * (num - 1)]
             return told(asked, *values)
 
         filling = {"fn": when_open, "inputs": [self.asked, self.selected, *more], "outputs": outputs}

@@ -44,14 +44,15 @@ def effects(sweep: Sweep, setting: str, figure: str) -> dict[str, Estimate]:
     """Mean of a figure for each value of a setting, over all else, with its 95 % interval by bootstrap over rows."""
     rows = sweep.table[[setting, figure]].dropna()
     found = {}
-    for value, group in sorted(rows.groupby(setting), key=lambda pair: _sortable(pair[0])):
+    for value, group in sorted(rows.groupby(setting), key=lambda pair: in_order(pair[0])):
         values = group[figure].to_numpy(dtype=float)
         interval = bootstrap_means(values[:, None], seed=0, num_resamples=500)
         found[str(value)] = Estimate(*(float(v[0]) for v in (interval.mean, interval.low, interval.high)))
     return found
 
 
-def _sortable(value: object) -> tuple[int, float, str]:
+def in_order(value: object) -> tuple[int, float, str]:
+    """What values of a setting are sorted by: numbers by size, then words."""
     return (0, float(value), "") if isinstance(value, int | float | np.number) else (1, 0.0, str(value))
 
 

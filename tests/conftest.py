@@ -1,4 +1,4 @@
-"""What all tests share: a home of their own, no telemetry, patience on a busy machine."""
+"""What all tests share: a home of their own, nights in further ones, no telemetry, patience on a busy machine."""
 
 import os
 import sys
@@ -8,6 +8,9 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 
 from flows.environment import prepare
+from tests.homes import make_home, undisturbed
+
+__all__ = ["make_home", "undisturbed"]
 
 # Before anything heavy is imported: libraries read these variables at import.
 _HOME = Path(tempfile.mkdtemp(prefix="nightjar-tests-"))

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from explorer.pages import card, columns, heading, page, table, welcome
 from explorer.plots import Point, points
 from explorer.shared import Asked, Shared
-from explorer.sweeps import Sweep, effects, front, load, sweeps
+from explorer.sweeps import Sweep, effects, front, in_order, load, sweeps
 from explorer.theme import gr
 from tasks.pages.plots import intervals
 
@@ -49,7 +49,7 @@ def _effects(sweep: Sweep, figure: str) -> Markup:
 def _pareto(sweep: Sweep, x: str, y: str) -> Markup:
     best = front(sweep, x, y)
     by = "system" if "system" in sweep.settings else sweep.settings[0]
-    groups = [str(v) for v in sorted(sweep.table[by].dropna().unique(), key=str)]
+    groups = [str(v) for v in sorted(sweep.table[by].dropna().unique(), key=in_order)]
     drawn = [
         Point(float(row[x]), float(row[y]), str(row[by]), _told(sweep, row, x, y), n, n in best)
         for n, row in enumerate(sweep.table.to_dict("records"))

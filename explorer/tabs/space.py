@@ -128,7 +128,7 @@ def build(shared: Shared, name: str) -> None:
     with gr.Row():
         method = gr.Radio(list(METHODS), value=METHODS[0], label="in two dimensions by", elem_id="method")
         item = gr.Textbox(label="an item: id or title", elem_id="item", scale=2)
-        look = gr.Button("Nearest neighbours", elem_id="neighbours", scale=0, min_width=180)
+        look = gr.Button("Nearest neighbours", elem_id="neighbours", scale=0, min_width=220)
     with gr.Row():
         plot = gr.HTML(elem_id="space", js_on_load=PICK)
         nearest = gr.HTML(HINT, elem_id="nearest")
@@ -157,7 +157,7 @@ def build(shared: Shared, name: str) -> None:
 
     shared.fills(name, fill, [plot], [method, picked], (method.input, picked.change))
     shared.fills(name, lambda asked, n: clusters(shared.store.release(asked["release"]), int(n)), [groups], [number],
-                 (number.release,))  # fmt: skip
+                 (number.release,), empty="")  # fmt: skip
     gr.on([look.click, item.submit], told, [shared.asked, item], [picked, nearest])
     plot.click(of_point, shared.asked, [picked, nearest])
     shared.release.change(lambda: (None, HINT), None, [picked, nearest], show_progress="hidden")

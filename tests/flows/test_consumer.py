@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 import pyarrow.parquet as pq
 import pytest
 
-from tests.flows.conftest import ROOT
+from tests.homes import ROOT
 from tests.tasks.released import serving, wait_for
 
 NEEDED = ("faiss-cpu", "onnxruntime", "pyarrow", "numpy")

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 
 SMALL = """
 world: {num_users: 150, num_items: 250, num_days: 12}

@@ -2,14 +2,16 @@
 
 import copy
 import dataclasses
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
 from expectations.errors import UserError
-from models.serving.config import PipelineConfig
+from models.serving.config import PipelineConfig, System, pipeline_of
+from tasks.stage import plain
 
 _WIDE = 4
 """A slider reaches to so many times the default where the bound lies far beyond what anybody tries."""
@@ -95,10 +97,22 @@ def turned(pipeline: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, 
             place[last] = value
     known = {f.name for f in dataclasses.fields(PipelineConfig)}
     try:
-        TypeAdapter(PipelineConfig).validate_python({k: v for k, v in changed.items() if k in known})
+        config = TypeAdapter(PipelineConfig).validate_python({k: v for k, v in changed.items() if k in known})
     except ValidationError as error:
         raise UserError("; ".join(str(e["msg"]).removeprefix("Value error, ") for e in error.errors())) from None
+    if "candidates" in pipeline and changed["candidates"] != pipeline["candidates"]:
+        # As the night would have it: asked of the sources of the system, all of them ranked as far as the pool goes.
+        widest = dataclasses.replace(config, pool_size=max(config.pool_size, PipelineConfig().pool_size))
+        return dict(plain(pipeline_of(config.system, widest)))
     return changed
+
+
+def applies(knob: Knob, pipeline: Mapping[str, Any]) -> bool:
+    """Whether a release has the setting and its system looks at it: what is for some systems alone names them."""
+    if value_of(pipeline, knob.name) is None:
+        return False
+    named = set(re.findall(r"`(\w+)`", knob.meaning)) & set(get_args(System))
+    return not knob.meaning.startswith("`") or pipeline.get("system", "fusion") in named
 
 
 def differences(own: Mapping[str, Any], changed: Mapping[str, Any]) -> list[str]:

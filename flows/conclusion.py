@@ -1,5 +1,6 @@
 """The end of a night: pointers, Data Docs, the report with this run's times, and the same tables in Prefect's UI."""
 
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from tasks.gating import Decision, decide
 from tasks.lake import Artifact
 from tasks.pages.data import RunFacts, StageTime
 from tasks.registry import Registry
-from tasks.reporting import render_report
+from tasks.reporting import CARD, PAGE, render_card, render_report
 from tasks.running import Night, Outcome
 
 CURRENT = ("recommendations", "embeddings")
@@ -36,9 +37,14 @@ def conclude(
     docs = build_docs(night.docs) if night.docs and night.builds_docs and ran else (night.docs or Path()) / "index.html"
     registry = Registry(night.home, night.resources.registry)
     decision = _decide(night, plan, made, registry, config)
-    page = _write_report(night, plan, made, outcomes, docs, decision)
+    facts = _facts(night, record, made, outcomes, docs, decision)
+    page = _write(night, plan, PAGE, render_report(made["report"], facts))
+    known = made["report"], made["evaluation"], made["bundle"], facts
+    card = _write(night, plan, CARD, render_card(*known))
     if ran:
         registry.attach(measures["run_id"], page, "report")
+        registry.attach(measures["run_id"], card, "report")
+        registry.describe(measures["version"], render_card(*known, brief=True))
     record.release = {"version": measures["version"], "report": str(page), "data_docs": str(docs)}
     summary = {
         "date": plan.days.day,
@@ -77,17 +83,17 @@ def _decide(night: Night, plan: Plan, made: dict[str, Artifact], registry: Regis
     )
 
 
-def _write_report(
+def _facts(
     night: Night,
-    plan: Plan,
+    record: RunRecord,
     made: dict[str, Artifact],
     outcomes: Sequence[Outcome],
     docs: Path,
     decision: Decision,
-) -> Path:
-    """The report artifact's page with what differs from run to run: version, times, latencies."""
+) -> RunFacts:
+    """What differs from run to run, for report and model card: version, times, latencies, the command."""
     measures = made["release"].run["measures"]
-    facts = RunFacts(
+    return RunFacts(
         version=f"nightjar-recommender {measures['version']}",
         stages=tuple(StageTime(o.step, o.state, o.seconds, o.rows, o.peak_bytes) for o in outcomes),
         index=made["index"].run.get("measures", {}),
@@ -95,10 +101,23 @@ def _write_report(
         gates=tuple((v.gate, "passed" if v.passed else "failed", v.figures) for v in decision.verdicts),
         decision=str(decision),
         links={"lake": night.lake.url, "data docs": str(docs), "registry": measures["registry"]},
+        command=_command(night, record),
     )
+
+
+def _command(night: Night, record: RunRecord) -> str:
+    """What runs this night again; unknown for one that was started in Prefect, from no file."""
+    if not record.config:
+        return ""
+    changes = [word for change in record.overrides for word in ("--set", change)]
+    elsewhere = ["--lake", night.lake.url] if night.lake.url != str(night.home / "lake") else []
+    return shlex.join(["nightjar", "run", record.config, *changes, *elsewhere])
+
+
+def _write(night: Night, plan: Plan, name: str, text: str) -> Path:
+    """A page of the night, whole or not at all."""
     folder = night.home / "reports" / plan.days.day
     folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / ".report.html"
-    aside.write_text(render_report(made["report"], facts))
-    aside.replace(folder / "report.html")
-    return folder / "report.html"
+    aside = folder / f".{name}"
+    aside.write_text(text)
+    return aside.replace(folder / name)

@@ -23,6 +23,8 @@ from tasks.databases import place
 MODEL = "nightjar-recommender"
 EXPERIMENT = "nightjar"
 KEY_TAG = "nightjar.key"
+MOST_DESCRIBED = 5000
+"""Characters that MLflow keeps of a description."""
 CODE = Path(__file__).with_name("pyfunc_model.py")
 _REFERENCE = re.compile(r"([^@/:]*)([@/:]?)(.*)", re.DOTALL)
 
@@ -278,6 +280,10 @@ class Registry:
                 if wait_s is None:
                     raise
                 time.sleep(wait_s)
+
+    def describe(self, number: int, text: str) -> None:
+        """Say in the registry what a version is, in Markdown; what is too long for it is cut."""
+        self.client.update_model_version(MODEL, str(number), text[:MOST_DESCRIBED])
 
     def attach(self, run_id: str, path: Path, folder: str | None = None) -> None:
         """Add a file, such as the report, to the MLflow run of a release."""

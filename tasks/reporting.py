@@ -8,12 +8,14 @@ from tasks.lake import Artifact, read_json
 from tasks.outputs import Outputs
 from tasks.pages.config import ReportConfig
 from tasks.pages.data import ReportData, RunFacts, Section, Tile
+from tasks.releasing import flat_params
 from tasks.stage import stage
 
 if TYPE_CHECKING:
     from tasks.pages.quality import Evaluation
 
 PAGE = "report.html"
+CARD = "model_card.md"
 
 
 @stage(produces=("report",), libraries=("matplotlib", "jinja2"), memory_gib=1.0)
@@ -45,6 +47,7 @@ def report(
         template: `template_digest()`, so that a new template makes a new page.
     """
     from tasks.pages import page
+    from tasks.pages.commands import with_commands
     from tasks.pages.contents import audits_section, data_section, lineage_section, substitutes_of
     from tasks.pages.quality import Evaluation, quality_tiles, verdict
 
@@ -67,7 +70,7 @@ def report(
         date=out.date,
         verdict=verdict(judged),
         tiles=(*quality_tiles(judged), _index_tile(index)),
-        sections=tuple(sections),
+        sections=tuple(with_commands(section, out.date, towers.date) for section in sections),
         substitutes=tuple(substitutes_of(everything)),
         warnings=tuple(warnings),
     )
@@ -156,6 +159,16 @@ def render_report(report: Artifact, run: RunFacts) -> str:
     from tasks.pages import page
 
     return page.render_report(ReportData.load(report.path), run)
+
+
+def render_card(report: Artifact, evaluation: Artifact, bundle: Artifact, run: RunFacts, brief: bool = False) -> str:
+    """The model card of a night's release, as Markdown; `brief` for the registry."""
+    from tasks.pages.card import model_card
+    from tasks.pages.quality import Evaluation
+
+    judged = Evaluation(evaluation.table().to_pylist(), evaluation.notes)
+    settings = flat_params(bundle.manifest["config"]["config"])
+    return model_card(ReportData.load(report.path), judged, run, settings, brief)
 
 
 def head_for_prefect(report: Artifact, links: Mapping[str, str]) -> str:

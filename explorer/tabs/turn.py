@@ -11,7 +11,7 @@ from expectations.errors import UserError
 from explorer.data import Release, Store
 from explorer.guard import guarded, words
 from explorer.judging import KNOBS, judged_live
-from explorer.knobs import Knob, differences, knobs, reach, turned, value_of
+from explorer.knobs import Knob, applies, differences, knobs, reach, turned, value_of
 from explorer.nights import last_settings
 from explorer.pages import card, chips, heading, page, table, tiles, titled
 from explorer.people import genres_line
@@ -157,7 +157,7 @@ def build(shared: Shared, name: str) -> None:
         if number is None:
             return [gr.skip()] * (len(inputs) + 1)
         own = shared.store.release(number).bundle.pipeline
-        return [*(_set(knob, value_of(own, knob.name)) for knob, _ in placed), number]
+        return [*(_set(knob, own) for knob, _ in placed), number]
 
     everything = [stand_for, *inputs.values()]
     moved = [widget.input for widget in inputs.values()]
@@ -204,12 +204,13 @@ def _meanings(all_knobs: Sequence[Knob]) -> None:
         gr.HTML(page(table(("setting", "meaning"), [(f"pipeline.{k.name}", k.meaning) for k in all_knobs], tall=True)))
 
 
-def _set(knob: Knob, value: Any) -> Any:
-    """A knob at the value of a release; out of use where the release knows no such setting."""
+def _set(knob: Knob, pipeline: Mapping[str, Any]) -> Any:
+    """A knob at the value of a release; out of use where it would change nothing there."""
+    value = value_of(pipeline, knob.name)
     if value is None:
         return gr.update(interactive=False)
     wide: dict[str, Any] = {} if knob.kind is bool else {"maximum": reach(knob, value)}
-    return gr.update(value=value, interactive=True, **wide)
+    return gr.update(value=value, interactive=applies(knob, pipeline), **wide)
 
 
 def _dimensions(shared: Shared) -> None:

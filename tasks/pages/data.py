@@ -76,6 +76,8 @@ class Section:
     figures: tuple[Figure, ...] = ()
     tables: tuple[Table, ...] = ()
     people: tuple[Person, ...] = ()
+    commands: tuple[tuple[str, str], ...] = ()
+    """What reads or computes its figures again, as (words, command)."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ class RunFacts:
         total_seconds: of the whole run.
         links: words -> path or URL.
         gates: gate, passed or failed, figures. `decision`: what became of the release.
+        command: that runs this night again; takes the place of `nightjar run CONFIG.yaml` in the chapters' commands.
     """
 
     version: str = ""
@@ -131,3 +134,4 @@ class RunFacts:
     links: dict[str, str] = field(default_factory=dict)
     gates: tuple[tuple[str, str, str], ...] = ()
     decision: str = ""
+    command: str = ""

@@ -19,7 +19,7 @@ def markdown(data: ReportData, links: Mapping[str, str]) -> str:
     """
     where = [f"| {words} | {_shown(place)} |" for words, place in links.items()]
     tiles = [f"| {t.label} | **{t.value}** | {t.note} |" for t in data.tiles]
-    plots = [_picture(f) for section in data.sections if section.id == PICTURED for f in section.figures]
+    plots = [picture(f) for section in data.sections if section.id == PICTURED for f in section.figures]
     parts = [
         f"# {data.title} {data.date}",
         data.verdict,
@@ -35,7 +35,7 @@ def _shown(place: str) -> str:
     return f"[{place}]({place})" if place.startswith(("http://", "https://")) else f"`{place}`"
 
 
-def _picture(figure: Figure) -> str:
+def picture(figure: Figure) -> str:
     """A plot as an image in the text: outside the report's page, a plot must bring the page's colours along."""
     head = f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {_palette()} '
     picture = figure.svg.replace("<svg ", head, 1)

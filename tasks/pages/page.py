@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.pages.commands import RUN
 from tasks.pages.data import Cell, ReportData, RunFacts, Table
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def render_report(data: ReportData, run: RunFacts | None = None) -> str:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
-        "alignment": _alignment, "cell": format_cell, "mib": _mib, "prose": _prose, "rows": _grouped,
+        "alignment": _alignment, "cell": format_cell, "known": _known, "mib": _mib, "prose": _prose, "rows": _grouped,
         "seconds": _seconds, "svg": Markup,
     }  # fmt: skip
     longest = max((s.seconds for s in run.stages), default=0.0) if run else 0.0
@@ -70,6 +71,11 @@ def _grouped(value: int) -> str:
 
 def _seconds(value: float) -> str:
     return f"{value:.1f} s" if value < 100 else f"{value / 60:.1f} min"
+
+
+def _known(command: str, run: RunFacts | None) -> str:
+    """A command with this night's own config in it, where that is known."""
+    return command.replace(RUN, run.command) if run and run.command else command
 
 
 def _mib(value: int) -> str:

@@ -38,7 +38,10 @@ def test_the_registry_has_one_version_with_the_bundle_and_the_alias(undisturbed,
     run = registry.client.get_run(version.run_id)
     assert manifest["evaluation"] == run.data.metrics
     assert run.data.metrics["final.ndcg_at_10"] > 0 and run.data.params["config.k"] == "10"
-    assert [f.path for f in registry.client.list_artifacts(version.run_id, "report")] == ["report/report.html"]
+    assert [f.path for f in registry.client.list_artifacts(version.run_id, "report")] == [
+        "report/model_card.md",
+        "report/report.html",
+    ]
 
 
 def test_mlflow_alone_serves_the_release(undisturbed, tmp_path):

@@ -20,9 +20,12 @@ from models.evaluation.truth import judged_users, user_segments
 from tasks.config import ResourcesConfig
 from tasks.lake import Artifact, Ref
 from tasks.outputs import Outputs
+from tasks.pages.card import limits, model_card
+from tasks.pages.commands import RUN
 from tasks.pages.config import ReportConfig
 from tasks.pages.data import ReportData, RunFacts, StageTime
 from tasks.pages.page import template_digest
+from tasks.pages.quality import Evaluation
 from tasks.reporting import head_for_prefect, render_report, report, tables_for_prefect
 
 GENRES = ["drama", "comedy", "crime", "documentary", "family", "sport", "music", "science fiction"]
@@ -437,3 +440,52 @@ def test_the_studys_figures_stand_beside_the_accurate_ones_and_hits_by_kind(made
     hits = sum(int(row[1] or 0) for row in kinds.rows)
     precision = figures["final", "all", "precision", 10]
     assert hits == round(precision["value"] * 10 * precision["num_users"])
+
+
+def test_every_chapter_says_how_its_figures_are_read_and_computed_again(made: Artifact, page: str):
+    from expectations.datasets import DATASETS
+
+    for section in ReportData.load(made.path).sections:
+        *reads, (_, again) = section.commands
+        assert reads and again.startswith(f"{RUN} --date {DATE} --force ")
+        assert f"<code>{again}</code>" in page
+        assert all(re.fullmatch(r"nightjar (show|export) (\w+) --date .*", c)[2] in DATASETS for _, c in reads)
+    live = render_report(made, RunFacts(command="nightjar run deployments/demo.yaml --set 'a.b=[1, 2]'"))
+    assert "CONFIG.yaml" not in live
+    assert f"nightjar run deployments/demo.yaml --set &#39;a.b=[1, 2]&#39; --date {DATE} --force evaluation" in live
+
+
+@pytest.fixture(scope="module")
+def judged(night: MadeNight) -> Evaluation:
+    return Evaluation(night.evaluation.table().to_pylist(), night.evaluation.notes)
+
+
+def test_the_card_says_what_the_report_says_and_brings_its_plots(made: Artifact, judged: Evaluation):
+    data = ReportData.load(made.path)
+    run = RunFacts(version="nightjar-recommender 7", gates=(("coverage", "passed", "0.5"),), decision="It is champion.")
+    card = model_card(data, judged, run, {"k": 20})
+    assert card.startswith(f"# Model card: nightjar-recommender 7, night of {DATE}\n\n{data.verdict}")
+    heads = re.findall(r"^## (.+)$", card, flags=re.MULTILINE)
+    assert heads == ["Intended use", "Data", "Training", "Metrics", "Segments", "Limits", "Gates", "Lineage",
+                     "Compute it again"]  # fmt: skip
+    final = judged.estimate("final", "ndcg")
+    assert f"| final | {final.value:.3f} | {final.low:.3f} to {final.high:.3f} |" in card
+    assert "k: 20" in card and "- coverage: passed, 0.5" in card
+    assert card.count("data:image/svg+xml;base64,") == sum(
+        len(s.figures) for s in data.sections if s.id in ("quality", "segments")
+    )
+
+
+def test_the_card_beside_the_version_is_brief(made: Artifact, judged: Evaluation):
+    brief = model_card(ReportData.load(made.path), judged, RunFacts(), {"k": 20}, brief=True)
+    assert "base64" not in brief and "## Limits" in brief and "## Lineage" not in brief
+
+
+def test_limits_name_who_is_served_worst_and_what_stood_in(made: Artifact, judged: Evaluation):
+    told = limits(ReportData.load(made.path), judged)
+    values = {n: judged.value("final", "ndcg", n) for n in judged.segments(of_items=False)}
+    column, value = min(values, key=lambda n: (values[n], n)).split("=")
+    worst = next(line for line in told if line.startswith("Served worst"))
+    assert f"users with {column.replace('_', ' ')} {value.replace('_', ' ')}" in worst
+    assert "In place of missing data: no genres were given: taken from titles" in told
+    assert any(line.startswith("Audit warning: items of") for line in told)

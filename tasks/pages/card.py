@@ -1,0 +1,127 @@
+"""The model card of a release: what it is for, data, training, metrics with intervals, segments, limits, lineage.
+
+After Mitchell et al. 2019, "Model Cards for Model Reporting". Everything in it comes from the report and the evaluation
+of the same night.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tasks.pages.commands import RUN
+from tasks.pages.data import ReportData, RunFacts, Section, Table
+from tasks.pages.markdown import picture
+from tasks.pages.page import format_cell
+from tasks.pages.quality import Evaluation
+
+PLOTTED = ("quality", "segments")
+"""Chapters whose plots are in the card."""
+LOWEST = 3
+"""Segments named among the limits because they are served worst."""
+_USE = (
+    "Lists of items for every known user, and for somebody new by attributes and history; nearest items of an item. "
+    "For ranking what a catalogue offers, not for decisions about people."
+)
+
+
+def model_card(
+    data: ReportData, evaluation: Evaluation, run: RunFacts, settings: Mapping[str, Any], brief: bool = False
+) -> str:
+    """The card as Markdown.
+
+    Args:
+        settings: of the pipeline, flat.
+        brief: without plots, settings and lineage, to stand beside the version in the registry.
+    """
+    chapters = {section.id: section for section in data.sections}
+    parts = [
+        f"# Model card: {run.version or data.title}, night of {data.date}",
+        data.verdict,
+        f"## Intended use\n\n{_USE}",
+        "## Data\n\n" + _data(data, chapters.get("data")),
+        *_chapter("Training", chapters.get("training")),
+        *([] if brief else ["### Settings of the pipeline\n\n" + _settings(settings)]),
+        *_chapter("Metrics", chapters.get("quality"), plots=not brief),
+        *_chapter("Segments", chapters.get("segments"), plots=not brief),
+        "## Limits\n\n" + _bullets(limits(data, evaluation)),
+        *_gates(run),
+        *([] if brief else _chapter("Lineage", chapters.get("lineage"))),
+        "## Compute it again\n\n" + _commands(data.sections, run),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def limits(data: ReportData, evaluation: Evaluation) -> list[str]:
+    """What to know before it is trusted, one sentence each, from the night's own figures."""
+    notes, k = evaluation.notes, evaluation.k
+    days = notes["judged_days"]
+    told = [
+        f"Judged offline, on {notes['users_judged']:,} users and {len(days)} day{'s' * (len(days) > 1)}: what people "
+        "did without having seen these lists. Whether the lists change what they do, only an experiment can say."
+    ]
+    ranked = [
+        (e.value, name, e) for name in evaluation.segments(False) if (e := evaluation.estimate("final", "ndcg", name))
+    ]
+    for value, name, e in sorted(ranked, key=lambda row: row[:2])[:LOWEST]:
+        row = evaluation.row("final", "ndcg", name)
+        users = row["num_users"] if row else 0
+        told.append(
+            f"Served worst: users with {_in_words(name)}, NDCG@{k} {value:.3f} ({e.low:.3f} to {e.high:.3f}, "
+            f"{users:,} users)."
+        )
+    unsure = [name for _, name, e in ranked if _overlaps(evaluation, name, e.low)]
+    if unsure:
+        told.append(f"No better than popularity, as far as these users can show: {', '.join(map(_in_words, unsure))}.")
+    told += [f"In place of missing data: {text}" for text in data.substitutes]
+    told += [f"Audit warning: {text}" for text in data.warnings]
+    return told
+
+
+def _overlaps(evaluation: Evaluation, segment: str, low: float) -> bool:
+    popularity = evaluation.estimate("popularity", "ndcg", segment)
+    return popularity is not None and low <= popularity.high
+
+
+def _in_words(segment: str) -> str:
+    column, value = segment.split("=", 1)
+    return f"{column.replace('_', ' ')} {value.replace('_', ' ')}"
+
+
+def _data(data: ReportData, volumes: Section | None) -> str:
+    tables = [_table(table) for table in volumes.tables] if volumes else []
+    return "\n\n".join([volumes.lead if volumes else "", *tables]).strip()
+
+
+def _chapter(title: str, section: Section | None, plots: bool = False) -> list[str]:
+    if section is None:
+        return []
+    shown = [picture(figure) for figure in section.figures] if plots else []
+    return [f"## {title}", section.lead, *(f"{_table(t)}\n\n{t.caption}" for t in section.tables), *shown]
+
+
+def _table(table: Table) -> str:
+    rows = [[format_cell(cell, table.digits).replace("|", "\\|") for cell in row] for row in table.rows]
+    head = [f"| {' | '.join(table.columns)} |", f"|{'---|' * len(table.columns)}"]
+    return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    return "```\n" + "\n".join(f"{name}: {value}" for name, value in settings.items()) + "\n```"
+
+
+def _bullets(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _gates(run: RunFacts) -> list[str]:
+    if not run.gates:
+        return []
+    return [
+        f"## Gates\n\n{run.decision}",
+        _bullets(f"{gate}: {verdict}, {figures}" for gate, verdict, figures in run.gates),
+    ]
+
+
+def _commands(sections: Iterable[Section], run: RunFacts) -> str:
+    """Every command once, in the order of the chapters."""
+    every = dict.fromkeys(command for section in sections for _, command in section.commands)
+    return "```\n" + "\n".join(c.replace(RUN, run.command or RUN) for c in every) + "\n```"

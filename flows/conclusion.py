@@ -15,7 +15,7 @@ from tasks.gating import Decision, decide
 from tasks.lake import Artifact
 from tasks.pages.data import RunFacts, StageTime
 from tasks.registry import Registry
-from tasks.reporting import CARD, PAGE, render_card, render_report
+from tasks.reporting import CARD, PAGE, render_cards, render_report
 from tasks.running import Night, Outcome
 
 CURRENT = ("recommendations", "embeddings")
@@ -39,12 +39,12 @@ def conclude(
     decision = _decide(night, plan, made, registry, config)
     facts = _facts(night, record, made, outcomes, docs, decision)
     page = _write(night, plan, PAGE, render_report(made["report"], facts))
-    known = made["report"], made["evaluation"], made["bundle"], facts
-    card = _write(night, plan, CARD, render_card(*known))
+    whole, brief = render_cards(made["report"], made["evaluation"], made["bundle"], facts)
+    card = _write(night, plan, CARD, whole)
     if ran:
         registry.attach(measures["run_id"], page, "report")
         registry.attach(measures["run_id"], card, "report")
-        registry.describe(measures["version"], render_card(*known, brief=True))
+        registry.describe(measures["version"], brief)
     record.release = {"version": measures["version"], "report": str(page), "data_docs": str(docs)}
     summary = {
         "date": plan.days.day,

@@ -161,14 +161,14 @@ def render_report(report: Artifact, run: RunFacts) -> str:
     return page.render_report(ReportData.load(report.path), run)
 
 
-def render_card(report: Artifact, evaluation: Artifact, bundle: Artifact, run: RunFacts, brief: bool = False) -> str:
-    """The model card of a night's release, as Markdown; `brief` for the registry."""
-    from tasks.pages.card import model_card
+def render_cards(report: Artifact, evaluation: Artifact, bundle: Artifact, run: RunFacts) -> tuple[str, str]:
+    """The model card of a night's release as Markdown, whole and in short for the registry."""
+    from tasks.pages.card import brief_card, model_card
     from tasks.pages.quality import Evaluation
 
-    judged = Evaluation(evaluation.table().to_pylist(), evaluation.notes)
+    data, judged = ReportData.load(report.path), Evaluation(evaluation.table().to_pylist(), evaluation.notes)
     settings = flat_params(bundle.manifest["config"]["config"])
-    return model_card(ReportData.load(report.path), judged, run, settings, brief)
+    return model_card(data, judged, run, settings), brief_card(data, judged, run)
 
 
 def head_for_prefect(report: Artifact, links: Mapping[str, str]) -> str:

@@ -19,10 +19,10 @@ def segments_section(evaluation: Evaluation) -> Section | None:
             f"NDCG@{k} by kind of user",
             "Each line is a group of users; the blue dot is what they are served, the orange one popularity. Where the "
             "whiskers overlap, the group is too small or the gain too small to tell.",
-            intervals("segments", {_in_words(n): e for n, e in estimates.items() if e}, f"NDCG@{k}"),
+            intervals("segments", {in_words(n): e for n, e in estimates.items() if e}, f"NDCG@{k}"),
         )
     ]
-    tiers = {_in_words(n): e for n in evaluation.segments(of_items=True) if (e := _of_systems(evaluation, n, "recall"))}
+    tiers = {in_words(n): e for n in evaluation.segments(of_items=True) if (e := _of_systems(evaluation, n, "recall"))}
     if tiers:
         figures.append(
             Figure(
@@ -43,7 +43,8 @@ def _of_systems(evaluation: Evaluation, segment: str, metric: str) -> dict[str, 
     return {s: e for s, e in found.items() if e}
 
 
-def _in_words(segment: str) -> str:
+def in_words(segment: str) -> str:
+    """A segment as people say it."""
     column, value = segment.split("=", 1)
     if column == "history":
         return "no history" if value == "0" else f"history of {value}"
@@ -56,7 +57,7 @@ def _segments_table(evaluation: Evaluation, names: list[str]) -> Table:
         row = evaluation.row("final", "ndcg", name)
         if row:
             figures = [evaluation.value(s, m, name) for s, m in _SEGMENT_COLUMNS.values()]
-            rows.append((_in_words(name), int(row["num_users"]), *figures))
+            rows.append((in_words(name), int(row["num_users"]), *figures))
     return Table(
         "segments", f"By kind of user, at {evaluation.k} places",
         "Groups with few users have wide intervals: read them with the plot above.",

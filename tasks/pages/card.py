@@ -5,8 +5,10 @@ of the same night.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from tasks.pages.breakdowns import in_words
 from tasks.pages.commands import RUN
 from tasks.pages.data import ReportData, RunFacts, Section, Table
 from tasks.pages.markdown import picture
@@ -15,6 +17,8 @@ from tasks.pages.quality import Evaluation
 
 PLOTTED = ("quality", "segments")
 """Chapters whose plots are in the card."""
+_SHORT = 5
+"""Columns of the table of metrics that are in the short card."""
 LOWEST = 3
 """Segments named among the limits because they are served worst."""
 _USE = (
@@ -23,31 +27,45 @@ _USE = (
 )
 
 
-def model_card(
-    data: ReportData, evaluation: Evaluation, run: RunFacts, settings: Mapping[str, Any], brief: bool = False
-) -> str:
+def model_card(data: ReportData, evaluation: Evaluation, run: RunFacts, settings: Mapping[str, Any]) -> str:
     """The card as Markdown.
 
     Args:
         settings: of the pipeline, flat.
-        brief: without plots, settings and lineage, to stand beside the version in the registry.
     """
     chapters = {section.id: section for section in data.sections}
     parts = [
-        f"# Model card: {run.version or data.title}, night of {data.date}",
-        data.verdict,
-        f"## Intended use\n\n{_USE}",
-        "## Data\n\n" + _data(data, chapters.get("data")),
+        *_head(data, run),
+        "## Data\n\n" + _data(chapters.get("data")),
         *_chapter("Training", chapters.get("training")),
-        *([] if brief else ["### Settings of the pipeline\n\n" + _settings(settings)]),
-        *_chapter("Metrics", chapters.get("quality"), plots=not brief),
-        *_chapter("Segments", chapters.get("segments"), plots=not brief),
+        "### Settings of the pipeline\n\n" + _settings(settings),
+        *_chapter("Metrics", chapters.get("quality"), plots=True),
+        *_chapter("Segments", chapters.get("segments"), plots=True),
         "## Limits\n\n" + _bullets(limits(data, evaluation)),
         *_gates(run),
-        *([] if brief else _chapter("Lineage", chapters.get("lineage"))),
+        *_chapter("Lineage", chapters.get("lineage")),
         "## Compute it again\n\n" + _commands(data.sections, run),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def brief_card(data: ReportData, evaluation: Evaluation, run: RunFacts) -> str:
+    """The card in short, to stand beside the version in the registry: use, metrics, limits, what the gates decided."""
+    metrics = next(table for section in data.sections for table in section.tables if table.key == "quality")
+    short = replace(metrics, columns=metrics.columns[:_SHORT], rows=tuple(row[:_SHORT] for row in metrics.rows))
+    parts = [
+        *_head(data, run),
+        f"## Metrics\n\n{_table(short)}",
+        "## Limits\n\n" + _bullets(limits(data, evaluation)),
+        f"## Gates\n\n{run.decision}" if run.decision else "",
+        "The whole card is `report/model_card.md` among the artifacts of the run.",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _head(data: ReportData, run: RunFacts) -> list[str]:
+    title = f"# Model card: {run.version or data.title}, night of {data.date}"
+    return [title, data.verdict, f"## Intended use\n\n{_USE}"]
 
 
 def limits(data: ReportData, evaluation: Evaluation) -> list[str]:
@@ -65,12 +83,12 @@ def limits(data: ReportData, evaluation: Evaluation) -> list[str]:
         row = evaluation.row("final", "ndcg", name)
         users = row["num_users"] if row else 0
         told.append(
-            f"Served worst: users with {_in_words(name)}, NDCG@{k} {value:.3f} ({e.low:.3f} to {e.high:.3f}, "
+            f"Served worst: users with {in_words(name)}, NDCG@{k} {value:.3f} ({e.low:.3f} to {e.high:.3f}, "
             f"{users:,} users)."
         )
     unsure = [name for _, name, e in ranked if _overlaps(evaluation, name, e.low)]
     if unsure:
-        told.append(f"No better than popularity, as far as these users can show: {', '.join(map(_in_words, unsure))}.")
+        told.append(f"No better than popularity, as far as these users can show: {', '.join(map(in_words, unsure))}.")
     told += [f"In place of missing data: {text}" for text in data.substitutes]
     told += [f"Audit warning: {text}" for text in data.warnings]
     return told
@@ -81,12 +99,7 @@ def _overlaps(evaluation: Evaluation, segment: str, low: float) -> bool:
     return popularity is not None and low <= popularity.high
 
 
-def _in_words(segment: str) -> str:
-    column, value = segment.split("=", 1)
-    return f"{column.replace('_', ' ')} {value.replace('_', ' ')}"
-
-
-def _data(data: ReportData, volumes: Section | None) -> str:
+def _data(volumes: Section | None) -> str:
     tables = [_table(table) for table in volumes.tables] if volumes else []
     return "\n\n".join([volumes.lead if volumes else "", *tables]).strip()
 

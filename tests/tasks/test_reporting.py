@@ -20,12 +20,14 @@ from models.evaluation.truth import judged_users, user_segments
 from tasks.config import ResourcesConfig
 from tasks.lake import Artifact, Ref
 from tasks.outputs import Outputs
-from tasks.pages.card import limits, model_card
+from tasks.pages.breakdowns import in_words
+from tasks.pages.card import brief_card, limits, model_card
 from tasks.pages.commands import RUN
 from tasks.pages.config import ReportConfig
 from tasks.pages.data import ReportData, RunFacts, StageTime
 from tasks.pages.page import template_digest
 from tasks.pages.quality import Evaluation
+from tasks.registry import MOST_DESCRIBED
 from tasks.reporting import head_for_prefect, render_report, report, tables_for_prefect
 
 GENRES = ["drama", "comedy", "crime", "documentary", "family", "sport", "music", "science fiction"]
@@ -477,15 +479,15 @@ def test_the_card_says_what_the_report_says_and_brings_its_plots(made: Artifact,
 
 
 def test_the_card_beside_the_version_is_brief(made: Artifact, judged: Evaluation):
-    brief = model_card(ReportData.load(made.path), judged, RunFacts(), {"k": 20}, brief=True)
-    assert "base64" not in brief and "## Limits" in brief and "## Lineage" not in brief
+    brief = brief_card(ReportData.load(made.path), judged, RunFacts(decision="It is champion."))
+    assert "base64" not in brief and "## Lineage" not in brief and len(brief) < MOST_DESCRIBED
+    assert "## Limits" in brief and "It is champion." in brief and "| final | " in brief
 
 
 def test_limits_name_who_is_served_worst_and_what_stood_in(made: Artifact, judged: Evaluation):
     told = limits(ReportData.load(made.path), judged)
     values = {n: judged.value("final", "ndcg", n) for n in judged.segments(of_items=False)}
-    column, value = min(values, key=lambda n: (values[n], n)).split("=")
     worst = next(line for line in told if line.startswith("Served worst"))
-    assert f"users with {column.replace('_', ' ')} {value.replace('_', ' ')}" in worst
+    assert f"users with {in_words(min(values, key=lambda n: (values[n], n)))}, NDCG" in worst
     assert "In place of missing data: no genres were given: taken from titles" in told
     assert any(line.startswith("Audit warning: items of") for line in told)

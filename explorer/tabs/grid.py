@@ -9,11 +9,13 @@ from markupsafe import Markup
 from explorer.pages import card, columns, heading, page, table, welcome
 from explorer.plots import Point, points
 from explorer.shared import Asked, Shared
-from explorer.sweeps import Sweep, effects, front, in_order, load, sweeps
+from explorer.sweeps import SWEEP, Sweep, effects, front, in_order, in_words, load, sweeps
 from explorer.theme import gr
 from tasks.pages.plots import intervals
 
 MOST_ROWS = 200
+MOST_FIGURES = 7
+"""Figures in the table beside the two that were chosen."""
 
 
 def show(home: Path, name: str | None, objective: str | None, other: str | None) -> str:
@@ -29,7 +31,7 @@ def show(home: Path, name: str | None, objective: str | None, other: str | None)
         heading(f"Sweep {name}", f"{len(sweep.table):,} combinations of {', '.join(sweep.settings)}."),
         columns(_effects(sweep, first), _pareto(sweep, first, second)),
         Markup('<div style="height: 0.9rem"></div>'),
-        _ranked(sweep, first),
+        _ranked(sweep, first, second),
     )
 
 
@@ -41,34 +43,40 @@ def _effects(sweep: Sweep, figure: str) -> Markup:
     }
     caption = (
         f"Mean {figure} of all combinations with a value, with its 95% interval over them. Intervals of one setting "
-        "that lie apart say that it matters."
+        "that lie apart say that it matters. Of several sweeps each is compared with itself."
     )
     return card("What each setting does", Markup(intervals("effects", rows, figure)), caption=caption)
 
 
 def _pareto(sweep: Sweep, x: str, y: str) -> Markup:
     best = front(sweep, x, y)
-    by = "system" if "system" in sweep.settings else sweep.settings[0]
-    groups = [str(v) for v in sorted(sweep.table[by].dropna().unique(), key=in_order)]
+    by = SWEEP if SWEEP in sweep.settings else sweep.settings[0]
+    groups = [in_words(v) for v in sorted(sweep.table[by].dropna().unique(), key=in_order)]
+    rows = list(enumerate(sweep.table.to_dict("records")))
     drawn = [
-        Point(float(row[x]), float(row[y]), str(row[by]), _told(sweep, row, x, y), n, n in best)
-        for n, row in enumerate(sweep.table.to_dict("records"))
-    ]
+        Point(float(row[x]), float(row[y]), in_words(row[by]), _told(sweep, row, x, y), n, n in best)
+        for n, row in rows if row[x] == row[x] and row[y] == row[y]  # not NaN
+    ]  # fmt: skip
+    place = {point.id: n for n, point in enumerate(drawn)}
     caption = f"Each point is a combination, coloured by {by}. Large ones on the line: none is better in both."
-    return card(f"{y} against {x}", points(drawn, groups, x, y, best), caption=caption)
+    line = [place[n] for n in best if n in place]
+    return card(f"{y} against {x}", points(drawn, groups, x, y, line), caption=caption)
 
 
 def _told(sweep: Sweep, row: Mapping[Hashable, Any], x: str, y: str) -> str:
-    settings = ", ".join(f"{s.rpartition('.')[2]} {row[s]}" for s in sweep.settings)
+    settings = ", ".join(f"{s.rpartition('.')[2]} {in_words(row[s])}" for s in sweep.settings if row[s] == row[s])
     return f"{settings}: {x} {row[x]:.4f}, {y} {row[y]:.4f}"
 
 
-def _ranked(sweep: Sweep, figure: str) -> Markup:
-    shown = sweep.table.sort_values(figure, ascending=False, kind="stable").head(MOST_ROWS)
-    names_ = [*sweep.settings, *sweep.figures]
-    rows = [(n, *(row[c] for c in names_)) for n, row in enumerate(shown[names_].to_dict("records"), 1)]
-    caption = f"Best {figure} first" + (f"; the first {MOST_ROWS}." if len(sweep.table) > MOST_ROWS else ".")
-    heads = ("", *(n.removeprefix("pipeline.") for n in names_))
+def _ranked(sweep: Sweep, *figures: str) -> Markup:
+    shown = sweep.table.sort_values(figures[0], ascending=False, kind="stable").head(MOST_ROWS)
+    measured = list(dict.fromkeys([*figures, *sweep.figures[:MOST_FIGURES]]))
+    rows = [
+        (n, *("–" if row[s] != row[s] else in_words(row[s]) for s in sweep.settings), *(row[f] for f in measured))
+        for n, row in enumerate(shown.to_dict("records"), 1)
+    ]
+    caption = f"Best {figures[0]} first" + (f"; the first {MOST_ROWS}." if len(sweep.table) > MOST_ROWS else ".")
+    heads = ("", *(n.removeprefix("pipeline.") for n in sweep.settings), *measured)
     return card("All combinations", table(heads, rows, digits=4, tall=True), caption=caption)
 
 

@@ -72,15 +72,17 @@ def _stages(release: Release, answer: Answer) -> Markup:
     sources = [name for name in first if name.startswith("rank_in_")]
     scores = [name for name in _STAGES if name in first]
     extra = [n for n in first if n not in {*_STAGES, *sources, *_ROW} and isinstance(first[n], float)]
-    names = ("", "title", *(s.removeprefix("rank_in_") for s in sources), *(_STAGES.get(n, n) for n in scores + extra))
+    scores = [*(n for n in scores if n != "score"), *extra, "score"]
+    named = [_STAGES.get(n, n.removesuffix("_score").replace("_", " ")) for n in scores]
+    names = ("", "title", *(s.removeprefix("rank_in_") for s in sources), *named)
     rows = [
         (row["rank"], titled(release.title(row["item_id"])), *(row[s] or None for s in sources),
-         *(row[n] for n in scores + extra))
+         *(row[n] for n in scores))
         for row in answer.rows
     ]  # fmt: skip
     caption = (
         "Place of each item in what every source proposes after the filters (– where it does not), what the fusion of "
-        "these places gives, what the ranker expects, and the relevance made of both."
+        "these places gives, what the models expect, and the relevance made of it."
     )
     return card("Scores by stage", table(names, rows, digits=3), caption=caption)
 

@@ -384,6 +384,22 @@ EVALUATION = Dataset(
     key=("system", "segment", "metric", "k"),
 )
 
+TRIAL = Dataset(
+    "trial",
+    "one configuration of a sweep, judged like a night",
+    (
+        Column("metric", pa.string(), "ndcg, recall, ...; oracle_ndcg is that of the best lists under the planted tastes"),
+        Column("k", pa.int16(), "cut-off"),
+        Column("value", pa.float64(), "mean over users, or the figure of all lists together"),
+        _maybe("low", pa.float64(), "lower end of the confidence interval (bootstrap over users); null without one"),
+        _maybe("high", pa.float64(), "upper end of the confidence interval"),
+        Column("num_users", pa.int32(), "users judged"),
+        Column("user_ids", pa.list_(pa.int32()), "users who have a value, ascending; none for a figure of all lists"),
+        Column("by_user", pa.list_(pa.float64()), "value of each of them"),
+    ),
+    key=("metric", "k"),
+)
+
 RELEASE = Dataset("release", "release.json: the registered version made from the bundle")
 REPORT = Dataset("report", "report.html: the night in one page")
 
@@ -393,6 +409,6 @@ DATASETS: dict[str, Dataset] = {
         USERS, ITEMS, ID_MAP, IMPRESSIONS, WATCHES, ACTIONS, SEARCHES, ORACLE, INTERACTIONS, HISTORIES,
         USER_FEATURES, ITEM_FEATURES, EXPOSURES, POPULARITY, ALS_USER_FACTORS, ALS_ITEM_FACTORS, ITEM_SIMILARITY,
         CONTENT_SIMILARITY, TOWERS, EMBEDDINGS, INDEX, SENTENCES, TRANSFORMER, MEMBER_EMBEDDINGS, TITLE_EMBEDDINGS,
-        RANKER, BUNDLE, RECOMMENDATIONS, EVALUATION, RELEASE, REPORT,
+        RANKER, BUNDLE, RECOMMENDATIONS, EVALUATION, TRIAL, RELEASE, REPORT,
     )
 }  # fmt: skip

@@ -250,4 +250,11 @@ OWN: dict[str, tuple[Rule, ...]] = {
         between("length(reason)", 1, None, "a reason for people"),
     ),
     "evaluation": (_NOT_EMPTY, count("k"), count("num_users")),
+    "trial": (
+        _NOT_EMPTY,
+        count("k", 1),
+        count("num_users"),
+        holds("strictly_ascending(user_ids)", "a user once, by id"),
+        equal("length(user_ids)", "length(by_user)", "a value for each user"),
+    ),
 }

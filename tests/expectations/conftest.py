@@ -29,6 +29,7 @@ FIXED: dict[str, Any] = {
     "shard": 0, "vector": [0.6, 0.8], "source": "als", "reason": "because", "system": "final", "segment": "all",
     "actions": ["play", "rate", "search"], "positives": [True, False, False], "device_types": ["tv", "", "web"],
     "queries": ["", "", "good film"],
+    "user_ids": [1, 2, 5], "by_user": [0.5, 0.25, 0.0],
 }  # fmt: skip
 """A valid value of each column whose value does not follow from the row's number or its day."""
 
@@ -39,7 +40,7 @@ def clean_rows(dataset: Dataset, day: str, num_rows: int = NUM_ROWS) -> Rows:
 
     def value(name: str, type_: pa.DataType, i: int) -> Any:
         numbered = {"user_id": i // 5, "item_id": i % 5, "neighbour_id": i % 5 + 100, "position": i % 5 + 1}
-        numbered |= {"rank": i + 1 if dataset.key == ("item_id",) else i % 5 + 1, "k": i, "id": i}
+        numbered |= {"rank": i + 1 if dataset.key == ("item_id",) else i % 5 + 1, "k": i + 1, "id": i}
         numbered |= {"metric": f"m{i}", "external_id": f"u{i}"}
         if dataset.name in ("item_similarity", "content_similarity"):
             numbered |= {"item_id": i // 5}

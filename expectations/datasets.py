@@ -388,7 +388,7 @@ TRIAL = Dataset(
     "trial",
     "one configuration of a sweep, judged like a night",
     (
-        Column("metric", pa.string(), "ndcg, recall, ...; oracle_ndcg is that of the best lists under the planted tastes"),
+        Column("metric", pa.string(), "ndcg, recall, ...; oracle_ndcg is the ndcg of the oracle's lists"),
         Column("k", pa.int16(), "cut-off"),
         Column("value", pa.float64(), "mean over users, or the figure of all lists together"),
         _maybe("low", pa.float64(), "lower end of the confidence interval (bootstrap over users); null without one"),

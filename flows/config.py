@@ -166,9 +166,9 @@ def load_config(
     Raises:
         UserError: no such file, no YAML, an unknown key, an impossible value; each with its full name.
     """
-    values = _read_yaml(path) if path else copy.deepcopy(dict(settings or {}))
-    for override in overrides:
-        _override(values, override)
+    values = read_yaml(path) if path else copy.deepcopy(dict(settings or {}))
+    for one in overrides:
+        override(values, one)
     return check_config(values, str(path or "defaults"))
 
 
@@ -181,7 +181,8 @@ def check_config(values: Mapping[str, Any], name: str) -> NightlyConfig:
         raise UserError(f"{name}: " + "; ".join(lines)) from None
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The sections of a config file; see `load_config` for what is refused."""
     try:
         values = yaml.safe_load(path.read_text())
     except FileNotFoundError:
@@ -200,15 +201,16 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return values or {}
 
 
-def _override(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
+def override(values: dict[str, Any], given: str) -> None:
+    """Change nested values, in place, as `section.key=value` says."""
+    key, equals, text = given.partition("=")
     if not equals or not key:
-        raise UserError(f"--set {override}: must be section.key=value, such as --set towers.dim=128")
+        raise UserError(f"--set {given}: must be section.key=value, such as --set towers.dim=128")
     *parents, last = key.split(".")
     for parent in parents:
         values = values.setdefault(parent, {})
         if not isinstance(values, dict):
-            raise UserError(f"--set {override}: {parent} is no section")
+            raise UserError(f"--set {given}: {parent} is no section")
     try:
         values[last] = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError):

@@ -14,8 +14,12 @@ from prefect.futures import PrefectFuture
 from prefect.states import Completed, State
 
 from expectations.errors import Failure, UserError
+from tasks.lake import Ref
 from tasks.running import Night, Outcome
 from tasks.stage import Step
+
+Futures = dict[Ref, PrefectFuture[Any]]
+"""Artifact -> the task run that makes it."""
 
 FULL_BYTES = 2**20
 """A disk with less room than this is full."""
@@ -27,21 +31,30 @@ def run_steps(night: Night, steps: Iterable[Step], outcomes: list[Outcome]) -> N
     Raises:
         UserError, Failure: of the first step that failed; what does not depend on it has run all the same.
     """
-    night.around = _as_task_run
-    futures: dict[str, PrefectFuture[Any]] = {}
-    made_by: dict[Any, str] = {}
     errors: list[BaseException] = []
-    for step in steps:
-        before = {made_by[ref] for ref in step.needs if ref in made_by}
-        made_by.update({ref: step.name for cell in step.cells for ref in cell.refs})
-        run = task(name=step.name, task_run_name=step.name, cache_policy=NO_CACHE)(_body(night, step, errors))
-        futures[step.name] = run.submit(return_state=False, wait_for=[futures[name] for name in before])
-    for future in futures.values():
+    for future in unique(submit_steps(night, steps, errors).values()):
         future.wait()
         if future.state.is_completed():
             outcomes.append(future.result())
     if errors:
         raise errors[0]
+
+
+def submit_steps(night: Night, steps: Iterable[Step], errors: list[BaseException]) -> Futures:
+    """Submit every step behind those it reads from; returns at once, what fails adds to `errors`."""
+    night.around = _as_task_run
+    futures: Futures = {}
+    for step in steps:
+        before = unique(futures[ref] for ref in step.needs if ref in futures)
+        run = task(name=step.name, task_run_name=step.name, cache_policy=NO_CACHE)(_body(night, step, errors))
+        future = run.submit(return_state=False, wait_for=before)
+        futures |= {ref: future for cell in step.cells for ref in cell.refs}
+    return futures
+
+
+def unique(futures: Iterable[PrefectFuture[Any]]) -> list[PrefectFuture[Any]]:
+    """Each future once: a step makes several artifacts."""
+    return list({id(future): future for future in futures}.values())
 
 
 def _as_task_run(name: str, work: Callable[[], Any]) -> Any:

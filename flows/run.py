@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
@@ -128,9 +128,14 @@ def start(request: NightRequest, home: Path, plan: Plan, machine: Machine) -> St
 
 def warm_up(started: Started) -> None:
     """Start Spark and import what is slow to import while Prefect's server starts."""
-    night = started.night
-    missing = {s.name for s in started.plan.steps if night.misses(s)}
+    started.threads += warm_up_for(started.night, started.plan.steps)
+
+
+def warm_up_for(night: Night, steps: Iterable[Step]) -> list[threading.Thread]:
+    """The same for any steps; returns the threads that do it, to be waited for before a step runs."""
+    missing = {s.name for s in steps if night.misses(s)}
     jobs: list[Callable[[], Any]] = []
+    threads: list[threading.Thread] = []
     if missing & SPARK_STAGES:
         from tasks.spark import start_in_background
 
@@ -144,7 +149,8 @@ def warm_up(started: Started) -> None:
     for job in jobs:
         thread = threading.Thread(target=_quietly(job), daemon=True)
         thread.start()
-        started.threads.append(thread)
+        threads.append(thread)
+    return threads
 
 
 def _reach_registry(night: Night) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from expectations.errors import Failure, UserError
 from models.config import FitConfig
+from models.progress import epoch_in_words
 
 Batch = Mapping[str, Tensor]
 Progress = Callable[[int, int, str], None]
@@ -96,7 +97,7 @@ def _fit(
         mean_loss, steps = _train_epoch(model, optimiser, batches(epoch), loss, config, epoch, device)
         metric = None if validate is None else _validated(model, validate, epoch)
         epochs.append(Epoch(epoch=epoch, steps=steps, loss=mean_loss, metric=metric))
-        on_progress(epoch, config.max_epochs, _in_words(epochs[-1]))
+        on_progress(epoch, config.max_epochs, epoch_in_words(epoch, mean_loss, metric))
         if metric is None or best == 0 or metric > (epochs[best - 1].metric or 0.0):
             best = epoch
             best_weights = {} if metric is None else {k: v.detach().clone() for k, v in model.state_dict().items()}
@@ -152,11 +153,6 @@ def _finite(value: float, what: str, epoch: int, step: int | None) -> float:
 def _rate_share(epoch: int, config: FitConfig) -> float:
     past = (epoch - 1) / max(config.max_epochs - 1, 1)
     return 1.0 + past * (config.final_learning_rate_share - 1.0)
-
-
-def _in_words(epoch: Epoch) -> str:
-    metric = "" if epoch.metric is None else f", validation {epoch.metric:.4f}"
-    return f"epoch {epoch.epoch}: loss {epoch.loss:.4f}{metric}"
 
 
 @contextmanager

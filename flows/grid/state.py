@@ -1,0 +1,113 @@
+"""A sweep on disk: `<home>/grids/<id>/`, one folder for all runs of the same request.
+
+grid.json       what was asked for, and which artifacts it has made
+*.journal       what a search has asked and been told (Optuna)
+results.parquet, effects.parquet, winner.yaml, winners/, report.html     what came out
+"""
+
+import fcntl
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from expectations.errors import UserError
+from flows.runs import new_id
+from tasks.lake import read_json, write_json
+from tasks.processes import owner_is_alive, owner_tag
+
+State = Literal["running", "interrupted", "failed", "succeeded"]
+
+
+@dataclass
+class Sweep:
+    """One sweep.
+
+    Attributes:
+        digest: of all that decides what comes out: the request, the code, the data.
+        owner: tag of the process that runs it, or ran it last.
+        counts: what there was to do, by name.
+        refs: artifacts that it has made or read, by dataset; `nightjar gc` keeps them.
+        mlflow: run ids, by configuration; the parent's is "".
+    """
+
+    home: Path
+    id: str
+    digest: str
+    request: dict[str, Any]
+    owner: str = ""
+    state: State = "running"
+    error: str = ""
+    seconds: float = 0.0
+    counts: dict[str, int] = field(default_factory=dict)
+    best: dict[str, Any] = field(default_factory=dict)
+    refs: dict[str, list[str]] = field(default_factory=dict)
+    mlflow: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        return grids_folder(self.home) / self.id
+
+    def save(self) -> None:
+        write_json(self.folder / "grid.json", {k: v for k, v in asdict(self).items() if k != "home"})
+
+    @contextmanager
+    def driven(self) -> Iterator[None]:
+        """Be the one process that runs it.
+
+        Raises:
+            UserError: another process does.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise UserError(f"grid {self.id} is running already; look: nightjar grid show {self.id}") from None
+            self.owner, self.state, self.error = owner_tag(), "running", ""
+            self.save()
+            yield
+
+
+def sweep_of(home: Path, request: dict[str, Any], code: str) -> Sweep:
+    """The sweep of a request: the one that stands, finished or not, or a new one.
+
+    Args:
+        code: key of a step of it, which follows from the code and the data.
+    """
+    digest = hashlib.sha256(json.dumps([request, code], sort_keys=True, default=str).encode()).hexdigest()[:16]
+    found = next((s for s in all_sweeps(home) if s.digest == digest), None)
+    return found or Sweep(home, new_id(), digest, request)
+
+
+def grids_folder(home: Path) -> Path:
+    return home / "grids"
+
+
+def all_sweeps(home: Path) -> list[Sweep]:
+    """Every sweep, newest first; what a dead process called running was interrupted."""
+    found = []
+    for path in grids_folder(home).glob("*/grid.json"):
+        sweep = Sweep(home=home, **read_json(path))
+        if sweep.state == "running" and not owner_is_alive(sweep.owner):
+            sweep.state, sweep.error = "interrupted", "the process that ran it is gone; the same command continues it"
+        found.append(sweep)
+    return sorted(found, key=lambda s: s.id, reverse=True)
+
+
+def find_sweep(home: Path, id_: str) -> Sweep:
+    """The sweep with an id, or the only one whose id begins so.
+
+    Raises:
+        UserError: there is none, or several.
+    """
+    known = all_sweeps(home)
+    found = [s for s in known if s.id == id_] or [s for s in known if id_ and s.id.startswith(id_)]
+    if len(found) != 1:
+        there = ", ".join(s.id for s in known[:5]) or "none yet; start one: nightjar grid deployments/grid.yaml"
+        raise UserError(f"grid {id_}: {'several begin so' if found else 'no such sweep'}; newest: {there}")
+    return found[0]

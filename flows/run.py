@@ -145,7 +145,7 @@ def warm_up_for(night: Night, steps: Iterable[Step]) -> list[threading.Thread]:
 
         jobs.append(warm_up)
     if "release" in missing:
-        jobs.append(partial(_reach_registry, night))
+        jobs.append(partial(reach_registry, night))
     for job in jobs:
         thread = threading.Thread(target=_quietly(job), daemon=True)
         thread.start()
@@ -153,7 +153,8 @@ def warm_up_for(night: Night, steps: Iterable[Step]) -> list[threading.Thread]:
     return threads
 
 
-def _reach_registry(night: Night) -> None:
+def reach_registry(night: Night) -> None:
+    """Import MLflow and make its tables, where there are none."""
     # MLflow's import sets up the SQLAlchemy mappers of whatever is imported by then, and fails for good when these are
     # Prefect's, half imported by the thread that starts the flow. So they are imported before.
     import prefect.server.database.orm_models  # noqa: F401

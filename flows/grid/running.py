@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -14,6 +13,10 @@ from tasks.running import Night
 
 Judged = Callable[[Trial, Exception | None], None]
 """Called with a trial that has ended, and why it failed if it did; from several threads."""
+
+
+class Hopeless(Exception):
+    """Stops a training that is not worth finishing."""
 
 
 def run_trials(night: Night, trials: Sequence[Trial], max_parallel: int, judged: Judged) -> None:
@@ -63,7 +66,7 @@ def _body(
     return body
 
 
-def run_alone(night: Night, trial: Trial) -> Any:
+def run_alone(night: Night, trial: Trial) -> None:
     """One trial with all that it needs, one step after another, in this thread; a search has several of these.
 
     Raises:

@@ -1,8 +1,8 @@
 """Searches with Optuna: what to try next follows from what was tried, and hopeless trainings are stopped early.
 
-Trials are asked for in rounds of `max_parallel`, and their results told in the order of their numbers once the round has
-ended; the sampler is seeded anew for every round by how many trials there are. So a search that was killed and goes on
-asks what it would have asked, and so does a repeated one, whatever ran faster.
+Trials are asked for in rounds of `max_parallel`, and their results told in the order of their numbers once the round
+has ended; the sampler is seeded anew for every round by how many trials there are. So a search that was killed and goes
+on asks what it would have asked, and so does a repeated one, whatever ran faster.
 
 Early stopping looks at the validation figure of the longest training that a trial needs, epoch by epoch, and stops it
 where the best so far is below the median of earlier trials at that epoch (Optuna's MedianPruner; the idea is the median
@@ -19,13 +19,15 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from flows.execution import in_its_own_words
 from flows.grid.config import AxisConfig, SearchConfig, SweepConfig
 from flows.grid.metrics import is_larger_better
 from flows.grid.rows import axes_of
-from flows.grid.running import run_alone
+from flows.grid.running import Hopeless, run_alone
 from flows.grid.work import TRAINED, Trial
 from models.progress import validation_metric
 from tasks.lake import read_json
@@ -35,10 +37,6 @@ from tasks.stage import Step
 TRAINING_LOG = "training_log.json"
 ASKED_TIMES = 20
 """A sampler that asks for the same again and again is given up after so many times the budget."""
-
-
-class Hopeless(Exception):
-    """Stops a training that is not worth finishing."""
 
 
 @dataclass
@@ -167,7 +165,7 @@ class Search:
 def open_study(journal: Path, config: SearchConfig) -> optuna.Study:
     """The study of one sweep; one that was killed goes on. A journal takes a line a fact and survives any kill."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(journal)))
+    storage = JournalStorage(JournalFileBackend(str(journal)))
     return optuna.create_study(
         storage=storage,
         study_name=journal.stem,

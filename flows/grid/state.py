@@ -8,7 +8,6 @@ results.parquet, effects.parquet, winner.yaml, winners/, report.html     what ca
 import fcntl
 import hashlib
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field

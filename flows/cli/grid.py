@@ -1,0 +1,176 @@
+"""`nightjar grid`: a sweep over settings, and what became of earlier ones."""
+
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from flows.grid.driver import GridRequest
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+class FileOrCommand(click.Group):
+    """`grid FILE.yaml` starts or continues a sweep; `grid list` and `grid show ID` are commands."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        named = args and args[0] in (*self.commands, "-h", "--help")
+        return super().parse_args(ctx, args if named or not args else ["start", *args])
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage(ctx.command_path, "GRID.yaml [OPTIONS] | list | show ID")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        self.commands["start"].format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+
+@click.group(cls=FileOrCommand)
+def grid() -> None:
+    """Judge every configuration of a file such as deployments/grid.yaml on the same night.
+
+    What they share is trained once. A sweep that was stopped, in whatever way, is continued by the same command; one
+    that is complete is only read again.
+    """
+
+
+@grid.command(hidden=True)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting of the night.")
+@click.option("--objective", "objectives", multiple=True, metavar="NAME", help="What decides; several make a front.")
+@click.option("--search", "method", type=click.Choice(["grid", "random", "tpe"]), help="Override search.method.")
+@click.option("--trials", type=click.IntRange(1), help="Override search.trials.")
+@click.option("--minutes", type=float, help="Override search.minutes.")
+@click.option("--only", multiple=True, metavar="SWEEP", help="Only this sweep of the file; may be repeated.")
+@click.option("--max-parallel", default=0, type=click.IntRange(0, 64), help="Side by side. Default: resources.threads.")
+@click.option("--date", help="Logical day, YYYY-MM-DD. Default: that of a night.")
+@click.option("--lake", default="", help="Lake URL: a folder, s3://bucket/prefix, gs://..., abfs://...")
+@click.option("--dry-run", is_flag=True, help="Say how much there is to do, and how much stands; write nothing.")
+def start(file: Path, dry_run: bool, **options: Any) -> None:
+    """Start or continue a sweep."""
+    from flows.environment import home_folder, prepare
+
+    home = home_folder()
+    request = _request(file, home, options)
+    if dry_run:
+        return _dry_run(request, home)
+    prepare(home)
+    return _carry_out(request, home)
+
+
+@grid.command("list")
+@AS_JSON
+def list_(as_json: bool) -> None:
+    """List sweeps, newest first."""
+    from flows.environment import home_folder
+    from flows.grid.state import all_sweeps
+
+    found = all_sweeps(home_folder())
+    if as_json:
+        click.echo(json.dumps([_facts(one) for one in found], indent=2))
+        return
+    for one in found:
+        best = ", ".join(f"{name} {value:.4f}" for name, value in one.best.get("figures", {}).items())
+        rows = f"{one.counts.get('configurations', 0):>5} configurations"
+        click.echo(f"{one.id}  {one.state:<11} {rows}  {best}  {one.best.get('name', '')}")
+    if not found:
+        click.echo("no sweep yet; start one: nightjar grid deployments/grid.yaml")
+
+
+@grid.command()
+@click.argument("id_", metavar="ID")
+@AS_JSON
+def show(id_: str, as_json: bool) -> None:
+    """Show a sweep: its table, the best, the effect of each parameter, and where everything is."""
+    from rich.console import Console
+
+    from flows.cli.grid_display import print_results
+    from flows.environment import home_folder
+    from flows.grid.state import find_sweep
+
+    one = find_sweep(home_folder(), id_)
+    if as_json:
+        click.echo(json.dumps(_facts(one), indent=2))
+        return
+    click.echo(f"grid {one.id}: {one.state}" + (f", {one.error}" if one.error else ""))
+    if (one.folder / "results.parquet").exists():
+        print_results(one.folder, Console())
+
+
+def _facts(one: Any) -> dict[str, Any]:
+    return {
+        "id": one.id, "state": one.state, "error": one.error, "seconds": one.seconds, "counts": one.counts,
+        "best": one.best, "folder": str(one.folder),
+    }  # fmt: skip
+
+
+def _request(file: Path, home: Path, options: dict[str, Any]) -> "GridRequest":
+    """A request from the command line, with everything read and checked."""
+    from dataclasses import replace
+
+    from expectations.errors import UserError
+    from flows.cli.run import parse_date
+    from flows.grid.config import load_grid
+    from flows.grid.driver import GridRequest
+
+    grid, night = load_grid(file, options["overrides"])
+    changed = {name: options[name] for name in ("method", "trials", "minutes") if options[name] is not None}
+    if options["objectives"]:
+        changed["objectives"] = tuple(n for given in options["objectives"] for n in given.split(","))
+    unknown = [name for name in options["only"] if name not in grid.sweeps]
+    if unknown:
+        raise UserError(f"--only {unknown[0]}: no such sweep in {file}; there are {', '.join(grid.sweeps)}")
+    kept = {n: s for n, s in grid.sweeps.items() if not options["only"] or n in options["only"]}
+    grid = replace(grid, search=replace(grid.search, **changed), sweeps=kept)
+    return GridRequest(
+        grid, night, parse_date(options["date"]), options["lake"] or str(home / "lake"), options["max_parallel"]
+    )
+
+
+def _dry_run(request: "GridRequest", home: Path) -> None:
+    from flows.grid.work import amounts
+    from tasks.lake import Lake
+
+    lake, planner = Lake(request.lake, home / "scratch" / "lake"), request.planner(home)
+    trials = [planner.plan(row) for row in request.rows()]
+    if request.search.method != "grid":
+        most = f"up to {request.search.trials} of each sweep" + (
+            f" within {request.search.minutes:g} minutes" if request.search.minutes else ""
+        )
+        click.echo(f"search {request.search.method}: {most}; what the first of each sweep needs:")
+    for name in dict.fromkeys(t.row.sweep for t in trials):
+        click.echo(f"{name:<12} {sum(t.row.sweep == name for t in trials):>4} configurations")
+    for name, amount in amounts(trials, lake).items():
+        click.echo(f"{name:<28} {amount.total:>4}, {amount.standing} there already")
+
+
+def _carry_out(request: "GridRequest", home: Path) -> None:
+    """Run it under Prefect."""
+    from rich.console import Console
+
+    from flows.cli.grid_display import GridDisplay, print_results
+    from flows.grid_search import LISTENER, grid_search
+    from flows.service.prefect_database import ready
+
+    logging.raiseExceptions = False
+    log = home / "grids" / "log.txt"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(
+        filename=log, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
+    )
+    ready(home)
+    console = Console()
+    with GridDisplay(console) as display:
+        LISTENER.set(display)
+        summary = grid_search(
+            sweeps=request.grid.sweeps,
+            search=request.search,
+            date=request.date,
+            lake=request.lake,
+            max_parallel=request.max_parallel,
+            night=request.night,
+        )
+    print_results(Path(summary["results"]).parent, console)

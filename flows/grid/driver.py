@@ -1,0 +1,253 @@
+"""One run of a sweep, from the request to what came out."""
+
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import date as Date
+from pathlib import Path
+from typing import Any
+
+from expectations.errors import Failure, UserError
+from flows.config import NightlyConfig
+from flows.grid.config import GridConfig, SearchConfig
+from flows.grid.metrics import objectives_of
+from flows.grid.results import Judged, Results, effects_of, read, worth, write
+from flows.grid.rows import Row, all_rows, axes_of, row_of
+from flows.grid.running import Hopeless, run_trials
+from flows.grid.state import Sweep, sweep_of
+from flows.grid.tracking import Tracker
+from flows.grid.work import Planner, Trial, shared_steps
+from flows.run import clear_up, leave_at_once_when_told, reach_registry, warm_up_for
+from models.evaluation.effects import Effect
+from tasks.lake import Lake
+from tasks.machine import Machine
+from tasks.registry import Registry
+from tasks.running import Night, Watcher
+from tasks.stage import plain
+
+
+class Listener(Watcher):
+    """Told what happens to a sweep, besides what happens to its steps; this one does not listen."""
+
+    def begins(self, sweep: Sweep, total: int) -> None: ...
+
+    def judged(self, row: Judged) -> None: ...
+
+    def concluding(self) -> None: ...
+
+
+@dataclass
+class GridRequest:
+    """What somebody asked for.
+
+    Attributes:
+        max_parallel: trials side by side; 0 for as many as `resources.threads`.
+    """
+
+    grid: GridConfig
+    night: NightlyConfig
+    date: Date | None
+    lake: str
+    max_parallel: int = 0
+
+    @property
+    def parallel(self) -> int:
+        return self.max_parallel or self.night.resources.threads
+
+    @property
+    def search(self) -> SearchConfig:
+        """With the objectives by their full names."""
+        return replace(self.grid.search, objectives=objectives_of(self.grid.search.objectives, self.night.evaluation))
+
+    def planner(self, home: Path) -> Planner:
+        return Planner(self.night, self.date, self.lake, home)
+
+    def rows(self) -> list[Row]:
+        """Every configuration; of a search the first of each sweep, which stands for what it may ask for.
+
+        Raises:
+            UserError: an unknown setting or objective, an impossible value, a range in a grid.
+        """
+        if self.search.method == "grid":
+            return all_rows(self.grid, self.night)
+        return [
+            row_of(name, sweep, {n: a.values[0] if a.values else _whole(a.low, a.whole) for n, a in axes.items()},
+                   self.night)
+            for name, sweep in self.grid.sweeps.items()
+            for axes in [axes_of(sweep)]
+        ]  # fmt: skip
+
+    def told(self) -> dict[str, Any]:
+        """All that decides what comes out, as JSON types."""
+        return {
+            "sweeps": plain(self.grid.sweeps), "search": plain(self.search), "night": plain(replace_placement(self)),
+            "date": str(self.date) if self.date else None, "lake": self.lake,
+        }  # fmt: skip
+
+
+def _whole(low: float | None, whole: bool) -> Any:
+    return int(low or 0) if whole else low
+
+
+def replace_placement(request: GridRequest) -> NightlyConfig:
+    """The night without `resources`, which decide where work runs and never what comes out."""
+    return replace(request.night, resources=type(request.night.resources)())
+
+
+@dataclass
+class Run:
+    """A run of a sweep under way."""
+
+    request: GridRequest
+    sweep: Sweep
+    night: Night
+    planner: Planner
+    listener: Listener
+    tracker: Tracker
+    rows: dict[str, Judged] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def ended(self, trial: Trial, error: Exception | None) -> None:
+        """A trial was judged, or was not."""
+        stopped = isinstance(error, Hopeless)
+        row = Judged(trial, error=str(error), stopped=stopped) if error else read(self.night, trial)
+        with self._lock:
+            new = trial.row.name not in self.rows
+            self.rows[trial.row.name] = row
+        if new:
+            self.tracker.add(row)
+            self.listener.judged(row)
+
+
+def carry_out(request: GridRequest, home: Path, listener: Listener) -> dict[str, Any]:
+    """Judge every configuration that is asked for and write down what came out; returns a summary.
+
+    Raises:
+        UserError: the request cannot be, or another process runs it.
+        Failure: a configuration could not be judged; the results of the others are written all the same.
+    """
+    began = time.monotonic()
+    planner = request.planner(home)
+    trials = [planner.plan(row) for row in request.rows()]
+    sweep = sweep_of(home, request.told(), trials[0].step.cells[0].key)
+    lake = Lake(request.lake, home / "scratch" / "lake")
+    clear_up(home, lake)
+    with sweep.driven():
+        night = Night(lake, home, Machine(request.night.resources), watcher=listener)
+        tracker = Tracker(sweep, Registry(home, request.night.resources.registry))
+        run = Run(request, sweep, night, planner, listener, tracker)
+        leave_at_once_when_told(lambda why: _interrupted(run, why))
+        listener.begins(sweep, len(trials) if request.search.method == "grid" else _most(request))
+        try:
+            _run(run, trials)
+            return _conclude(run, began)
+        except BaseException as error:
+            sweep.state, sweep.error = "failed", str(error)
+            raise
+        finally:
+            sweep.seconds = time.monotonic() - began
+            with suppress(OSError, Failure):
+                sweep.save()
+
+
+def _most(request: GridRequest) -> int:
+    return request.search.trials * len(request.grid.sweeps)
+
+
+def _interrupted(run: Run, why: str) -> None:
+    run.sweep.state, run.sweep.error = "interrupted", why
+    run.sweep.save()
+    run.listener.interrupted()
+
+
+def _run(run: Run, trials: list[Trial]) -> None:
+    night, request = run.night, run.request
+    missing = [t for t in trials if night.misses(t.step)]
+    threads = warm_up_for(night, [*shared_steps(missing), *(t.step for t in missing)])
+    reach_registry(night)
+    for thread in threads:
+        # SQLAlchemy fails when one thread sets up its mappers while another still imports MLflow's.
+        thread.join()
+    with night.machine.meter, run.tracker.running():
+        if request.search.method == "grid":
+            run_trials(night, trials, request.parallel, run.ended)
+        else:
+            _search(run)
+        _note_best(run)
+
+
+def _search(run: Run) -> None:
+    """One search a sweep, one after the other; the minutes are for all of them."""
+    from flows.grid.search import Search
+
+    request, config = run.request, run.request.search
+    sweeps = list(request.grid.sweeps.items())
+    until = time.monotonic() + 60 * config.minutes if config.minutes else None
+    for number, (name, sweep) in enumerate(sweeps):
+        share = None if until is None else time.monotonic() + (until - time.monotonic()) / (len(sweeps) - number)
+
+        def plan(chosen: dict[str, Any], name: str = name) -> Trial:
+            return run.planner.plan(row_of(name, request.grid.sweeps[name], chosen, request.night))
+
+        def score(trial: Trial) -> list[float]:
+            figures = read(run.night, trial).figures
+            return [figures[objective] for objective in config.objectives]
+
+        search = Search(sweep, config, run.night, plan, score, run.ended, request.parallel, share)
+        search.run(run.sweep.folder / f"{name}.journal")
+
+
+def _note_best(run: Run) -> None:
+    """For `nightjar grid list` and the run in MLflow."""
+    objectives = run.request.search.objectives
+    good = [row for row in run.rows.values() if row.figures]
+    if good:
+        best = max(good, key=lambda row: worth(row, objectives[0]))
+        figures = {name: best.figures[name] for name in objectives if name in best.figures}
+        run.sweep.best = {"name": best.trial.row.name, "figures": figures}
+
+
+def _conclude(run: Run, began: float) -> dict[str, Any]:
+    run.listener.concluding()
+    sweep, objectives = run.sweep, run.request.search.objectives
+    results = Results.of(objectives, list(run.rows.values()))
+    stopped = [row for row in results.rows if row.stopped]
+    failed = [row for row in results.rows if row.error and not row.stopped]
+    if not results.good:
+        raise Failure(failed[0].error if failed else "grid: no configuration was judged; give the search more time")
+    if objectives[0] not in results.good[0].figures:
+        raise UserError(
+            f"grid: no configuration has {objectives[0]}, which only made data have; choose another objective"
+        )
+    found = {name: effects_of(results, name, run.request.night.evaluation) for name in results.sweeps}
+    configs = write(sweep.folder, results, found)
+    page = _report(run, results, found, time.monotonic() - began)
+    sweep.refs = _refs(run)
+    sweep.counts = {"configurations": len(results.rows), "stopped": len(stopped), "failed": len(failed)}
+    if failed:
+        raise Failure(
+            f"{len(failed)} of {len(results.rows)} configurations could not be judged; the first, "
+            f"{failed[0].trial.row.name}: {failed[0].error}\n  the others: nightjar grid show {sweep.id}"
+        )
+    sweep.state = "succeeded"
+    return {
+        "id": sweep.id, "best": results.rows[0].to_dict(results.axes), "combinations": len(results.rows), "stopped": len(stopped),
+        "results": str(sweep.folder / "results.parquet"), "winner": str(sweep.folder / "winner.yaml"),
+        "winners": {name: str(path) for name, path in configs.items()}, "report": str(page),
+    }  # fmt: skip
+
+
+def _refs(run: Run) -> dict[str, list[str]]:
+    """What the sweep stands on, by dataset."""
+    refs: dict[str, set[str]] = {}
+    for row in run.rows.values():
+        for ref in [row.trial.ref, *row.trial.step.needs] if row.figures else []:
+            refs.setdefault(ref.dataset, set()).add(ref.folder)
+    return {dataset: sorted(folders) for dataset, folders in refs.items()}
+
+
+def _report(run: Run, results: Results, found: dict[str, list[Effect]], seconds: float) -> Path:
+    from flows.grid.report import write_report
+
+    return write_report(run.sweep, results, found, seconds, run.request.night.evaluation)

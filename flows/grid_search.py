@@ -17,7 +17,8 @@ from pydantic import Field
 from flows.config import NightlyConfig
 from flows.environment import home_folder, prepare
 from flows.grid.config import GridConfig, SearchConfig, SweepConfig
-from flows.grid.driver import GridRequest, Listener, carry_out
+from flows.grid.driver import Listener, carry_out
+from flows.grid.request import GridRequest
 from flows.grid.results import table_for_people
 
 LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)

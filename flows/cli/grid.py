@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from flows.grid.driver import GridRequest
+    from flows.grid.request import GridRequest
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
@@ -114,7 +114,7 @@ def _request(file: Path, home: Path, options: dict[str, Any]) -> "GridRequest":
     from expectations.errors import UserError
     from flows.cli.run import parse_date
     from flows.grid.config import load_grid
-    from flows.grid.driver import GridRequest
+    from flows.grid.request import GridRequest
 
     grid, night = load_grid(file, options["overrides"])
     changed = {name: options[name] for name in ("method", "trials", "minutes") if options[name] is not None}

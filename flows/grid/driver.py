@@ -3,28 +3,24 @@
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import date as Date
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from expectations.errors import Failure, UserError
-from flows.config import NightlyConfig
-from flows.grid.config import GridConfig, SearchConfig
-from flows.grid.metrics import objectives_of
+from flows.grid.request import REQUEST, GridRequest
 from flows.grid.results import Judged, Results, effects_of, read, worth, write
-from flows.grid.rows import Row, all_rows, axes_of, row_of
+from flows.grid.rows import row_of
 from flows.grid.running import Hopeless, run_trials
 from flows.grid.state import Sweep, sweep_of
 from flows.grid.tracking import Tracker
-from flows.grid.work import Planner, Trial, shared_steps
+from flows.grid.work import Planner, Trial, by_bundle, shared_steps
 from flows.run import clear_up, leave_at_once_when_told, reach_registry, warm_up_for
 from models.evaluation.effects import Effect
 from tasks.lake import Lake
 from tasks.machine import Machine
 from tasks.registry import Registry
 from tasks.running import Night, Watcher
-from tasks.stage import plain
 
 
 class Listener(Watcher):
@@ -35,64 +31,6 @@ class Listener(Watcher):
     def judged(self, row: Judged) -> None: ...
 
     def concluding(self) -> None: ...
-
-
-@dataclass
-class GridRequest:
-    """What somebody asked for.
-
-    Attributes:
-        max_parallel: trials side by side; 0 for as many as `resources.threads`.
-    """
-
-    grid: GridConfig
-    night: NightlyConfig
-    date: Date | None
-    lake: str
-    max_parallel: int = 0
-
-    @property
-    def parallel(self) -> int:
-        return self.max_parallel or self.night.resources.threads
-
-    @property
-    def search(self) -> SearchConfig:
-        """With the objectives by their full names."""
-        return replace(self.grid.search, objectives=objectives_of(self.grid.search.objectives, self.night.evaluation))
-
-    def planner(self, home: Path) -> Planner:
-        return Planner(self.night, self.date, self.lake, home)
-
-    def rows(self) -> list[Row]:
-        """Every configuration; of a search the first of each sweep, which stands for what it may ask for.
-
-        Raises:
-            UserError: an unknown setting or objective, an impossible value, a range in a grid.
-        """
-        if self.search.method == "grid":
-            return all_rows(self.grid, self.night)
-        return [
-            row_of(name, sweep, {n: a.values[0] if a.values else _whole(a.low, a.whole) for n, a in axes.items()},
-                   self.night)
-            for name, sweep in self.grid.sweeps.items()
-            for axes in [axes_of(sweep)]
-        ]  # fmt: skip
-
-    def told(self) -> dict[str, Any]:
-        """All that decides what comes out, as JSON types."""
-        return {
-            "sweeps": plain(self.grid.sweeps), "search": plain(self.search), "night": plain(replace_placement(self)),
-            "date": str(self.date) if self.date else None, "lake": self.lake,
-        }  # fmt: skip
-
-
-def _whole(low: float | None, whole: bool) -> Any:
-    return int(low or 0) if whole else low
-
-
-def replace_placement(request: GridRequest) -> NightlyConfig:
-    """The night without `resources`, which decide where work runs and never what comes out."""
-    return replace(request.night, resources=type(request.night.resources)())
 
 
 @dataclass
@@ -138,6 +76,7 @@ def carry_out(request: GridRequest, home: Path, listener: Listener) -> dict[str,
         tracker = Tracker(sweep, Registry(home, request.night.resources.registry))
         run = Run(request, sweep, night, planner, listener, tracker)
         leave_at_once_when_told(lambda why: _interrupted(run, why))
+        request.write(sweep.folder / REQUEST)
         listener.begins(sweep, len(trials) if request.search.method == "grid" else _most(request))
         try:
             _run(run, trials)
@@ -232,7 +171,8 @@ def _conclude(run: Run, began: float) -> dict[str, Any]:
         )
     sweep.state = "succeeded"
     return {
-        "id": sweep.id, "best": results.rows[0].to_dict(results.axes), "combinations": len(results.rows), "stopped": len(stopped),
+        "id": sweep.id, "best": results.rows[0].to_dict(results.axes),
+        "combinations": len(results.rows), "stopped": len(stopped),
         "results": str(sweep.folder / "results.parquet"), "winner": str(sweep.folder / "winner.yaml"),
         "winners": {name: str(path) for name, path in configs.items()}, "report": str(page),
     }  # fmt: skip
@@ -250,4 +190,4 @@ def _refs(run: Run) -> dict[str, list[str]]:
 def _report(run: Run, results: Results, found: dict[str, list[Effect]], seconds: float) -> Path:
     from flows.grid.report import write_report
 
-    return write_report(run.sweep, results, found, seconds, run.request.night.evaluation)
+    return write_report(run.sweep, results, found, seconds, len(by_bundle(row.trial for row in results.rows)))

@@ -8,9 +8,11 @@ from tasks.pages.commands import RUN
 from tasks.pages.data import Cell, ReportData, RunFacts, Table
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from markupsafe import Markup
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
+GRID_TEMPLATE = "grid.html.j2"
 
 
 def template_digest() -> str:
@@ -20,16 +22,32 @@ def template_digest() -> str:
 
 def render_report(data: ReportData, run: RunFacts | None = None) -> str:
     """The page of a night; with `run`, also what differs from run to run (seconds, version, latencies)."""
-    from jinja2 import Environment, StrictUndefined
+    longest = max((s.seconds for s in run.stages), default=0.0) if run else 0.0
+    return _environment().get_template(TEMPLATE.name).render(data=data, run=run, longest=longest or 1.0)
+
+
+def render_grid(data: ReportData, command: str) -> str:
+    """The page of a sweep, which has a head of its own and is else made like a night's.
+
+    Args:
+        command: makes the sweep, and so every figure of the page, again.
+    """
+    return _environment().get_template(GRID_TEMPLATE).render(data=data, run=None, longest=1.0, command=command)
+
+
+def _environment() -> "Environment":
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATE.parent), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
     environment.filters |= {
         "alignment": _alignment, "cell": format_cell, "known": _known, "mib": _mib, "prose": _prose, "rows": _grouped,
         "seconds": _seconds, "svg": Markup,
     }  # fmt: skip
-    longest = max((s.seconds for s in run.stages), default=0.0) if run else 0.0
-    return environment.from_string(TEMPLATE.read_text()).render(data=data, run=run, longest=longest or 1.0)
+    return environment
 
 
 def tables_of(data: ReportData) -> list[tuple[str, str, list[dict[str, str]]]]:

@@ -1,76 +1,163 @@
-"""A sweep over settings: every combination judged, what they share made once, the best as a config that runs."""
+"""A sweep, run as a user runs it: shared work made once, killed and continued, repeated for nothing, its winner run."""
 
 import json
-import subprocess
-import sys
+import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
-from expectations.errors import UserError
 from flows.config import load_config
-from flows.grid_search import combinations
 
-TINY = {
-    "world": {"num_users": 60, "num_items": 120, "num_days": 8},
-    "window": {"train_days": 5, "judge_days": 1, "rank_days": 2},
-    "als": {"factors": 4, "iterations": 1},
-    "towers": {"dim": 8, "fit": {"max_epochs": 1}},
-    "ranker": {"fit": {"max_epochs": 1}},
-    "evaluation": {"max_ablation_users": 5, "num_resamples": 100},
-    "pipeline": {"k": 10},
+GRID = {
+    "search": {"objectives": ["ndcg@10"]},
+    "sweeps": {
+        "all": {
+            "axes": {
+                "embedding": {"keys": ["towers.dim"], "values": [8, 12]},
+                "pipeline.k": [5, 10],
+                "pipeline.rank.ranker_weight": [0.0, 0.15],
+            }
+        }
+    },
 }
-SWEEP = """
-import json, sys
-from pathlib import Path
-from flows.environment import prepare
-home, values = Path(sys.argv[1]), json.loads(sys.argv[2])
-prepare(home)
-from flows.config import check_config
-from flows.grid_search import grid_search
-from flows.service.prefect_database import ready
-ready(home)
-grid = {"als.factors": [4, 6], "pipeline.order.exploration_position": [0, 3]}
-found = grid_search(grid=grid, night=check_config(values, "test"))
-(home / "found.json").write_text(json.dumps(found))
-from flows.__main__ import _exit
-_exit(0)
-"""
+TRIALS = 8
 
 
-def test_combinations_are_every_choice_of_one_value_each():
-    assert list(combinations({"a": [1, 2], "b": ["x"]})) == [{"a": 1, "b": "x"}, {"a": 2, "b": "x"}]
-    with pytest.raises(UserError, match="at least one setting"):
-        list(combinations({}))
+class Sweeps:
+    """A home in which a night has run, and sweeps over the same night's settings."""
+
+    def __init__(self, home: Any, grid: dict[str, Any]) -> None:
+        self.home, self.file = home, home.path / "grid.yaml"
+        self.trace = home.path / "trace"
+        self.file.write_text(yaml.safe_dump({**grid, "night": yaml.safe_load(home.config.read_text())}))
+
+    def run(self, *arguments: str, **environment: str) -> Any:
+        self.trace.unlink(missing_ok=True)
+        return self.home.run("grid", str(self.file), *arguments, NIGHTJAR_TRACE=str(self.trace), **environment)
+
+    def published(self, dataset: str) -> int:
+        """Artifacts of a dataset that the last run has made."""
+        lines = self.trace.read_text().splitlines() if self.trace.exists() else []
+        return sum(line.split()[1] == "published" and line.split()[2].startswith(dataset + "/") for line in lines)
+
+    @property
+    def folder(self) -> Path:
+        (only,) = (p.parent for p in (self.home.path / "home/grids").glob("*/grid.json"))
+        return only
+
+    def rows(self) -> list[dict[str, Any]]:
+        return pq.read_table(self.folder / "results.parquet").to_pylist()
 
 
-def test_a_sweep_trains_once_what_its_combinations_share(tmp_path):
-    home, trace = tmp_path / "home", tmp_path / "trace"
-    script = tmp_path / "sweep.py"
-    script.write_text(SWEEP)
-    environment = {"PATH": "/usr/bin:/bin", "NIGHTJAR_TRACE": str(trace), "NIGHTJAR_HOME": str(home)}
-    root = Path(__file__).resolve().parents[2]
-    with (tmp_path / "out").open("w") as out:
-        done = subprocess.run(
-            [sys.executable, str(script), str(home), json.dumps(TINY)],
-            cwd=root,
-            env={**environment, "PYTHONPATH": str(root)},
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-    assert done.returncode == 0, (tmp_path / "out").read_text()
-    found = json.loads((home / "found.json").read_text())
-    rows = pq.read_table(found["results"]).to_pylist()
-    assert found["combinations"] == len(rows) == 4
-    assert {(r["als.factors"], r["pipeline.order.exploration_position"]) for r in rows} == {
-        (4, 0),
-        (4, 3),
-        (6, 0),
-        (6, 3),
-    }
+@pytest.fixture(scope="module")
+def sweeps(make_home: Callable[[], Any]) -> Sweeps:
+    return Sweeps(make_home(), GRID)
+
+
+@pytest.mark.timeout(1800)
+def test_a_sweep_from_its_first_kill_to_its_winner(sweeps: Sweeps) -> None:
+    dry = sweeps.run("--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert "trainings of towers             2, 0 there already" in dry.stdout
+
+    killed = sweeps.run(NIGHTJAR_FAULT="trial:published")
+    assert killed.returncode == -signal.SIGKILL and sweeps.published("towers") == 2
+    began = sweeps.published("trial")
+    assert 0 < began < TRIALS
+
+    done = sweeps.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    trained = ("towers", "ranker", "als_user_factors", "bundle", "events")
+    assert [sweeps.published(d) for d in trained] == [0] * 5
+    assert sweeps.published("trial") == TRIALS - began
+    rows = sweeps.rows()
+    assert len(rows) == TRIALS and len({r["trial"] for r in rows}) == TRIALS
+    assert {(r["embedding"], r["pipeline.k"]) for r in rows} == {(8, 5), (8, 10), (12, 5), (12, 10)}
     assert [r["ndcg@10"] for r in rows] == sorted((r["ndcg@10"] for r in rows), reverse=True)
-    published = [line.split()[2].split("/")[0] for line in trace.read_text().splitlines() if " published " in line]
-    assert [published.count(d) for d in ("towers", "als_user_factors", "evaluation")] == [1, 2, 4]
-    assert load_config(Path(found["winner"])).als.factors == found["best"]["als.factors"]
+    assert all(0 < r["oracle_share@k"] <= 1 and r["seconds"] > 0 for r in rows)
+    assert f"best ndcg@10             {rows[0]['ndcg@10']:.4f}" in done.stdout
+
+    again = sweeps.run()
+    assert again.returncode == 0 and not sweeps.trace.exists()
+    assert {r["trial"]: r["ndcg@10"] for r in sweeps.rows()} == {r["trial"]: r["ndcg@10"] for r in rows}
+    assert "12" in (sweeps.folder / "report.html").read_text()
+    shown = sweeps.home.run("grid", "show", sweeps.folder.name)
+    assert shown.returncode == 0 and "embedding" in shown.stdout
+    (listed,) = json.loads(sweeps.home.run("grid", "list", "--json").stdout)
+    assert listed["state"] == "succeeded" and listed["counts"]["configurations"] == TRIALS
+
+    _winner_runs(sweeps, rows[0])
+    _each_is_a_run_in_mlflow(sweeps)
+
+
+def _winner_runs(sweeps: Sweeps, best: dict[str, Any]) -> None:
+    """The night of the winner's config has the row's figures, and trains nothing."""
+    winner = sweeps.folder / "winner.yaml"
+    assert load_config(winner).towers.dim == best["embedding"]
+    done = sweeps.home.run("run", str(winner))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sweeps.home.states()["towers"] == "cached"
+    (folder,) = sweeps.home.record()["refs"]["evaluation"]
+    table = pq.read_table(sweeps.home.path / "home/lake" / folder)
+    final = {
+        f"{r['metric']}@{r['k']}": r["value"]
+        for r in table.to_pylist()
+        if r["system"] == "final" and r["segment"] == "all"
+    }
+    for name in ("ndcg@10", "ndcg@5", "recall@20", "study_combined@10", "coverage@10", "novelty@10"):
+        assert best[name] == pytest.approx(final[name], abs=1e-12), name
+
+
+def _each_is_a_run_in_mlflow(sweeps: Sweeps) -> None:
+    from tasks.registry import Registry
+
+    client = Registry(sweeps.home.path / "home").client
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    runs = client.search_runs(experiments, "tags.`nightjar.kind` = 'trial'", max_results=100)
+    assert len(runs) == TRIALS and len({r.data.tags["mlflow.parentRunId"] for r in runs}) == 1
+    rows = {(str(r["embedding"]), str(r["pipeline.k"]), r["ndcg@10"]) for r in sweeps.rows()}
+    assert {
+        (r.data.params["embedding"], r.data.params["pipeline.k"], r.data.metrics["ndcg_at_10"]) for r in runs
+    } == rows
+
+
+@pytest.mark.timeout(1800)
+def test_a_search_goes_on_after_a_kill(sweeps: Sweeps) -> None:
+    """Over trained systems that stand: only the trials are new, and all of them are asked for in the end."""
+    search = {"method": "tpe", "trials": 5, "startup_trials": 2, "objectives": ["study_combined@k", "ndcg@10"]}
+    home = sweeps.home
+    tpe = Sweeps(home, {**GRID, "search": search})
+    killed = tpe.run("--set", "pipeline.order.mmr_lambda=0.8", NIGHTJAR_FAULT="trial:published")
+    assert killed.returncode == -signal.SIGKILL
+    done = tpe.run("--set", "pipeline.order.mmr_lambda=0.8")
+    assert done.returncode == 0, done.stdout + done.stderr
+    newest = sorted((home.path / "home/grids").glob("*/grid.json"))[-1].parent
+    rows = pq.read_table(newest / "results.parquet").to_pylist()
+    assert len(rows) == 5 and tpe.published("towers") == 0
+    assert any(r["pareto"] for r in rows)
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"sweeps": {"all": {"axes": {"als.faktors": [4]}}}}, "unknown key als.faktors, did you mean factors?"),
+        ({"sweeps": {"all": {"axes": {"als.factors": []}}}}, "axis all.als.factors is empty"),
+        ({"search": {"objectives": ["ndgc@10"]}}, "no objective ndgc@10; there are"),
+    ],
+)
+def test_mistakes_end_in_one_message_before_anything_runs(make_home, change, says):
+    sweeps = Sweeps(make_home(), {**GRID, **change})
+    done = sweeps.run()
+    assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr
+    assert not (sweeps.home.path / "home" / "grids").exists()
+
+
+def test_no_sweep_yet_says_how_to_start_one(make_home):
+    home = make_home()
+    assert "nightjar grid deployments/grid.yaml" in home.run("grid", "list").stdout
+    missing = home.run("grid", "show", "x")
+    assert missing.returncode == 2 and "no such sweep" in missing.stderr

@@ -1,0 +1,69 @@
+"""A sweep over a made trainer and a made judge: real steps, a real lake, real audits, no night."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from expectations.datasets import TRIAL
+from flows.config import NightlyConfig
+from flows.grid.rows import Row
+from flows.grid.work import Trial
+from models.progress import epoch_in_words
+from tasks.config import ResourcesConfig
+from tasks.lake import Artifact, Lake
+from tasks.machine import Machine
+from tasks.outputs import Outputs
+from tasks.running import Night
+from tasks.stage import Stage
+
+EPOCHS = 4
+
+
+def towers(out: Outputs, dim: int) -> None:
+    """Training that gets the better the nearer `dim` is to 40."""
+    epochs = [{"epoch": e, "metric": round((1 - abs(dim - 40) / 100) * e / EPOCHS, 4)} for e in range(1, EPOCHS + 1)]
+    for epoch in epochs:
+        out.progress(epoch["epoch"], EPOCHS, epoch_in_words(epoch["epoch"], 1.0, epoch["metric"]))
+    (out["towers"].path / "training_log.json").write_text(json.dumps({"epochs": epochs}))
+
+
+def trial(out: Outputs, towers: Artifact, dim: int, k: int) -> None:
+    """Figures of three users, the better the nearer `dim` is to 40, and the longer the lists."""
+    values = [1 - abs(dim - 40) / 100 + k / 100 + user / 1000 for user in range(3)]
+    row = {"metric": "ndcg", "k": 10, "value": values[1], "low": values[0], "high": values[2], "num_users": 3}
+    out["trial"].write(pa.Table.from_pylist([{**row, "user_ids": [0, 1, 2], "by_user": values}], schema=TRIAL.schema))
+    out.note(k=10)
+
+
+def stage_of(function: Callable[..., None]) -> Stage:
+    """A stage outside the house; its code digest is told instead of read."""
+    stage = Stage(function, (function.__name__,))
+    vars(stage)["code"] = {"tests": "1"}
+    return stage
+
+
+@pytest.fixture
+def plan_of() -> Callable[[dict[str, Any]], Trial]:
+    """Plans a trial of the made system, of `dim` and `k`."""
+    train, judge = stage_of(towers), stage_of(trial)
+
+    def plan(chosen: dict[str, Any]) -> Trial:
+        trained = train(date="2026-03-01", dim=int(chosen["dim"]))
+        step = judge(date="2026-03-01", towers=trained["towers"], dim=int(chosen["dim"]), k=int(chosen.get("k", 5)))
+        return Trial(Row("made", chosen, NightlyConfig()), step, (trained,))
+
+    return plan
+
+
+@pytest.fixture
+def make_night(tmp_path: Path) -> Callable[[str], Night]:
+    def make(name: str) -> Night:
+        home = tmp_path / name
+        (home / "study").mkdir(parents=True)
+        return Night(Lake(str(home / "lake"), home / "scratch"), home, Machine(ResourcesConfig()))
+
+    return make

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from expectations.datasets import DATASETS
+from flows.grid.state import all_sweeps
 from flows.runs import RunRecord, all_runs
 from tasks.lake import MANIFEST, Lake, Ref, read_json
 from tasks.registry import Registry
@@ -26,7 +27,7 @@ class Garbage:
 
 
 def garbage(home: Path, lake: Lake, keep_days: int) -> list[Garbage]:
-    """Artifacts that no run of the last `keep_days` days, no registered release and no pointer refers to.
+    """Artifacts that no run or sweep of the last `keep_days` days, no registered release and no pointer refers to.
 
     What a kept artifact was made from is kept with it, so that its lineage can still be shown and its days need not
     be made again.
@@ -51,6 +52,9 @@ def _roots(home: Path, lake: Lake, keep_days: int) -> set[Ref]:
         # The newest night stays whole whatever its age: it is what the next one builds on.
         if _began(run.id) >= horizon or run is runs[-1]:
             roots |= {_ref(f) for folders in run.refs.values() for f in folders}
+    for sweep in all_sweeps(home):
+        if _began(sweep.id) >= horizon:
+            roots |= {_ref(f) for folders in sweep.refs.values() for f in folders}
     for dataset in DATASETS:
         current = lake.current(dataset)
         roots |= {current} if current else set()

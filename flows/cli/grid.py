@@ -54,11 +54,9 @@ def start(file: Path, dry_run: bool, **options: Any) -> None:
     from flows.environment import home_folder, prepare
 
     home = home_folder()
-    request = _request(file, home, options)
-    if dry_run:
-        return _dry_run(request, home)
     prepare(home)
-    return _carry_out(request, home)
+    request = _request(file, home, options)
+    return _dry_run(request, home) if dry_run else _carry_out(request, home)
 
 
 @grid.command("list")

@@ -1,8 +1,8 @@
 """Seconds of a grid with and without sharing: `python -m benchmarks.grid [deployments/grid.yaml]`.
 
 With sharing: the whole grid by `nightjar grid`, in a fresh home, and once more, when everything stands. Without: some
-configurations of each sweep, drawn by a seed, each by `nightjar grid` in a fresh home of its own, where nothing is found
-made; the mean of a sweep's, times its configurations, is what the sweep would take one after the other. That is an
+configurations of each sweep, drawn by a seed, each by `nightjar grid` in a fresh home of its own, where nothing is
+found; the mean of a sweep's, times its configurations, is what the sweep would take one after the other. That is an
 extrapolation, and printed as one. CPU seconds are of the process and all its children: on a machine that does other
 things too they say more than the clock.
 """

@@ -103,6 +103,7 @@ def print_results(folder: Path, console: Console) -> None:
     console.print(_ranked(rows[:SHOWN]))
     if len(rows) > SHOWN:
         console.print(f"... {len(rows) - SHOWN} more in results.parquet", style="dim")
+    console.print("precision, diversity, combined: of genres, as in the study (docs/grid.md)", style="dim")
     console.print()
     for name in BEST_BY:
         good = [row for row in rows if row.get(name) is not None]

@@ -104,7 +104,8 @@ def _run(run: Run, trials: list[Trial]) -> None:
     night, request = run.night, run.request
     missing = [t for t in trials if night.misses(t.step)]
     threads = warm_up_for(night, [*shared_steps(missing), *(t.step for t in missing)])
-    reach_registry(night)
+    if missing or request.search.method != "grid":
+        reach_registry(night)
     for thread in threads:
         # SQLAlchemy fails when one thread sets up its mappers while another still imports MLflow's.
         thread.join()

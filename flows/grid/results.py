@@ -93,8 +93,8 @@ class Results:
 
     @classmethod
     def of(cls, objectives: tuple[str, ...], rows: Sequence[Judged]) -> "Results":
-        """Ranked; of equal ones those come first that were asked for first."""
-        return cls(objectives, sorted(rows, key=lambda row: -worth(row, objectives[0])))
+        """Ranked; equal ones by name, as which is judged first depends on the machine."""
+        return cls(objectives, sorted(rows, key=lambda row: (-worth(row, objectives[0]), row.trial.row.name)))
 
     @property
     def good(self) -> list[Judged]:

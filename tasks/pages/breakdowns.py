@@ -82,7 +82,7 @@ def _kinds_table(evaluation: Evaluation) -> list[Table]:
     rows: list[tuple[Cell, ...]] = []
     for name in evaluation.segments(of_items=True):
         shares = [evaluation.value(s, "share_of_places", name) for s in ("final", "popularity")]
-        rows.append((_in_words(name), *(_total(evaluation, s, name) for s in ("final", "popularity")), *shares))
+        rows.append((in_words(name), *(_total(evaluation, s, name) for s in ("final", "popularity")), *shares))
     note = (
         "Hits are liked items in the lists of all judged users. A kind with a larger share of places than of hits is "
         "shown more than it is liked."

@@ -25,6 +25,7 @@ COMMANDS = {
     "rollback": ("flows.cli.release:rollback", "Make an earlier release the champion again."),
     "history": ("flows.cli.release:history", "Who made which release the champion, when and why."),
     "compare": ("flows.cli.release:compare", "Two releases: figures, segments, lists, files."),
+    "models": ("flows.cli.models:models", "The models of the catalogue, and their settings."),
     "explain": ("flows.cli.explain:explain", "Why each stage ran, is cached, or would run."),
     "show": ("flows.cli.datasets:show", "A dataset: schema, rows, lineage, audit."),
     "export": ("flows.cli.datasets:export", "Write a dataset to a CSV or Parquet file."),

@@ -29,20 +29,30 @@ def reference() -> str:
         parts.append(f"## {field.name}\n\n{info.description}\n")
         if dataclasses.is_dataclass(field.default):
             parts.append("| key | default | allowed | meaning |\n|---|---|---|---|")
-            parts += _rows(type(field.default), "")
+            parts += _rows(type(field.default))
             parts.append("")
     return "\n".join(parts).rstrip() + "\n"
 
 
-def _rows(cls: Any, prefix: str) -> Iterator[str]:
+def entries(cls: Any, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
+    """(key, default, allowed, meaning) of every setting of a settings class, those inside of others too.
+
+    A setting that holds others has no default of its own.
+    """
     for name, info in cls.__pydantic_fields__.items():
         default = info.get_default(call_default_factory=True)
-        meaning = " ".join((info.description or "").split()).replace("|", "\\|")
+        meaning = " ".join((info.description or "").split())
         if dataclasses.is_dataclass(default):
-            yield f"| **{prefix}{name}** | | | {meaning} |"
-            yield from _rows(type(default), f"{prefix}{name}.")
+            yield f"{prefix}{name}", "", "", meaning
+            yield from entries(type(default), f"{prefix}{name}.")
         else:
-            yield f"| `{prefix}{name}` | `{_plain(default)}` | {_allowed(info)} | {meaning} |"
+            yield f"{prefix}{name}", _plain(default), _allowed(info), meaning
+
+
+def _rows(cls: Any) -> Iterator[str]:
+    for key, default, allowed, meaning in entries(cls):
+        meaning = meaning.replace("|", "\\|")
+        yield f"| `{key}` | `{default}` | {allowed} | {meaning} |" if default else f"| **{key}** | | | {meaning} |"
 
 
 def _plain(value: Any) -> str:

@@ -1,0 +1,55 @@
+"""`nightjar models`: what can be trained, and its settings."""
+
+import difflib
+
+import click
+
+from expectations.errors import UserError
+
+
+@click.command()
+@click.argument("name", required=False)
+def models(name: str | None) -> None:
+    """List the models that learn from interactions alone, or tell the settings of the one called NAME.
+
+    The section is that of a night's config. `python -m benchmarks.quality` measures any of them on public data.
+    """
+    if name is None:
+        _list()
+    else:
+        _tell(name)
+
+
+def _list() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from tasks.catalogue import MODELS
+
+    table = Table("model", "section", "what it is", box=None, header_style="bold")
+    for model in MODELS.values():
+        table.add_row(model.name, model.section, model.summary)
+    Console().print(table)
+
+
+def _tell(name: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from flows.reference import entries
+    from tasks.catalogue import MODELS
+
+    if name not in MODELS:
+        near = difflib.get_close_matches(name, MODELS, 1)
+        hint = f", did you mean {near[0]}?" if near else ""
+        raise UserError(f"no model {name!r}{hint}; there are: {', '.join(MODELS)}")
+    model, console = MODELS[name], Console()
+    console.print(f"[bold]{model.name}[/]  {model.summary}\nsettings, section `{model.section}` of a config:")
+    table = Table("key", "default", "allowed", "meaning", box=None, header_style="bold")
+    for row in entries(model.settings):
+        table.add_row(*(cell.replace("`", "") for cell in row))
+    console.print(table)
+    if model.trials:
+        console.print("a protocol also tries on its validation part:")
+        for changes in model.trials:
+            console.print("  " + ", ".join(f"{key}: {value}" for key, value in changes.items()), highlight=False)

@@ -102,7 +102,8 @@ def _winner_runs(sweeps: Sweeps, best: dict[str, Any]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert sweeps.home.states()["towers"] == "cached"
     (folder,) = sweeps.home.record()["refs"]["evaluation"]
-    table = pq.read_table(sweeps.home.path / "home/lake" / folder)
+    (part,) = (sweeps.home.path / "home/lake" / folder).glob("*.parquet")
+    table = pq.read_table(part)
     final = {
         f"{r['metric']}@{r['k']}": r["value"]
         for r in table.to_pylist()

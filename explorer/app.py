@@ -26,7 +26,7 @@ def build(home: Path, nights: Nights) -> gr.Blocks:
     store = Store(home)
     with gr.Blocks(title=TITLE, analytics_enabled=False) as blocks:
         with gr.Row(elem_id="head"):
-            gr.HTML(str(HEAD.format(home)), min_width=260)
+            gr.HTML(str(HEAD.format(home)), min_width=220)
             release = gr.Dropdown(label="release", choices=[], scale=2, elem_id="release")
             user = gr.Dropdown(label="user: pick one, or type an id", choices=[], allow_custom_value=True, scale=2,
                                elem_id="user")  # fmt: skip

@@ -216,13 +216,14 @@ INTERACTIONS = Dataset(
 
 HISTORIES = Dataset(
     "histories",
-    "what every user watched in the window, oldest first",
+    "what every user watched and searched for in the window, oldest first",
     (
         _USER,
         Column("item_ids", pa.list_(pa.int32()), "last positives, oldest first"),
         Column("times", pa.list_(pa.int64()), "their times", "s since 1970"),
         Column("watch_shares", pa.list_(pa.float32()), "their completion, 1 where not known"),
         Column("seen", pa.list_(pa.int32()), "every item watched or rated, positive or not, ascending"),
+        _maybe("searched", pa.list_(pa.string()), "last words searched for, oldest first; null where there are none"),
     ),
     key=("user_id",),
 )

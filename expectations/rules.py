@@ -183,6 +183,7 @@ OWN: dict[str, tuple[Rule, ...]] = {
         equal("length(item_ids)", "length(watch_shares)", "one share an item"),
         holds("ascending(times)", "oldest first"),
         holds("strictly_ascending(seen)", "ascending, each item once"),
+        between("length(searched)", 1, None, "null where there are no words"),
         until_midnight("times", LEAK),
         between("least(watch_shares)", 0, None, "a share"),
         between("most(watch_shares)", None, 1, "a share"),

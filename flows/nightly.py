@@ -68,6 +68,7 @@ def plan_night(config: NightlyConfig, days: Calendar, source: Source) -> Plan:
             (T, S),
             watches=lambda date: log.watches(d for d in days.train if d <= date),
             impressions=lambda date: log.impressions(d for d in days.train if d <= date),
+            searches=lambda date: log.searches(d for d in days.train if d <= date),
             items=items,
             config=config.features,
         )
@@ -79,7 +80,10 @@ def plan_night(config: NightlyConfig, days: Calendar, source: Source) -> Plan:
     alike = plan.add(content_similarity(date=T, items=items, config=config.content))
 
     # Retrieval: vectors of users and items, and an index of them.
-    tower = plan.add(towers(date=T, watches=window, users=users, items=items, config=config.towers))["towers"]
+    typed = log.searches(days.train)
+    tower = plan.add(towers(date=T, watches=window, searches=typed, users=users, items=items, config=config.towers))[
+        "towers"
+    ]
     vectors = plan.add(embeddings(date=T, towers=tower, items=items, config=config.embeddings))["embeddings"]
     shards = plan.add(
         index(date=T, embeddings=vectors, towers=tower, users=users, histories=now["histories"], config=config.index)

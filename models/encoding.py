@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from models.serving.bundle import transformed
+
 Kind = Literal["category", "bag", "number", "vector"]
 EncoderField = dict[str, Any]
 
@@ -23,18 +25,24 @@ class Field:
 
     Attributes:
         kind: `category` (one of a vocabulary), `bag` (list of them), `number`, `vector` (list of numbers).
-        transform: of a number, before it is standardised.
+        transform: of a number, before it is standardised; square and root stand beside the number itself.
         max_length: most entries of a bag.
     """
 
     column: str
     kind: Kind
-    transform: Literal["none", "log1p"] = "none"
+    transform: Literal["none", "log1p", "square", "sqrt"] = "none"
     max_length: int = 8
+
+    @property
+    def name(self) -> str:
+        return f"{self.column}_{self.transform}" if self.transform in ("square", "sqrt") else self.column
 
 
 def fit_fields(table: pa.Table, declared: Sequence[Field], prefix: str, max_vocabulary: int) -> list[EncoderField]:
-    """Fit every declared field that `table` has something to say about; inputs are named `<prefix>_<column>`.
+    """Fit every declared field that `table` has something to say about.
+
+    Inputs are named `<prefix>_<column>`, further powers of a number `<prefix>_<column>_<transform>`.
 
     Args:
         table: the users or items of the training catalogue.
@@ -43,7 +51,7 @@ def fit_fields(table: pa.Table, declared: Sequence[Field], prefix: str, max_voca
     Raises:
         ValueError: a vector column whose rows differ in length.
     """
-    fields = (fit_field(table, field, f"{prefix}_{field.column}", max_vocabulary) for field in declared)
+    fields = (fit_field(table, field, f"{prefix}_{field.name}", max_vocabulary) for field in declared)
     return [field for field in fields if field is not None]
 
 
@@ -80,8 +88,7 @@ def frequent_values(values: pa.Array, max_size: int, min_count: int = 1) -> list
 def _moments(values: pa.Array, transform: str) -> Mapping[str, float] | None:
     numbers = values.drop_null().cast(pa.float64()).to_numpy(zero_copy_only=False)
     numbers = numbers[np.isfinite(numbers)]
-    if transform == "log1p":
-        numbers = np.log1p(np.maximum(numbers, 0))
+    numbers = transformed(numbers, transform)
     if numbers.size == 0 or numbers.min() == numbers.max():
         return None
     return {"mean": float(numbers.mean()), "std": float(numbers.std())}

@@ -29,6 +29,8 @@ class FeaturesConfig:
 
     history_length: Annotated[int, Field(ge=1, le=10_000)] = 50
     """Newest positives kept in a user's history."""
+    search_words: Annotated[int, Field(ge=0, le=1000)] = 50
+    """Last words searched for that are kept in a user's history; 0 keeps none."""
     exposure_days: Annotated[int, Field(ge=1, le=365)] = 14
     """Last days of the window whose impressions count as exposures."""
     recent_half_life_days: Annotated[float, Field(gt=0, le=3650)] = 3

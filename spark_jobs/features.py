@@ -28,14 +28,19 @@ class Features:
 
 
 def features(
-    watches: DataFrame, impressions: DataFrame, items: DataFrame, as_of: str, config: FeaturesConfig
+    watches: DataFrame,
+    impressions: DataFrame,
+    searches: DataFrame,
+    items: DataFrame,
+    as_of: str,
+    config: FeaturesConfig,
 ) -> Features:
-    """All features as of the end of day `as_of`; `impressions` may be empty, as in logs that keep none."""
-    watches, impressions = until(watches, as_of), until(impressions, as_of)
+    """All features as of the end of day `as_of`; `impressions` and `searches` may be empty, as in logs without them."""
+    watches, impressions, searches = (until(frame, as_of) for frame in (watches, impressions, searches))
     return Features(
         user_features(watches, impressions, items, as_of),
         item_features(watches, impressions, as_of, config),
-        histories(watches, config),
+        histories(watches, searches, config),
         exposures(watches, impressions, as_of, config),
     )
 
@@ -94,8 +99,8 @@ def item_features(watches: DataFrame, impressions: DataFrame, as_of: str, config
     )
 
 
-def histories(watches: DataFrame, config: FeaturesConfig) -> DataFrame:
-    """Newest positives, oldest first, and everything seen, for every user who watched something."""
+def histories(watches: DataFrame, searches: DataFrame, config: FeaturesConfig) -> DataFrame:
+    """Newest positives and words, oldest first, and everything seen, for every user who watched or searched."""
     seconds = F.unix_seconds("time").alias("seconds")
     entry = F.struct("time", "watch_id", "item_id", seconds, _share().alias("share"))
     users = watches.groupBy("user_id").agg(
@@ -104,16 +109,27 @@ def histories(watches: DataFrame, config: FeaturesConfig) -> DataFrame:
     )
     begin = F.greatest(F.size("all") - config.history_length, F.lit(0)) + 1
     newest = users.withColumn("newest", F.slice("all", begin, config.history_length))
-    return typed(
-        newest.select(
-            "user_id",
-            F.col("newest.item_id").alias("item_ids"),
-            F.col("newest.seconds").alias("times"),
-            F.col("newest.share").alias("watch_shares"),
-            "seen",
-        ),
-        HISTORIES,
+    watched = newest.select(
+        "user_id",
+        F.col("newest.item_id").alias("item_ids"),
+        F.col("newest.seconds").alias("times"),
+        F.col("newest.share").alias("watch_shares"),
+        "seen",
     )
+    everyone = watched.join(last_words(searches, config), "user_id", "full")
+    lists = {f.name: f.dataType for f in watched.schema if f.name != "user_id"}
+    nothing = {name: F.coalesce(name, F.array().cast(type_)) for name, type_ in lists.items()}
+    return typed(everyone.withColumns(nothing), HISTORIES)
+
+
+def last_words(searches: DataFrame, config: FeaturesConfig) -> DataFrame:
+    """The newest words typed by every user who typed any, oldest first."""
+    users = searches.groupBy("user_id").agg(
+        F.flatten(F.sort_array(F.collect_list(F.struct("time", "search_id", "tokens")))["tokens"]).alias("words")
+    )
+    begin = F.greatest(F.size("words") - config.search_words, F.lit(0)) + 1
+    words = users.select("user_id", F.slice("words", begin, config.search_words).alias("searched"))
+    return words.filter(F.size("searched") > 0)
 
 
 def exposures(watches: DataFrame, impressions: DataFrame, as_of: str, config: FeaturesConfig) -> DataFrame:
@@ -154,9 +170,11 @@ def _watch_rate(prior: float) -> Column:
 
 
 def main(argv: list[str] | None = None) -> None:
-    job = program("features", FeaturesConfig, inputs=("watches", "items"), optional=("impressions",), argv=argv)
-    watches, impressions, items = (job.read(name) for name in ("watches", "impressions", "items"))
-    result = features(watches, impressions, items, job.as_of, job.config)
+    job = program(
+        "features", FeaturesConfig, inputs=("watches", "items"), optional=("impressions", "searches"), argv=argv
+    )
+    watches, impressions, searches, items = (job.read(name) for name in ("watches", "impressions", "searches", "items"))
+    result = features(watches, impressions, searches, items, job.as_of, job.config)
     job.write(**vars(result))
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 
-from expectations.datasets import IMPRESSIONS, ITEMS, WATCHES, Dataset
+from expectations.datasets import IMPRESSIONS, ITEMS, SEARCHES, WATCHES, Dataset
 from spark_jobs.als import als
 from spark_jobs.config import (
     AlsConfig,
@@ -30,11 +30,13 @@ def run_all(spark: SparkSession, folder: Path) -> None:
     """Run all jobs from Parquet to Parquet."""
     watches = read(spark, WATCHES, [_file(folder, WATCHES, _log())])
     impressions = read(spark, IMPRESSIONS, [_file(folder, IMPRESSIONS, _log() | {"propensity": np.ones(ROWS)})])
+    words = {"search_id": np.arange(ROWS), "query": ["drama"] * ROWS, "tokens": [["drama"]] * ROWS}
+    searches = read(spark, SEARCHES, [_file(folder, SEARCHES, _log() | words)])
     items = read(spark, ITEMS, [_file(folder, ITEMS, {"item_id": np.arange(50), "genres": [["drama"]] * 50})])
     pairs = _written(interactions(watches, DAY, InteractionsConfig()), folder / "pairs")
     users, factors = als(pairs, AlsConfig(factors=4, iterations=1))
     results = [
-        *vars(features(watches, impressions, items, DAY, FeaturesConfig())).values(),
+        *vars(features(watches, impressions, searches, items, DAY, FeaturesConfig())).values(),
         popularity(watches, DAY, PopularityConfig()),
         item_similarity(pairs, DAY, ItemSimilarityConfig()),
         users,

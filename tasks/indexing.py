@@ -31,7 +31,11 @@ def index(
         raise Failure("index: the embeddings were made by another tower than the queries; rebuild the embeddings")
     shards = _shards(embeddings.table())
     queries = query_vectors(
-        UserTower(towers.path), users.table(), histories.table(["user_id", "item_ids"]), config.num_queries, config.seed
+        UserTower(towers.path),
+        users.table(),
+        histories.table(["user_id", "item_ids", "searched"]),
+        config.num_queries,
+        config.seed,
     )
     chosen, indexes = build_shards(shards, config, out.resources.threads, out.part)
     out.progress(1, 2, f"{chosen} index built")

@@ -80,13 +80,15 @@ def features(
     impressions: tuple[Artifact, ...],
     items: Artifact,
     config: FeaturesConfig,
+    searches: tuple[Artifact, ...] = (),
 ) -> None:
-    """What the log says of users and items as of the day; a real log may have no impressions."""
+    """What the log says of users and items as of the day; a real log may have no impressions and no searches."""
     from spark_jobs.features import features
 
     with explained(out.stage, out.home):
-        log = _read(out, "watches", *watches), _read(out, "impressions", *impressions)
-        _write(out, **vars(features(*log, _read(out, "items", items), out.date, config)))
+        watched, shown = _read(out, "watches", *watches), _read(out, "impressions", *impressions)
+        typed, known = _read(out, "searches", *searches), _read(out, "items", items)
+        _write(out, **vars(features(watched, shown, typed, known, out.date, config)))
 
 
 @stage(produces=("sentences",), libraries=("pyspark",))

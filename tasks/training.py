@@ -7,8 +7,19 @@ from tasks.stage import stage
 
 
 @stage(produces=("towers",), libraries=("torch", "onnx", "safetensors"), memory_gib=1.0)
-def towers(out: Outputs, watches: tuple[Artifact, ...], users: Artifact, items: Artifact, config: TowersConfig) -> None:
-    """Towers trained on the daily `watches` of a window that ends on the day of the `users` and `items` snapshots."""
+def towers(
+    out: Outputs,
+    watches: tuple[Artifact, ...],
+    users: Artifact,
+    items: Artifact,
+    config: TowersConfig,
+    searches: tuple[Artifact, ...] = (),
+) -> None:
+    """Towers trained on the daily `watches` of a window that ends on the day of the `users` and `items` snapshots.
+
+    Args:
+        searches: of the same days; a log may have none.
+    """
     import datetime
     import shutil
 
@@ -27,6 +38,7 @@ def towers(out: Outputs, watches: tuple[Artifact, ...], users: Artifact, items: 
         config,
         last_day=last_day,
         scratch=scratch,
+        searches=[path for day in searches for path in day.files],
         device=choose_device(out.resources.device),
         on_progress=out.progress,
     )

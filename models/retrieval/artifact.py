@@ -32,9 +32,12 @@ def save_towers(trained: TrainedTowers, users: pa.Table, items: pa.Table, histor
     save_weights(model, folder / "weights.safetensors")
     encoders = {"user": trained.user_fields, "item": trained.item_fields, "history_length": history_length}
     _write_json(folder / "encoders.json", encoders)
-    _write_json(folder / "model.json", {"dim": model.dim, "hidden": model.hidden, "recent": model.recent})
+    shape = {"dim": model.dim, "hidden": model.hidden, "recent": model.recent}
+    shape |= {"example_age": model.example_age is not None}
+    _write_json(folder / "model.json", shape)
     trained.log.save(folder / "training_log.json")
-    encoded_users = Encoded.of(users.sort_by("user_id"), "user_id", trained.user_fields)
+    of_catalogue = [field for field in trained.user_fields if field["kind"] != "hashed"]
+    encoded_users = Encoded.of(users.sort_by("user_id"), "user_id", of_catalogue)
     encoded_items = Encoded.of(items.sort_by("item_id"), "item_id", trained.item_fields)
     export_item_tower(model, encoded_items, folder / "item_tower.onnx")
     export_user_tower(model, encoded_users, encoded_items, history_length, folder / "user_tower.onnx")

@@ -11,18 +11,27 @@ from models.losses import mixed_log_q
 from models.retrieval.catalogue import ITEM_ID, Encoded
 from models.retrieval.config import TowersConfig
 from models.retrieval.examples import Examples, ExampleShards
+from models.retrieval.searches import NO_SEARCHES, SearchInput
 
 
 class Batches:
     """The batches of any epoch, a pure function of seed and epoch; holds one shard of examples at a time.
 
     A batch has the inputs of its U distinct items under their field names, of its B users under theirs, and
-    `history` (`[B, H]`, 1 + place among the U, 0 for none), `candidates` (`[C]` places among the U: the B positives,
-    then the uniform negatives) and `log_q` (`[C]`).
+    `history` (`[B, H]`, 1 + place among the U, 0 for none), `age_days` (`[B]`), `candidates` (`[C]` places among the U:
+    the B positives, then the uniform negatives) and `log_q` (`[C]`).
     """
 
-    def __init__(self, shards: ExampleShards, users: Encoded, items: Encoded, config: TowersConfig) -> None:
+    def __init__(
+        self,
+        shards: ExampleShards,
+        users: Encoded,
+        items: Encoded,
+        config: TowersConfig,
+        searches: SearchInput = NO_SEARCHES,
+    ) -> None:
         self._shards = shards
+        self._searches = searches
         self._users = users
         self._items = items
         self._config = config
@@ -51,6 +60,8 @@ class Batches:
         return {
             **items,
             **self._users.take(self._users.rows(examples.user)),
+            **self._searches.take(examples.searched),
+            "age_days": torch.from_numpy(examples.age_days),
             "history": torch.from_numpy(np.where(history > 0, place[history] + 1, 0)),
             "candidates": torch.from_numpy(place[candidates]),
             "log_q": mixed_log_q(frequency, len(examples), len(uniform), num_items),

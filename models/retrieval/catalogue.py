@@ -20,6 +20,8 @@ USER_FIELDS = (
     Field("subscription_type", "category"),
     Field("primary_device", "category"),
 )
+AGE_POWERS = (Field("age", "number", transform="square"), Field("age", "number", transform="sqrt"))
+"""Let a tower that is close to linear bend (Covington et al. 2016, 4.1)."""
 ITEM_FIELDS = (
     Field("genres", "bag"),
     Field("content_type", "category"),
@@ -34,9 +36,9 @@ ITEM_FIELDS = (
 ITEM_ID = "item_item_id"
 
 
-def fit_user_fields(users: pa.Table, max_vocabulary: int) -> list[EncoderField]:
+def fit_user_fields(users: pa.Table, max_vocabulary: int, age_powers: bool = False) -> list[EncoderField]:
     """Encoder fields of the users, those without information left out."""
-    return fit_fields(users, USER_FIELDS, "user", max_vocabulary)
+    return fit_fields(users, (*USER_FIELDS, *(AGE_POWERS if age_powers else ())), "user", max_vocabulary)
 
 
 def fit_item_fields(

@@ -1,6 +1,6 @@
 """Settings of the two towers and of their item vectors. Imports nothing heavy."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,18 @@ class TowersConfig:
     """Last positives that the user tower averages."""
     recent_lengths: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = (3, 10)
     """Besides the whole history, this many of its last positives are averaged on their own: they tell what is next."""
+    age_powers: bool = True
+    """Besides the age its square and its root are inputs, so that a taste may come and go with it."""
+    example_age: bool = False
+    """Tell the user tower how long before the end of training an example was, and 0 when it serves: it then recommends
+    for the end of the window, not for its middle."""
+    search_words: Annotated[int, Field(ge=0, le=1000)] = 10
+    """Last words searched for, on earlier days, that the user tower averages; 0 leaves searches out. A bundle knows as
+    many as `features.search_words`."""
+    search_hashing: Literal["words", "trigrams"] = "words"
+    """What of a word is hashed: itself, or its letter trigrams."""
+    search_buckets: Annotated[int, Field(ge=1, le=10_000_000)] = 5000
+    """Embeddings that the hashed words share."""
     min_item_positives: Annotated[int, Field(ge=1)] = 3
     """Training positives from which on an item has an id embedding; others live on their content alone."""
     max_vocabulary: Annotated[int, Field(ge=1)] = 1_000_000

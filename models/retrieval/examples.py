@@ -11,7 +11,7 @@ is history but no example: what was seen is not recommended again.
 
 import datetime
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from models.interactions import Interactions
+from models.retrieval.searches import WORD, distinct_words, last_words, read_words
 
 _ROW = np.dtype([("user", np.int32), ("item", np.int32), ("time", np.int64), ("watch", np.int64)])
 _READ_ROWS = 65_536
+_DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,9 @@ class Examples:
         user: `[E]` user id.
         target: `[E]` place in `items` of the positive.
         start, end: `[E]` places in `items` between which its history lies, `end` excluded.
+        searched: `[E, L]` the last words typed on earlier days: 1 + row of `ExampleShards.words`, newest last, 0 for
+            none.
+        age_days: `[E]` days from the example to the end of what is trained on; 0 for what is held out.
     """
 
     items: np.ndarray
@@ -41,13 +46,16 @@ class Examples:
     target: np.ndarray
     start: np.ndarray
     end: np.ndarray
+    searched: np.ndarray
+    age_days: np.ndarray
 
     def __len__(self) -> int:
         return len(self.user)
 
     def take(self, chosen: np.ndarray) -> "Examples":
         """The chosen examples, over the same sequences."""
-        return Examples(self.items, self.user[chosen], self.target[chosen], self.start[chosen], self.end[chosen])
+        of_each = {name: values[chosen] for name, values in vars(self).items() if name != "items"}
+        return Examples(self.items, **of_each)
 
     def positives(self) -> np.ndarray:
         """`[E]` item row of each example."""
@@ -60,6 +68,10 @@ class Examples:
         return np.where(inside, self.items[np.where(inside, places, 0)], 0)
 
 
+_PLACES = ("target", "start", "end")
+"""Attributes of examples that point into their sequences."""
+
+
 @dataclass(frozen=True)
 class ExampleShards:
     """The examples of a window, on disk: one `.npz` a shard, and what the losses need to know of all of them.
@@ -69,6 +81,7 @@ class ExampleShards:
         num_positives: `[items + 1]` training positives of the item row before any cap.
         validation: a sample of the positives of the validation days; their histories end where those days begin, as
             they do when the model is judged.
+        words: every word that was searched for, ascending.
     """
 
     paths: tuple[Path, ...]
@@ -76,6 +89,7 @@ class ExampleShards:
     frequency: np.ndarray
     num_positives: np.ndarray
     validation: Examples
+    words: tuple[str, ...] = ()
 
     def read(self, shard: int) -> Examples:
         """Training examples of one shard."""
@@ -92,6 +106,8 @@ def write_examples(
     max_examples_per_user: int,
     max_validation_examples: int,
     seed: int,
+    searches: Sequence[Path] = (),
+    num_words: int = 0,
     rows_per_shard: int = 1 << 20,
     on_progress: Callable[[int, int, str], None] = lambda done, total, what: None,
 ) -> ExampleShards:
@@ -101,19 +117,24 @@ def write_examples(
         item_ids: ids of the catalogue, ascending; watches of other items are left out.
         split: positives from here on are validation, not training.
         max_examples_per_user: of a user's training examples the latest are kept.
+        searches: Parquet files of searches.
+        num_words: last words of them that an example is told.
         rows_per_shard: aimed watches of a shard; decides memory, and the order of examples.
     """
     rows = sum(pq.read_metadata(path).num_rows for path in watches)
     num_shards = max(1, -(-rows // rows_per_shard))
     scratch = [folder / f"watches-{shard:05d}.bin" for shard in range(num_shards)]
-    _scatter(watches, item_ids, scratch, on_progress)
+    _scatter(watches, lambda path: _positives(path, item_ids), scratch, on_progress)
+    words = distinct_words(searches)
+    typed = [folder / f"words-{shard:05d}.bin" for shard in range(num_shards)]
+    _scatter(searches, lambda path: read_words(path, words), typed, lambda *_: None)
     paths, training, positives, validation = [], np.zeros(len(item_ids) + 1), np.zeros(len(item_ids) + 1), []
     rng = np.random.default_rng([seed, 1])
     for shard, path in enumerate(scratch):
-        train, held_out, all_positives = _examples(
-            np.fromfile(path, dtype=_ROW), int(split.timestamp() * 1e6), max_examples_per_user
-        )
+        told = Told(np.fromfile(typed[shard], dtype=WORD), num_words, int(split.timestamp() * 1e6))
+        train, held_out, all_positives = _examples(np.fromfile(path, dtype=_ROW), told, max_examples_per_user)
         path.unlink()
+        typed[shard].unlink()
         positives += np.bincount(all_positives, minlength=len(positives))
         training += np.bincount(train.positives(), minlength=len(training))
         validation.append(_sample(held_out, -(-max_validation_examples // num_shards), rng))
@@ -126,6 +147,7 @@ def write_examples(
         frequency=training / max(num_examples, 1),
         num_positives=positives.astype(np.int64),
         validation=_joined(validation),
+        words=tuple(words.to_pylist()),
     )
 
 
@@ -136,7 +158,8 @@ def shard_of(interactions: Interactions, folder: Path, max_examples_per_user: in
     rows = np.empty(len(places), dtype=_ROW)
     rows["user"], rows["item"], rows["watch"] = histories.rows, histories.items + 1, places
     rows["time"] = places if interactions.times is None else interactions.times
-    train, held_out, positives = _examples(rows, np.iinfo(np.int64).max, max_examples_per_user)
+    told = Told(np.empty(0, dtype=WORD), 0, int(rows["time"].max(initial=0)) + 1)
+    train, held_out, positives = _examples(rows, told, max_examples_per_user)
     path = folder / "examples-00000.npz"
     np.savez(path, **vars(train))
     num_rows = interactions.num_items + 1
@@ -145,26 +168,29 @@ def shard_of(interactions: Interactions, folder: Path, max_examples_per_user: in
 
 
 def _scatter(
-    watches: Sequence[Path], item_ids: np.ndarray, scratch: Sequence[Path], on_progress: Callable[[int, int, str], None]
+    files: Sequence[Path],
+    rows_of: Callable[[Path], Iterator[np.ndarray]],
+    scratch: Sequence[Path],
+    on_progress: Callable[[int, int, str], None],
 ) -> None:
-    """First pass: append every positive of the catalogue's items to the scratch file of its user."""
+    """First pass: append every row to the scratch file of its user."""
     for path in scratch:
         path.touch()
-    for done, path in enumerate(watches, start=1):
-        for batch in _positives(path):
-            rows = _rows(batch, item_ids)
+    for done, path in enumerate(files, start=1):
+        for rows in rows_of(path):
             shards = _mixed(rows["user"]) % len(scratch)
             for shard in np.unique(shards):
                 with scratch[shard].open("ab") as file:
                     rows[shards == shard].tofile(file)
-        on_progress(done, len(watches), "reading watches")
+        on_progress(done, len(files), "reading watches")
 
 
-def _positives(path: Path) -> Iterator[pa.RecordBatch]:
+def _positives(path: Path, item_ids: np.ndarray) -> Iterator[np.ndarray]:
+    """Positives of the catalogue's items."""
     columns = ["user_id", "item_id", "time", "watch_id", "positive"]
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(_READ_ROWS, columns=columns):
-            yield batch.filter(batch["positive"])
+            yield _rows(batch.filter(batch["positive"]), item_ids)
 
 
 def _rows(batch: pa.RecordBatch, item_ids: np.ndarray) -> np.ndarray:
@@ -185,26 +211,54 @@ def _mixed(users: np.ndarray) -> np.ndarray:
     return (mixed >> np.uint64(32)).astype(np.int64)
 
 
-def _examples(rows: np.ndarray, split: int, max_per_user: int) -> tuple[Examples, Examples, np.ndarray]:
+@dataclass(frozen=True)
+class Told:
+    """What an example is told beside its history: searches, and its age.
+
+    Attributes:
+        words: of `WORD`, everything typed by the users of the shard.
+        num_words: L, the last of them that count.
+        split: end of what is trained on, microseconds since 1970.
+    """
+
+    words: np.ndarray
+    num_words: int
+    split: int
+
+    def of(self, users: np.ndarray, times: np.ndarray) -> dict[str, np.ndarray]:
+        """`searched` and `age_days` of positives.
+
+        Words count from the next day on, as they will for lists that are made at night: those of the same hour so often
+        name what is watched next that little else would be learnt.
+        """
+        moments = np.minimum(times, self.split) // _DAY_US * _DAY_US
+        age_days = np.maximum(self.split - times, 0) / _DAY_US
+        return {
+            "searched": last_words(self.words, users, moments, self.num_words),
+            "age_days": age_days.astype(np.float32),
+        }
+
+
+def _examples(rows: np.ndarray, told: Told, max_per_user: int) -> tuple[Examples, Examples, np.ndarray]:
     """Second pass, one shard: training examples, validation examples, and all training positives (item rows)."""
     rows = rows[np.lexsort((rows["watch"], rows["time"], rows["user"]))]
-    users, times = rows["user"], rows["time"]
-    first = _first_watches(users, rows["item"])
+    users, times, items = rows["user"], rows["time"], rows["item"]
+    first = _first_watches(users, items)
     place = np.arange(len(rows))
     start = _group_starts(users)
     # Watches of one moment do not precede each other: the history ends where the moment begins.
     moment = np.maximum(start, _group_starts(times, users))
-    is_train = times < split
+    is_train = times < told.split
     last_train = start + _count_by_group(is_train, start)
     train = place[is_train & first]
     train = train[_places_from_end(users[train]) < max_per_user]
     held_out = place[~is_train & first]
-    items = rows["item"]
-    return (
-        Examples(items, users[train], train, start[train], moment[train]),
-        Examples(items, users[held_out], held_out, start[held_out], last_train[held_out]),
-        items[is_train & first],
-    )
+
+    def examples(chosen: np.ndarray, ends: np.ndarray) -> Examples:
+        user = users[chosen]
+        return Examples(items, user, chosen, start[chosen], ends[chosen], **told.of(user, times[chosen]))
+
+    return examples(train, moment), examples(held_out, last_train), items[is_train & first]
 
 
 def _first_watches(users: np.ndarray, items: np.ndarray) -> np.ndarray:
@@ -249,22 +303,14 @@ def _compact(examples: Examples) -> Examples:
     keep = needed.cumsum()[:-1] > 0
     keep[examples.target] = True
     place = np.concatenate([[0], keep.cumsum()])
-    return Examples(
-        examples.items[keep],
-        examples.user,
-        place[examples.target],
-        place[examples.start],
-        place[examples.end],
-    )
+    moved = {name: place[getattr(examples, name)] for name in _PLACES}
+    return replace(examples, items=examples.items[keep], **moved)
 
 
 def _joined(parts: Sequence[Examples]) -> Examples:
     offsets = np.cumsum([0, *(len(part.items) for part in parts[:-1])])
-    return Examples(
-        np.concatenate([part.items for part in parts]),
-        np.concatenate([part.user for part in parts]),
-        *(
-            np.concatenate([getattr(part, name) + offset for part, offset in zip(parts, offsets, strict=True)])
-            for name in ("target", "start", "end")
-        ),
-    )
+    moved = [
+        replace(part, **{name: getattr(part, name) + offset for name in _PLACES})
+        for part, offset in zip(parts, offsets, strict=True)
+    ]
+    return Examples(*(np.concatenate([getattr(part, f.name) for part in moved]) for f in fields(Examples)))

@@ -37,7 +37,10 @@ def export_user_tower(model: TwoTowers, users: Encoded, items: Encoded, history_
     """Write `user_tower.onnx`: all user fields and `history` int64 `[N, H]` (item_id + 1, 0 for none) ->
     `user_vector` float32 `[N, D]`, unit length. Ids that the catalogue does not have count as none.
 
+    The age of an example is 0 when serving, which adds nothing: the graph has no such input.
+
     Args:
+        users: what the catalogue says of them; the graph's searches are checked with made ones.
         items: the catalogue that the model was trained on.
     """
     with torch.no_grad():
@@ -65,14 +68,15 @@ def _field_sum(graph: Graph, fields: FieldSum) -> str:
     """`FieldSum.forward`, node by node; the result is `[D]` where there are no fields."""
     total = graph.constant(fields.bias)
     for field in fields.fields:
-        total = graph.add("Add", total, _field(graph, fields, field["name"], field["kind"], field.get("length", 0)))
+        length = field.get("length", 0) * field.get("pieces", 1)
+        total = graph.add("Add", total, _field(graph, fields, field["name"], field["kind"], length))
     return total
 
 
 def _field(graph: Graph, fields: FieldSum, name: str, kind: str, length: int) -> str:
     if kind == "category":
         return graph.add("Gather", _table(graph, fields, name), graph.input(name, "int64"))
-    if kind == "bag":
+    if kind in ("bag", "hashed"):
         return _mean_of_rows(graph, graph.input(name, "int64", length), _table(graph, fields, name))
     layer = fields.numbers[name]
     assert isinstance(layer, nn.Linear)
@@ -113,11 +117,17 @@ def _check_user_tower(
     rng = np.random.default_rng(0)
     rows = np.arange(min(len(users.ids), 64)) + 1
     history = rng.integers(0, len(item_ids) + 1, size=(len(rows), history_length))
+    fields = users.take(rows) | {
+        field["name"]: torch.from_numpy(
+            rng.integers(0, field["buckets"] + 1, size=(len(rows), field["length"] * field["pieces"]))
+        )
+        for field in model.user_fields.fields
+        if field["kind"] == "hashed"
+    }
     with torch.no_grad():
-        expected = model.user_vectors(users.take(rows), torch.from_numpy(history), inputs_UD)
+        expected = model.user_vectors(fields, torch.from_numpy(history), inputs_UD)
     ids_plus_one = np.where(history > 0, np.append(item_ids, -1)[history - 1].astype(np.int64) + 1, 0)
-    fields = {name: values[rows] for name, values in users.inputs.items()}
-    _check(path, {**fields, "history": ids_plus_one}, expected.numpy())
+    _check(path, {n: v.numpy() for n, v in fields.items()} | {"history": ids_plus_one}, expected.numpy())
 
 
 def _check(path: Path, inputs: dict[str, np.ndarray], expected: np.ndarray) -> None:

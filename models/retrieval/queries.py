@@ -3,12 +3,12 @@
 import numpy as np
 import pyarrow as pa
 
-from models.serving.bundle import Ragged, UserTower
+from models.serving.bundle import Ragged, UserTower, searching
 
 
 def query_vectors(tower: UserTower, users: pa.Table, histories: pa.Table, most: int, seed: int) -> np.ndarray:
     """Vectors of at most so many users drawn from the catalogue, those without a history included, `[Q, D]`."""
-    users = users.sort_by("user_id")
+    users = searching(users.sort_by("user_id"), histories)
     ids = users["user_id"].to_numpy()
     with_history = histories["user_id"].to_numpy()
     places = np.minimum(np.searchsorted(ids, with_history), len(ids) - 1)

@@ -3,7 +3,8 @@
 An item's input is the sum of the embeddings of all its fields: its id, and its content, which stands for it alone as
 long as it is cold. The same input, averaged over the last positives, is the user's history, so every watch also
 teaches the history side. Averages over the very last ones stand beside it: what comes next, such as the next episode,
-follows from them. Both towers add a small network to their input and end on the unit sphere.
+follows from them. In training the user side is also told how old the example is. Both towers add a small network to
+their input and end on the unit sphere.
 
 Shapes: U distinct items of a batch, B users, H places of a history, D dimensions, F entries of a bag or vector.
 """
@@ -18,7 +19,7 @@ from models.encoding import EncoderField
 
 
 class FieldSum(nn.Module):
-    """Sum of one embedding a field: rows of a table, their mean for a bag, a linear map for numbers and vectors."""
+    """Sum of one embedding a field: rows of a table (bags and hashed words: their mean), or a linear map of numbers."""
 
     def __init__(self, fields: Sequence[EncoderField], dim: int) -> None:
         super().__init__()
@@ -29,9 +30,9 @@ class FieldSum(nn.Module):
             match field["kind"]:
                 case "category":
                     self.tables[field["name"]] = nn.Embedding(len(field["vocabulary"]) + 1, dim)
-                case "bag":
-                    table = nn.EmbeddingBag(len(field["vocabulary"]) + 1, dim, mode="mean", padding_idx=0)
-                    self.tables[field["name"]] = table
+                case "bag" | "hashed":
+                    size = field["buckets"] if field["kind"] == "hashed" else len(field["vocabulary"])
+                    self.tables[field["name"]] = nn.EmbeddingBag(size + 1, dim, mode="mean", padding_idx=0)
                 case "number":
                     self.numbers[field["name"]] = nn.Linear(1, dim)
                 case "vector":
@@ -60,6 +61,7 @@ class TwoTowers(nn.Module):
         item_fields: fitted encoder fields of the items, `item_item_id` among them.
         hidden: units of the hidden layer of each tower; 0 leaves it out: a vector is the direction of its input.
         recent: besides the whole history, that many of its last places are averaged.
+        example_age: whether the user tower is told how old an example is.
     """
 
     def __init__(
@@ -69,11 +71,15 @@ class TwoTowers(nn.Module):
         dim: int,
         hidden: int,
         recent: Sequence[int] = (),
+        example_age: bool = False,
     ) -> None:
         super().__init__()
         self.dim, self.hidden, self.recent = dim, hidden, tuple(recent)
         self.item_fields = FieldSum(item_fields, dim)
         self.user_fields = FieldSum(user_fields, dim)
+        # One direction, as small as embeddings at first: a linear layer of one input would begin louder than all else.
+        # At age 0, which is what serving asks for, it adds nothing, and no graph has to know of it.
+        self.example_age = nn.Embedding(1, dim) if example_age else None
         self.item_network = _network(dim, hidden, dim)
         self.user_network = _network((2 + len(self.recent)) * dim, hidden, dim)
 
@@ -86,16 +92,22 @@ class TwoTowers(nn.Module):
         """Item inputs -> unit vectors `[U, D]`."""
         return functional.normalize(inputs_UD + self.item_network(inputs_UD) if self.hidden else inputs_UD, dim=1)
 
-    def user_vectors(self, fields: Mapping[str, Tensor], history_BH: Tensor, inputs_UD: Tensor) -> Tensor:
+    def user_vectors(
+        self, fields: Mapping[str, Tensor], history_BH: Tensor, inputs_UD: Tensor, age_days_B: Tensor | None = None
+    ) -> Tensor:
         """Encoded user fields and histories -> unit vectors `[B, D]`.
 
         Args:
             history_BH: 1 + row of `inputs_UD` for every place of the history, newest last; 0 where there is none.
+            age_days_B: days from each example to the end of training; None is 0 for all, the moment of serving.
         """
         padded = functional.pad(inputs_UD, (0, 0, 1, 0))
         windows = [history_BH, *(history_BH[:, -length:] for length in self.recent)]
         means = [functional.embedding_bag(w.contiguous(), padded, mode="mean", padding_idx=0) for w in windows]
-        means.append(self.user_fields(fields).expand_as(means[0]))
+        described_BD = self.user_fields(fields)
+        if self.example_age is not None and age_days_B is not None:
+            described_BD = described_BD + torch.log1p(age_days_B)[:, None] * self.example_age.weight
+        means.append(described_BD.expand_as(means[0]))
         total_BD = torch.stack(means).sum(dim=0)
         if self.hidden:
             total_BD = total_BD + self.user_network(torch.cat(means, dim=1))

@@ -17,6 +17,7 @@ from models.retrieval.batches import Batches
 from models.retrieval.catalogue import Encoded, fit_item_fields, fit_user_fields
 from models.retrieval.config import TowersConfig
 from models.retrieval.examples import Examples, write_examples
+from models.retrieval.searches import NO_SEARCHES, SearchInput
 from models.retrieval.towers import TwoTowers
 
 
@@ -40,6 +41,7 @@ def train_towers(
     *,
     last_day: datetime.date,
     scratch: Path,
+    searches: Sequence[Path] = (),
     device: torch.device | str = "cpu",
     on_progress: Progress = lambda done, total, what: None,
 ) -> TrainedTowers:
@@ -49,7 +51,8 @@ def train_towers(
         watches: Parquet files of the window's watches; streamed, in any order.
         users, items: the catalogue as of `last_day`, any order; small next to the log, and held whole.
         last_day: last day of the window; the `config.validation_days` that end with it are validated on.
-        scratch: an empty folder for shards of examples, about 40 bytes a watch.
+        scratch: an empty folder for shards of examples, about 40 bytes a watch and 4 a word that it may know.
+        searches: Parquet files of the window's searches; a log may have none.
 
     Raises:
         Failure: no examples, or a loss that is not finite.
@@ -63,20 +66,24 @@ def train_towers(
         max_examples_per_user=config.max_examples_per_user,
         max_validation_examples=config.max_validation_examples,
         seed=config.seed,
+        searches=searches if config.search_words else (),
+        num_words=config.search_words,
         on_progress=on_progress,
     )
-    user_fields = fit_user_fields(users, config.max_vocabulary)
+    searched = SearchInput.of(shards.words, config)
+    user_fields = fit_user_fields(users, config.max_vocabulary, config.age_powers)
     item_fields = fit_item_fields(items, shards.num_positives[1:], config.min_item_positives, config.max_vocabulary)
     known = Encoded.of(users, "user_id", user_fields), Encoded.of(items, "item_id", item_fields)
-    model = TwoTowers(user_fields, item_fields, config.dim, config.hidden, config.recent_lengths)
+    user_fields = [*user_fields, *searched.fields]
+    model = TwoTowers(user_fields, item_fields, config.dim, config.hidden, config.recent_lengths, config.example_age)
     initialise(model, config.seed)
     num_validation = len(shards.validation)
     log = fit(
         model,
-        Batches(shards, *known, config),
+        Batches(shards, *known, config, searched),
         TowersLoss(config),
         config.fit,
-        validate=Validation(shards.validation, *known, config) if num_validation else None,
+        validate=Validation(shards.validation, *known, config, searched) if num_validation else None,
         device=device,
         on_progress=on_progress,
     )
@@ -97,7 +104,7 @@ class TowersLoss:
         assert isinstance(model, TwoTowers)
         inputs_UD = model.item_inputs(batch)
         return sampled_softmax(
-            model.user_vectors(batch, batch["history"], inputs_UD),
+            model.user_vectors(batch, batch["history"], inputs_UD, batch["age_days"]),
             model.item_vectors(inputs_UD[batch["candidates"]]),
             batch["candidates"],
             temperature=self.config.temperature,
@@ -109,8 +116,15 @@ class TowersLoss:
 class Validation:
     """Recall of held-out positives among the best `config.validation_k` of all items not in the user's history."""
 
-    def __init__(self, examples: Examples, users: Encoded, items: Encoded, config: TowersConfig) -> None:
-        self._users = users.take(users.rows(examples.user))
+    def __init__(
+        self,
+        examples: Examples,
+        users: Encoded,
+        items: Encoded,
+        config: TowersConfig,
+        searches: SearchInput = NO_SEARCHES,
+    ) -> None:
+        self._users = users.take(users.rows(examples.user)) | searches.take(examples.searched)
         self._items = items.take(np.arange(1, len(items.ids) + 1))
         self._history = torch.from_numpy(examples.histories(config.history_length)).long()
         self._positives = torch.from_numpy(examples.positives()).long() - 1

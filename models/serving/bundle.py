@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import os
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,12 +37,13 @@ def encode(table: pa.Table, fields: Sequence[Mapping[str, Any]]) -> dict[str, np
         table: N rows of users or items.
         fields: one mapping a field, as in `encoders.json`: `name` (of the input), `column`, `kind`, and for
             `category` and `bag` the `vocabulary` (index = place + 1; 0 is unknown or missing), for `bag` the `length`
-            it is cut or padded to, for `number` its `mean`, `std` and `transform` (`none` or `log1p`), for `vector`
-            the `length` that all its rows have.
+            it is cut or padded to, for `number` its `mean`, `std` and `transform` (see `transformed`), for `vector`
+            the `length` that all its rows have, for `hashed` the `length` last words that count and what `hash_words`
+            wants.
 
     Returns:
-        name -> int64 `[N]` (category), int64 `[N, length]` (bag), float32 `[N]` (number, 0 where missing) or
-        float32 `[N, length]` (vector, zeros where missing).
+        name -> int64 `[N]` (category), int64 `[N, length]` (bag), float32 `[N]` (number, 0 where missing), float32
+        `[N, length]` (vector, zeros where missing) or int64 `[N, length * pieces]` (hashed, 0 where there is no word).
     """
     return {field["name"]: _ENCODE[field["kind"]](table[field["column"]].combine_chunks(), field) for field in fields}
 
@@ -64,9 +66,21 @@ def _encode_bag(values: pa.ListArray, field: Mapping[str, Any]) -> np.ndarray:
 
 def _encode_number(values: pa.Array, field: Mapping[str, Any]) -> np.ndarray:
     numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    if field["transform"] == "log1p":
-        numbers = np.log1p(np.maximum(numbers, 0))
+    numbers = transformed(numbers, field["transform"])
     return np.nan_to_num((numbers - field["mean"]) / field["std"], nan=0.0).astype(np.float32)
+
+
+def transformed(numbers: np.ndarray, transform: str) -> np.ndarray:
+    """Numbers as they are standardised: `none`, `log1p`, `square` or `sqrt`; logarithm and root take 0 for less."""
+    match transform:
+        case "log1p":
+            return np.log1p(np.maximum(numbers, 0))
+        case "square":
+            return np.square(numbers)
+        case "sqrt":
+            return np.sqrt(np.maximum(numbers, 0))
+        case _:
+            return numbers
 
 
 def _encode_vector(values: pa.ListArray, field: Mapping[str, Any]) -> np.ndarray:
@@ -77,7 +91,32 @@ def _encode_vector(values: pa.ListArray, field: Mapping[str, Any]) -> np.ndarray
     return encoded
 
 
-_ENCODE = {"category": _encode_category, "bag": _encode_bag, "number": _encode_number, "vector": _encode_vector}
+def _encode_hashed(values: pa.ListArray, field: Mapping[str, Any]) -> np.ndarray:
+    encoded = np.zeros((len(values), field["length"], field["pieces"]), dtype=np.int64)
+    rows = pc.list_parent_indices(values).to_numpy(zero_copy_only=False)
+    words = pc.list_flatten(values).dictionary_encode()
+    places = field["length"] - (np.searchsorted(rows, rows, side="right") - np.arange(len(rows)))
+    kept = places >= 0
+    encoded[rows[kept], places[kept]] = hash_words(words.dictionary.to_pylist(), field)[words.indices.to_numpy()[kept]]
+    return encoded.reshape(len(values), -1)
+
+
+def hash_words(words: Sequence[str], field: Mapping[str, Any]) -> np.ndarray:
+    """int64 `[W, pieces]`: buckets, from 1, of each word (`hashing` is `words`) or of its first letter trigrams, its
+    ends marked by `#` (`trigrams`); 0 fills up."""
+    hashed = np.zeros((len(words), field["pieces"]), dtype=np.int64)
+    for row, word in enumerate(words):
+        marked = f"#{word}#"
+        trigrams = [marked[place : place + 3] for place in range(len(word))]
+        pieces = [word] if field["hashing"] == "words" else trigrams[: field["pieces"]]
+        hashed[row, : len(pieces)] = [zlib.crc32(piece.encode()) % field["buckets"] + 1 for piece in pieces]
+    return hashed
+
+
+_ENCODE = {
+    "category": _encode_category, "bag": _encode_bag, "number": _encode_number, "vector": _encode_vector,
+    "hashed": _encode_hashed,
+}  # fmt: skip
 
 
 class BundleError(ValueError):
@@ -90,6 +129,7 @@ class BundleError(ValueError):
 
 DAY_S = 86_400
 TIERS = ("free", "basic", "premium")
+SEARCHED = "searched"  # column of `histories`: the last words that a user typed
 RECENT = 5  # last history items that a candidate is compared with one by one
 PROFILE = 20  # last history items in a user's mean vector
 BLOCK = 1024  # rows a model or a gather sees at once
@@ -210,7 +250,11 @@ class UserTower:
         return int(self.fields["history_length"])
 
     def vectors(self, users: pa.Table, histories: np.ndarray) -> np.ndarray:
-        """float32 `[N, d]` of N rows of users and their histories (item ids `[N, H]`, newest last, -1 padded)."""
+        """float32 `[N, d]` of N rows of users and their histories (item ids `[N, H]`, newest last, -1 padded).
+
+        Args:
+            users: as `searching` gives them, where the tower was trained with searches.
+        """
         inputs = encode(users, self.fields["user"]) | {"history": histories + 1}
         return _run(self.session, inputs, ["user_vector"])[0]
 
@@ -218,9 +262,9 @@ class UserTower:
         """The query vector of every user, ascending by user_id: user_id (int32), vector (list of float32).
 
         Args:
-            histories: user_id and item_ids; ids from `num_items` on are not in the catalogue.
+            histories: user_id, item_ids and searched; ids from `num_items` on are not in the catalogue.
         """
-        users = users.sort_by("user_id")
+        users = searching(users.sort_by("user_id"), histories)
         ids = users["user_id"].to_numpy()
         history = Ragged(histories["item_ids"], _places(ids, histories["user_id"].to_numpy()), len(ids), num_items)
         blocks = [np.arange(start, min(start + BLOCK, len(ids))) for start in range(0, len(ids), BLOCK)]
@@ -228,6 +272,14 @@ class UserTower:
         offsets = np.arange(len(ids) + 1, dtype=np.int32) * vectors.shape[1]
         lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(vectors.ravel(), pa.float32()))
         return pa.table({"user_id": pa.array(ids, pa.int32()), "vector": lists})
+
+
+def searching(users: pa.Table, histories: pa.Table) -> pa.Table:
+    """Users with what they last searched for; the histories of earlier releases say nothing of it."""
+    if SEARCHED not in histories.column_names:
+        return users
+    places = pc.index_in(users["user_id"], value_set=histories["user_id"].combine_chunks())
+    return users.append_column(SEARCHED, histories[SEARCHED].combine_chunks().take(places.combine_chunks()))
 
 
 def _queries(tower: UserTower, users: pa.Table, history: Ragged, rows: np.ndarray) -> np.ndarray:
@@ -388,6 +440,7 @@ class Users:
         self.table = tables["users"].sort_by("user_id")
         self.ids = self.table["user_id"].to_numpy()
         self.items, self.tower = items, tower
+        self.searching = searching(self.table, tables["histories"])
         rows = self.rows(tables["histories"]["user_id"].to_numpy(), strict=False)
         self.history = Ragged(tables["histories"]["item_ids"], rows, len(self.ids), items.size)
         self.seen = Ragged(tables["histories"]["seen"], rows, len(self.ids), items.size)
@@ -490,7 +543,7 @@ class Users:
             block = missing[start : start + BLOCK]
             new = block[~self._asked[block]]
             if len(new):
-                self._vectors[new, 0] = _queries(self.tower, self.table, self.history, new)
+                self._vectors[new, 0] = _queries(self.tower, self.searching, self.history, new)
             last = self.history.last(block, PROFILE)
             total = self.items.vectors[last].sum(axis=1)
             self._vectors[block, 1] = total / np.maximum(np.count_nonzero(last >= 0, axis=1), 1)[:, None]
@@ -1685,15 +1738,17 @@ def _more(tables: Mapping[str, pa.Table], item_ids: list[int], items: Items) -> 
         "top_genres": [items.genre_names[g].as_py() for g in top],
         "top_genre_shares": [float(genres[g] / (watches + new)) for g in top],
     }  # fmt: skip
-    watched, seen = (pc.list_flatten(tables["histories"][name]).to_pylist() for name in ("item_ids", "seen"))
+    watched, seen, words = (pc.list_flatten(tables["histories"][n]).to_pylist() for n in ("item_ids", "seen", SEARCHED))
     history = {"user_id": user_id, "item_ids": [*watched, *item_ids], "seen": sorted({*seen, *item_ids})}
+    history[SEARCHED] = words
     rows = {"histories": history, "user_features": features}
     return {**tables, **{n: pa.Table.from_pylist([row], schema=_ABOUT_USERS[n]) for n, row in rows.items()}}
 
 
 _ABOUT_USERS = {
     "histories": pa.schema(
-        [("user_id", pa.int32()), ("item_ids", pa.list_(pa.int32())), ("seen", pa.list_(pa.int32()))]
+        [("user_id", pa.int32()), (SEARCHED, pa.list_(pa.string()))]
+        + [(name, pa.list_(pa.int32())) for name in ("item_ids", "seen")]
     ),
     "user_features": pa.schema(
         [(n, pa.int32()) for n in ("user_id", "num_watches", "num_positives", "num_impressions", "days_active")]

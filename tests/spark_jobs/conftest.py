@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from expectations.datasets import IMPRESSIONS, ITEMS, WATCHES, Dataset
+from expectations.datasets import IMPRESSIONS, ITEMS, SEARCHES, WATCHES, Dataset
 from spark_jobs.session import spark_session
 
 AS_OF = "2026-03-10"
@@ -47,7 +47,10 @@ def make_table() -> Callable[[Dataset, dict[str, Any]], pa.Table]:
 
 @pytest.fixture(scope="session")
 def log() -> dict[str, pa.Table]:
-    """Watches, impressions and items: 30 users, 20 items, 12 days and one day after the window's end."""
+    """Watches, impressions, searches and items: 30 users, 20 items, 12 days and one day after the window's end.
+
+    Three more users only search, some of them at one moment, some without words.
+    """
     rng = np.random.default_rng(7)
     requests, shown, watched = 300, 900, 500
     start = END - timedelta(days=12)
@@ -85,7 +88,21 @@ def log() -> dict[str, pa.Table]:
     return {
         "watches": table(WATCHES, watches),
         "impressions": table(IMPRESSIONS, impressions),
+        "searches": table(SEARCHES, _searches(start)),
         "items": table(ITEMS, items),
+    }
+
+
+def _searches(start: datetime) -> dict[str, Any]:
+    rng = np.random.default_rng(8)
+    count = 90
+    words = [list(rng.choice(["dark", "river", "news", "crime"], rng.integers(0, 4))) for _ in range(count)]
+    return {
+        "search_id": rng.permutation(count),
+        "user_id": rng.integers(10, 33, count),
+        "time": [start + timedelta(hours=int(h)) for h in rng.integers(0, 13, count) * 24],
+        "query": [" ".join(w) for w in words],
+        "tokens": words,
     }
 
 
@@ -98,7 +115,7 @@ def frames(spark: SparkSession, log: dict[str, pa.Table]) -> dict[str, DataFrame
 @pytest.fixture(scope="session")
 def past(log: dict[str, pa.Table]) -> dict[str, pd.DataFrame]:
     """What of the log had happened by the end of the window, for slow references."""
-    kept = {name: log[name].to_pandas() for name in ("watches", "impressions")}
+    kept = {name: log[name].to_pandas() for name in ("watches", "impressions", "searches")}
     return {name: rows[rows["time"] < END] for name, rows in kept.items()} | {"items": log["items"].to_pandas()}
 
 

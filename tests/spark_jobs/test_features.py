@@ -1,6 +1,7 @@
 """Features against slow references."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,20 +9,30 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from expectations.datasets import DATASETS, EXPOSURES, HISTORIES, IMPRESSIONS, ITEM_FEATURES, USER_FEATURES, Dataset
+from expectations.datasets import (
+    DATASETS,
+    EXPOSURES,
+    HISTORIES,
+    IMPRESSIONS,
+    ITEM_FEATURES,
+    SEARCHES,
+    USER_FEATURES,
+    Dataset,
+)
 from spark_jobs.config import FeaturesConfig
 from spark_jobs.features import features
 from spark_jobs.frames import read
 
 Rows = Callable[[DataFrame, Dataset], pa.Table]
 Age = Callable[[pd.Series], pd.Series]
-CONFIG = FeaturesConfig(history_length=6, exposure_days=4, recent_half_life_days=2, watch_rate_prior=20)
+CONFIG = FeaturesConfig(history_length=6, search_words=5, exposure_days=4, recent_half_life_days=2, watch_rate_prior=20)
+LOG = ("watches", "impressions", "searches", "items")
 
 
 @pytest.fixture(scope="module")
 def made(frames: dict[str, DataFrame], as_of: str, rows_of: Rows) -> dict[str, pd.DataFrame]:
     """All four datasets of the random log."""
-    result = features(frames["watches"], frames["impressions"], frames["items"], as_of, CONFIG)
+    result = features(*(frames[name] for name in LOG), as_of, CONFIG)
     return {name: rows_of(frame, DATASETS[name]).to_pandas() for name, frame in vars(result).items()}
 
 
@@ -67,8 +78,10 @@ def test_items(made: dict[str, pd.DataFrame], past: dict[str, pd.DataFrame], age
 
 
 def test_histories(made: dict[str, pd.DataFrame], past: dict[str, pd.DataFrame]) -> None:
-    watches = past["watches"]
-    assert list(made["histories"]["user_id"]) == sorted(set(watches["user_id"]))
+    watches, searches = past["watches"], past["searches"].sort_values(["time", "search_id"])
+    words = searches.explode("tokens").dropna(subset=["tokens"])
+    users = sorted({*watches["user_id"], *words["user_id"]})
+    assert list(made["histories"]["user_id"]) == users and len(users) > watches["user_id"].nunique()
     longest = 0
     for row in made["histories"].itertuples():
         own = watches[watches["user_id"] == row.user_id].sort_values(["time", "watch_id"])
@@ -79,7 +92,10 @@ def test_histories(made: dict[str, pd.DataFrame], past: dict[str, pd.DataFrame])
         assert list(row.times) == [int(t.timestamp()) for t in newest["time"]]
         assert list(row.watch_shares) == pytest.approx(list(newest["completion"].fillna(1)), rel=1e-6)
         assert list(row.seen) == sorted(set(own["item_id"]))
+        typed = list(words[words["user_id"] == row.user_id]["tokens"])
+        assert (list(row.searched) if typed else row.searched) == (typed[-5:] or None)
     assert longest > 6, "the limit must bite somewhere"
+    assert words["user_id"].value_counts().max() > 5 and made["histories"]["searched"].isna().any()
 
 
 def test_exposures(made: dict[str, pd.DataFrame], past: dict[str, pd.DataFrame], age_days: Age) -> None:
@@ -98,7 +114,7 @@ def test_without_impressions(
     spark: SparkSession, frames: dict[str, DataFrame], as_of: str, rows_of: Rows, made: dict[str, pd.DataFrame]
 ) -> None:
     none = read(spark, IMPRESSIONS, [])
-    result = features(frames["watches"], none, frames["items"], as_of, CONFIG)
+    result = features(frames["watches"], none, frames["searches"], frames["items"], as_of, CONFIG)
     assert rows_of(result.exposures, EXPOSURES).num_rows == 0
     users = rows_of(result.user_features, USER_FEATURES).to_pandas()
     assert (users["num_impressions"] == 0).all() and (users["num_watches"] > 0).all()
@@ -107,11 +123,22 @@ def test_without_impressions(
     pd.testing.assert_frame_equal(rows_of(result.histories, HISTORIES).to_pandas(), made["histories"])
 
 
+def test_without_searches(
+    spark: SparkSession, frames: dict[str, DataFrame], as_of: str, rows_of: Rows, made: dict[str, pd.DataFrame]
+) -> None:
+    none = read(spark, SEARCHES, [])
+    result = features(frames["watches"], frames["impressions"], none, frames["items"], as_of, CONFIG)
+    found = rows_of(result.histories, HISTORIES).to_pandas()
+    assert found["searched"].isna().all()
+    watched = made["histories"][made["histories"]["seen"].map(len) > 0].reset_index(drop=True)
+    pd.testing.assert_frame_equal(found.drop(columns="searched"), watched.drop(columns="searched"))
+
+
 def test_users_who_were_only_shown_things(
     frames: dict[str, DataFrame], past: dict[str, pd.DataFrame], as_of: str, rows_of: Rows, age_days: Age
 ) -> None:
     nobody = frames["watches"].filter("user_id <> 3")
-    result = features(nobody, frames["impressions"], frames["items"], as_of, CONFIG)
+    result = features(nobody, *(frames[name] for name in LOG[1:]), as_of, CONFIG)
     (row,) = rows_of(result.user_features.filter("user_id = 3"), USER_FEATURES).to_pylist()
     shown = past["impressions"][past["impressions"]["user_id"] == 3]
     assert row["num_watches"] == 0 and row["num_impressions"] == len(shown)
@@ -123,6 +150,7 @@ def test_users_who_were_only_shown_things(
     ("change", "dataset", "column"),
     [
         ({"history_length": 3}, "histories", "item_ids"),
+        ({"search_words": 2}, "histories", "searched"),
         ({"exposure_days": 2}, "exposures", "num_shown"),
         ({"recent_half_life_days": 5}, "item_features", "recent_watches"),
         ({"watch_rate_prior": 0}, "item_features", "watch_rate"),
@@ -137,9 +165,8 @@ def test_every_setting_changes_something(
     dataset: str,
     column: str,
 ) -> None:
-    settings = {name: getattr(CONFIG, name) for name in ("history_length", "exposure_days", "recent_half_life_days")}
-    config = FeaturesConfig(**{**settings, "watch_rate_prior": CONFIG.watch_rate_prior, **change})
-    result = features(frames["watches"], frames["impressions"], frames["items"], as_of, config)
+    config = replace(CONFIG, **change)
+    result = features(*(frames[name] for name in LOG), as_of, config)
     other = rows_of(getattr(result, dataset), DATASETS[dataset]).to_pandas()
     assert list(map(str, other[column])) != list(map(str, made[dataset][column]))
 
@@ -152,7 +179,6 @@ def test_the_order_of_the_log_does_not_matter(
     rows_of: Rows,
     shuffled: Callable[..., DataFrame],
 ) -> None:
-    watches, impressions = shuffled(log["watches"]), shuffled(log["impressions"])
-    result = features(watches, impressions, frames["items"], as_of, CONFIG)
+    result = features(*(shuffled(log[name]) for name in LOG[:3]), frames["items"], as_of, CONFIG)
     for name, frame in vars(result).items():
         pd.testing.assert_frame_equal(rows_of(frame, DATASETS[name]).to_pandas(), made[name])

@@ -209,6 +209,7 @@ def test_the_metric_is_recall_among_items_not_in_the_history():
     examples = Examples(
         items=np.array([1, 2, 2, 3, 4, 5]),  # rows: history of user 0 is item row 1, ...
         user=np.array([0, 1, 2]), target=np.array([1, 3, 5]), start=np.array([0, 2, 4]), end=np.array([1, 3, 5]),
+        searched=np.zeros((3, 0), dtype=np.int32), age_days=np.zeros(3, dtype=np.float32),
     )  # fmt: skip
     users = Encoded(np.arange(3), {})
     items = Encoded(np.arange(5), {})

@@ -23,7 +23,7 @@ class TowersConfig:
     """Last positives that the user tower averages."""
     recent_lengths: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = (3, 10)
     """Besides the whole history, this many of its last positives are averaged on their own: they tell what is next."""
-    age_powers: bool = True
+    age_powers: bool = False
     """Besides the age its square and its root are inputs, so that a taste may come and go with it."""
     example_age: bool = False
     """Tell the user tower how long before the end of training an example was, and 0 when it serves: it then recommends

@@ -23,7 +23,7 @@ FIXED: dict[str, Any] = {
     "watch_s": 1_800.0, "completion": 0.5, "rating": 4.0, "weight": 1.0, "positive": True, "bitrate_kbps": 4_000.0,
     "buffering_s": 0.5, "quality_switches": 1, "action": "rate", "value": 3.0, "query": "good film",
     "tokens": ["good", "film"], "score": 0.5, "num_watches": 3, "item_ids": [3, 1, 2], "watch_shares": [1.0, 0.5, 0.0],
-    "seen": [1, 2, 3], "num_positives": 2, "num_items": 3, "num_impressions": 7, "mean_completion": 0.5,
+    "seen": [1, 2, 3], "searched": ["good", "film"], "num_positives": 2, "num_items": 3, "num_impressions": 7, "mean_completion": 0.5,
     "days_active": 2, "recency_days": 1.5, "top_genres": ["drama"], "top_genre_shares": [1.0], "num_users": 2,
     "watch_rate": 0.25, "recent_watches": 2.5, "num_shown": 4, "num_watched": 1, "factors": [0.5, -1.0, 2.0],
     "shard": 0, "vector": [0.6, 0.8], "source": "als", "reason": "because", "system": "final", "segment": "all",

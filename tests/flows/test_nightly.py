@@ -15,6 +15,7 @@ from flows.nightly import nightly, plan_night
 from flows.plan import Plan
 from flows.run import NightRequest, plan_request
 from flows.sources import open_source
+from tasks import generation
 
 GRAPH = """
 catalogue <-
@@ -106,6 +107,22 @@ def test_training_features_end_before_the_ranker_s_examples():
     ranker = plan.step("ranker").cells[0].inputs
     as_of = {ranker[n].date for n in ("user_features", "item_features", "histories", "exposures")}
     assert as_of == {plan.days.split} and min(r.date for r in ranker["watches"]) > plan.days.split
+
+
+def test_a_log_without_impressions_and_searches_is_planned_without_them(monkeypatch):
+    """Like those of `tasks.ingestion`, whose events are watches alone."""
+    stage = dataclasses.replace(generation.events, produces=("watches",))
+    monkeypatch.setattr(generation, "events", stage)
+    plan = _plan()
+    for cell in (*plan.step("features").cells, *plan.step("towers").cells):
+        assert cell.inputs["watches"] and cell.inputs["searches"] == ()
+
+
+def test_searches_end_where_the_watches_do():
+    for step in (_plan().step("features"), _plan().step("towers")):
+        for cell in step.cells:
+            days = {name: [r.date for r in cell.inputs[name]] for name in ("watches", "searches")}
+            assert days["searches"] == days["watches"] and days["watches"][-1] == cell.date
 
 
 @pytest.mark.parametrize(

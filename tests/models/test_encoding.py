@@ -57,6 +57,17 @@ def test_a_number_may_be_standardised_after_its_logarithm():
     assert got == pytest.approx((logs - logs.mean()) / logs.std(), abs=1e-6)
 
 
+def test_powers_of_a_number_stand_beside_it_and_are_standardised_on_their_own():
+    train = column([1.0, 4.0, None, -9.0], pa.float32())
+    declared = (Field("x", "number"), Field("x", "number", transform="square"), Field("x", "number", transform="sqrt"))
+    got = encode(train, fit_fields(train, declared, "user", max_vocabulary=100))
+    assert list(got) == ["user_x", "user_x_square", "user_x_sqrt"]
+    squares, roots = np.array([1.0, 16.0, 81.0]), np.array([1.0, 2.0, 0.0])
+    for name, values in (("user_x_square", squares), ("user_x_sqrt", roots)):
+        expected = (values - values.mean()) / values.std()
+        assert got[name] == pytest.approx([*expected[:2], 0, expected[2]], abs=1e-6)
+
+
 def test_vectors_keep_their_numbers_and_are_zeros_where_missing():
     train = column([[1.0, 2.0], None, [3.0, float("nan")]], pa.list_(pa.float32()))
     assert encoded(Field("x", "vector"), train).tolist() == [[1, 2], [0, 0], [3, 0]]

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from expectations.datasets import DATASETS, IMPRESSIONS, ITEMS, WATCHES, Dataset
+from expectations.datasets import DATASETS, IMPRESSIONS, ITEMS, SEARCHES, WATCHES, Dataset
 from expectations.errors import Failure
 from spark_jobs.config import AlsConfig, FeaturesConfig, InteractionsConfig, ItemSimilarityConfig, PopularityConfig
 from tasks import spark
@@ -126,6 +126,18 @@ def test_features_of_a_log_without_impressions(
     assert tables["exposures"].num_rows == 0
     assert tables["user_features"]["top_genres"][0].as_py() == ["crime", "drama"]
     assert tables["histories"].num_rows == tables["user_features"].num_rows > 0
+
+
+def test_features_with_searches(
+    days: tuple[Artifact, ...], items: Artifact, run: Callable[..., Outputs], tmp_path: Path
+) -> None:
+    midnight = datetime.fromisoformat(DAY).replace(tzinfo=UTC)
+    columns = {"search_id": [1, 2], "user_id": [3, 99], "time": [midnight] * 2, "query": ["a b", "c"]}
+    searches = artifact(tmp_path, SEARCHES, columns | {"tokens": [["a", "b"], ["c"]]})
+    out = run(spark.features, watches=days, impressions=(), searches=(searches,), items=items, config=FeaturesConfig())
+    found = {r["user_id"]: r for r in rows(out, "histories").to_pylist()}
+    assert {user: r["searched"] for user, r in found.items() if r["searched"]} == {3: ["a", "b"], 99: ["c"]}
+    assert found[3]["seen"] and (found[99]["item_ids"], found[99]["seen"]) == ([], [])
 
 
 def test_features_with_impressions(

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -45,6 +46,22 @@ def test_users_of_one_taste_get_vectors_of_one_kind(run_stage, small_log):
     similarity = vectors @ vectors.T
     same = np.arange(42)[:, None] % 2 == np.arange(42) % 2
     assert similarity[same].mean() > similarity[~same].mean() + 0.2
+
+
+def test_searches_become_an_input_of_the_user_tower(run_stage, small_log, artifact_of, tmp_path):
+    """Users 0 to 9 type a word on the first day; a log that has no searches has no such input."""
+    day = datetime(2026, 3, 1, 9, tzinfo=UTC)
+    rows = [
+        {"search_id": u, "user_id": u, "time": day, "query": "dark river", "tokens": ["dark", "river"]}
+        for u in range(10)
+    ]
+    searches = (artifact_of(tmp_path / "lake", "searches", "2026-03-01", rows),)
+    inputs_of = {}
+    for name, given in (("with", {"searches": searches}), ("without", {})):
+        _, made = run_stage(towers, "2026-03-04", **inputs(small_log), **given, config=CONFIG)
+        encoders = json.loads((made["towers"].path / "encoders.json").read_text())
+        inputs_of[name] = {f["name"] for f in encoders["user"]}
+    assert inputs_of["with"] - inputs_of["without"] == {"user_searched"} and "user_region" in inputs_of["without"]
 
 
 def test_same_inputs_same_bytes_another_seed_others(run_stage, small_log):

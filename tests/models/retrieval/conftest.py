@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from expectations.datasets import ITEMS, TIMESTAMP, USERS, WATCHES
+from expectations.datasets import ITEMS, SEARCHES, TIMESTAMP, USERS, WATCHES
 
 LAST_DAY = datetime.date(2026, 3, 28)
 GENRES = ("drama", "comedy", "crime", "nature", "sport", "music", "news", "kids")
@@ -39,19 +39,32 @@ class Planted:
 def write_watches(path: Path, user, item, time, positive=None, watch_id=None, row_group_size=None) -> Path:
     """Parquet of watches at the given seconds before the end of the last day."""
     rows = len(user)
-    end = datetime.datetime.combine(LAST_DAY, datetime.time(), tzinfo=datetime.UTC) + datetime.timedelta(days=1)
-    micros = np.int64(end.timestamp() * 1e6) - (np.asarray(time, dtype=float) * 1e6).astype(np.int64)
     table = table_of(
         WATCHES,
         watch_id=np.arange(rows) if watch_id is None else watch_id,
         user_id=np.asarray(user, dtype=np.int32),
         item_id=np.asarray(item, dtype=np.int32),
-        time=pa.array(micros, pa.int64()).cast(TIMESTAMP),
+        time=moments(time),
         weight=np.ones(rows, dtype=np.float32),
         positive=np.ones(rows, dtype=bool) if positive is None else positive,
     )
     pq.write_table(table, path, row_group_size=row_group_size)
     return path
+
+
+def write_typed(path: Path, user, tokens, time) -> Path:
+    """Parquet of searches at the given seconds before the end of the last day."""
+    ids = np.arange(len(user))
+    table = table_of(SEARCHES, search_id=ids, user_id=np.asarray(user, np.int32), time=moments(time), tokens=tokens)
+    pq.write_table(table, path)
+    return path
+
+
+def moments(seconds) -> pa.Array:
+    """Times that many seconds before the end of the last day."""
+    end = datetime.datetime.combine(LAST_DAY, datetime.time(), tzinfo=datetime.UTC) + datetime.timedelta(days=1)
+    micros = np.int64(end.timestamp() * 1e6) - (np.asarray(seconds, dtype=float) * 1e6).astype(np.int64)
+    return pa.array(micros, pa.int64()).cast(TIMESTAMP)
 
 
 def make_planted(
@@ -110,3 +123,8 @@ def last_day() -> datetime.date:
 @pytest.fixture(scope="session")
 def write():
     return write_watches
+
+
+@pytest.fixture(scope="session")
+def write_searches():
+    return write_typed

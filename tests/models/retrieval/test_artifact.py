@@ -20,7 +20,11 @@ from models.retrieval.queries import query_vectors
 from models.retrieval.training import train_towers
 from models.serving.bundle import UserTower, encode
 
-CONFIG = TowersConfig(dim=8, hidden=16, history_length=5, fit=FitConfig(max_epochs=1))
+CONFIG = TowersConfig(
+    dim=8, hidden=16, history_length=5, search_words=3, search_hashing="trigrams", search_buckets=40,
+    age_powers=True, example_age=True, fit=FitConfig(max_epochs=1),
+)  # fmt: skip
+WORDS = ("dark", "river", "news", "notebooks")
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +53,14 @@ def rich(planted):
 
 
 @pytest.fixture(scope="module")
-def saved(rich, tmp_path_factory):
+def saved(rich, tmp_path_factory, write_searches):
     """A trained model and the folder it was saved to."""
     folder = tmp_path_factory.mktemp("towers")
+    users = np.arange(len(rich.users))
+    searches = write_searches(folder.parent / "searches.parquet", users, [[WORDS[u % 4]] for u in users], users + 3e5)
     trained = train_towers(
         rich.watches, rich.users, rich.items, CONFIG,
-        last_day=rich.last_day, scratch=tmp_path_factory.mktemp("scratch"),
+        last_day=rich.last_day, scratch=tmp_path_factory.mktemp("scratch"), searches=[searches],
     )  # fmt: skip
     save_towers(trained, rich.users, rich.items, CONFIG.history_length, folder)
     return trained, folder
@@ -77,7 +83,9 @@ def run(path, inputs) -> tuple[list[str], np.ndarray]:
 
 def test_every_kind_of_field_is_exported(saved):
     fields = encoders(saved[1])
-    assert {f["kind"] for f in fields["user"] + fields["item"]} == {"category", "bag", "number", "vector"}
+    kinds = {f["kind"] for f in fields["user"] + fields["item"]}
+    assert kinds == {"category", "bag", "number", "vector", "hashed"}
+    assert {f["name"] for f in fields["user"]} >= {"user_age", "user_age_square", "user_age_sqrt", "user_searched"}
     assert fields["history_length"] == 5
     assert all((saved[1] / name).exists() for name in SERVING_FILES)
 
@@ -89,19 +97,26 @@ def test_the_item_graph_says_what_the_model_says(saved, rich):
 
 
 def test_the_user_graph_maps_item_ids_and_says_what_the_model_says(saved, rich):
+    """The age of examples, which the model was told in training, is 0 when serving and no input of the graph."""
     trained, folder = saved
-    users = Encoded.of(rich.users, "user_id", trained.user_fields)
+    typed = [[*WORDS[: u % 5], "never typed in training"] if u % 3 else None for u in range(len(rich.users))]
+    searching = rich.users.append_column("searched", pa.array(typed, pa.list_(pa.string())))
+    users = Encoded.of(searching, "user_id", trained.user_fields)
     items = Encoded.of(rich.items, "item_id", trained.item_fields)
     rng = np.random.default_rng(0)
     histories = rng.integers(-1, 450, (len(users.ids), 5))  # -1 for none; 3, 10, ... and 400 on are unknown
     with torch.no_grad():
         inputs = trained.model.item_inputs(items.take(items.rows(items.ids)))
         rows = torch.from_numpy(items.rows(histories.ravel()).reshape(histories.shape))
-        expected = trained.model.user_vectors(users.take(users.rows(users.ids)), rows, inputs)
-    fields = encode(rich.users, encoders(folder)["user"])
+        now = torch.zeros(len(users.ids))
+        expected = trained.model.user_vectors(users.take(users.rows(users.ids)), rows, inputs, now)
+    assert trained.model.example_age is not None and load_towers(folder).model.example_age is not None
+    fields = encode(searching, encoders(folder)["user"])
     names, got = run(folder / "user_tower.onnx", {**fields, "history": histories + 1})
     assert names == ["user_vector"] and got == pytest.approx(expected.numpy(), abs=1e-5)
-    assert UserTower(folder).vectors(rich.users, histories) == pytest.approx(got, abs=1e-6)
+    assert UserTower(folder).vectors(searching, histories) == pytest.approx(got, abs=1e-6)
+    changed = {**fields, "history": histories + 1, "user_searched": np.roll(fields["user_searched"], 1, axis=0)}
+    assert np.abs(run(folder / "user_tower.onnx", changed)[1] - got).max() > 1e-3
 
 
 def test_towers_without_hidden_layers_leave_as_graphs_too(rich, tmp_path):
@@ -153,11 +168,14 @@ def test_queries_are_the_vectors_of_real_users_and_their_histories(saved, rich):
         {
             "user_id": pa.array([4, 9999, 2], pa.int32()),  # 9999 is not in the catalogue
             "item_ids": pa.array([[1], [2], [9, 8, 7, 6, 5, 4]], pa.list_(pa.int32())),
+            "searched": pa.array([["dark"], ["river"], None], pa.list_(pa.string())),
         }
     )
     everybody = query_vectors(tower, rich.users, histories, most=1000, seed=0)
     expected = np.full((len(rich.users), 5), -1)
     expected[4, -1:], expected[2] = [1], [8, 7, 6, 5, 4]
-    assert everybody == pytest.approx(tower.vectors(rich.users, expected), abs=1e-6)
+    typed = pa.array([["dark"] if u == 4 else None for u in range(len(rich.users))], pa.list_(pa.string()))
+    searching = rich.users.append_column("searched", typed)
+    assert everybody == pytest.approx(tower.vectors(searching, expected), abs=1e-6)
     few, again, others = (query_vectors(tower, rich.users, histories, most=10, seed=seed) for seed in (0, 0, 1))
     assert len(few) == 10 and (few == again).all() and (few != others).any()

@@ -1,14 +1,12 @@
-"""Searches in training: nothing from later than the night before, the same words as serving reads, a taste told by them."""
+"""Searches in training: nothing later than the night before, the same words as in serving, and tastes told by them."""
 
 import datetime
 from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from expectations.datasets import SEARCHES
 from models.config import FitConfig
 from models.retrieval.config import TowersConfig
 from models.retrieval.examples import Examples, write_examples
@@ -17,26 +15,6 @@ from models.retrieval.training import TrainedTowers, train_towers
 from models.serving.bundle import encode
 
 DAY = 86_400
-
-
-@pytest.fixture
-def write_searches(last_day):
-    """Parquet of searches at the given seconds before the end of the last day."""
-    end = datetime.datetime.combine(last_day, datetime.time(), datetime.UTC) + datetime.timedelta(days=1)
-
-    def write(path, user, tokens, time, search_id=None):
-        micros = np.int64(end.timestamp() * 1e6) - (np.asarray(time, dtype=float) * 1e6).astype(np.int64)
-        columns = {
-            "search_id": pa.array(np.arange(len(user)) if search_id is None else search_id, pa.int64()),
-            "user_id": pa.array(user, pa.int32()),
-            "time": pa.array(micros).cast(pa.timestamp("us", tz="UTC")),
-            "tokens": pa.array(tokens, pa.list_(pa.string())),
-        }
-        arrays = [columns.get(f.name, pa.nulls(len(user), f.type)) for f in SEARCHES.schema]
-        pq.write_table(pa.table(arrays, names=SEARCHES.schema.names), path)
-        return path
-
-    return write
 
 
 def words_of(rows, users, moments, length, words) -> list[list[str]]:

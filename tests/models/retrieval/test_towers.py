@@ -62,6 +62,27 @@ def test_a_history_is_averaged_whatever_its_padding_and_order(model):
     assert torch.allclose(one, functional.normalize(expected, dim=0), atol=1e-6)
 
 
+def test_searches_are_averaged_whatever_their_number_and_order():
+    field = {"name": "user_searched", "kind": "hashed", "buckets": 9, "length": 2, "pieces": 2}
+    fields = initialise(FieldSum([field], dim=4), seed=0)
+    (one, other, none) = fields({"user_searched": torch.tensor([[0, 0, 3, 9], [9, 3, 0, 0], [0, 0, 0, 0]])})
+    rows = fields.tables["user_searched"].weight
+    assert torch.allclose(one, fields.bias + (rows[3] + rows[9]) / 2) and torch.allclose(one, other)
+    assert torch.equal(none, fields.bias)
+
+
+def test_the_age_of_an_example_moves_the_user_and_age_zero_does_not():
+    model = initialise(TwoTowers(USER_FIELDS, ITEM_FIELDS, dim=4, hidden=8, example_age=True), seed=0)
+    inputs, history = model.item_inputs(ITEMS), torch.tensor([[0, 1], [0, 1]])
+    region = {"user_region": torch.tensor([1, 1])}
+    serving = model.user_vectors(region, history, inputs)
+    old, new = model.user_vectors(region, history, inputs, torch.tensor([30.0, 0.0]))
+    assert torch.equal(new, serving[1]) and not torch.allclose(old, serving[0])
+    fields = model.user_fields(region)[0] + model.example_age.weight[0] * torch.log1p(torch.tensor(30.0))
+    expected = inputs[0] + fields + model.user_network(torch.cat([inputs[0], fields]))
+    assert torch.allclose(old, functional.normalize(expected, dim=0), atol=1e-6)
+
+
 def test_the_last_places_are_averaged_on_their_own():
     model = initialise(TwoTowers([], ITEM_FIELDS, dim=4, hidden=8, recent=(1, 2)), seed=0)
     inputs = model.item_inputs(ITEMS)

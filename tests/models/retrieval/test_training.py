@@ -4,6 +4,7 @@ import datetime
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -151,6 +152,41 @@ def test_history_dropout_teaches_what_the_fields_say(train, planted):
     assert share_of_taste(with_it, planted) > share_of_taste(without, planted) + 0.04
 
 
+def test_the_age_of_examples_tells_what_is_watched_now(train, planted, tmp_path, write):
+    """Even items are watched in the first half of the window, odd ones in the second, by everybody alike.
+
+    Who asks at the end gets odd items from a model that knows how old an example is, and what was watched then from one
+    that is told such an age; without it every time is the same.
+    """
+    rng = np.random.default_rng(0)
+    user, half = np.repeat(np.arange(300), 20), np.tile(np.repeat([0, 1], 10), 300)
+    item = 2 * rng.integers(0, 200, len(user)) + half
+    time = (27.9 - 14 * half - 13.9 * rng.random(len(user))) * 86400
+    turned = replace(planted, watches=[write(tmp_path / "turned.parquet", user, item, time)])
+    settings = replace(SMALL, history_dropout=0.9, validation_days=0)
+
+    def share_of_odd(trained, age_days) -> float:
+        users = Encoded.of(planted.users, "user_id", trained.user_fields)
+        items = Encoded.of(planted.items, "item_id", trained.item_fields)
+        with torch.no_grad():
+            inputs = trained.model.item_inputs(items.take(np.arange(1, 401)))
+            nothing, ages = torch.zeros(300, 1, dtype=torch.long), torch.full((300,), age_days)
+            vectors = trained.model.user_vectors(users.take(np.arange(1, 301)), nothing, inputs, ages)
+            return float((top((vectors @ trained.model.item_vectors(inputs).T).numpy(), 20) % 2).mean())
+
+    with_it, without = (train(turned, settings, example_age=on) for on in (True, False))
+    assert share_of_odd(with_it, 0.0) > 0.8 and share_of_odd(with_it, 25.0) < 0.2
+    assert 0.3 < share_of_odd(without, 0.0) == share_of_odd(without, 25.0) < 0.7
+
+
+def test_powers_of_the_age_are_inputs_when_they_are_wanted(train, planted):
+    ages = pa.array(np.random.default_rng(0).integers(10, 80, 300), pa.int16())
+    aged = replace(planted, users=planted.users.set_column(1, "age", ages))
+    short = replace(SMALL, fit=FitConfig(max_epochs=1))
+    names = {on: {f["name"] for f in train(aged, short, age_powers=on).user_fields} for on in (True, False)}
+    assert names[True] - names[False] == {"user_age_square", "user_age_sqrt"} and "user_age" in names[False]
+
+
 def test_the_last_watches_decide_what_is_next(train, planted, tmp_path, write):
     """Everybody watches chains of items, each followed by its successor: only the newest watch tells what is next."""
     rng = np.random.default_rng(0)
@@ -186,8 +222,6 @@ def test_users_and_items_without_any_fields_are_enough(train, planted):
 
 
 def bare_table(table, key):
-    import pyarrow as pa
-
     return pa.table(
         [table[n] if n == key else pa.nulls(len(table), table[n].type) for n in table.column_names], table.column_names
     )

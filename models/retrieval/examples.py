@@ -157,7 +157,7 @@ def shard_of(interactions: Interactions, folder: Path, max_examples_per_user: in
     places = np.arange(len(histories.items))
     rows = np.empty(len(places), dtype=_ROW)
     rows["user"], rows["item"], rows["watch"] = histories.rows, histories.items + 1, places
-    rows["time"] = places if interactions.times is None else interactions.times
+    rows["time"] = places if interactions.times is None else interactions.times * 1_000_000
     told = Told(np.empty(0, dtype=WORD), 0, int(rows["time"].max(initial=0)) + 1)
     train, held_out, positives = _examples(rows, told, max_examples_per_user)
     path = folder / "examples-00000.npz"

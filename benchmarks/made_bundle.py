@@ -292,7 +292,7 @@ def foundation_tables(num_users: int, num_items: int, dim: int = 12, seed: int =
 
 def _foundation_files(folder: Path, tables: Tables) -> dict[str, Path]:
     """A transformer whose member vector is the sum of the titles of the sentence, and how a play is told to it."""
-    vectors = np.stack(tables["title_embeddings"]["vector"].to_numpy())
+    vectors = np.stack(tables["title_embeddings"].sort_by("item_id")["vector"].to_numpy())
     constants = {
         "table": np.pad(vectors, ((1, 0), (0, 0))).astype(np.float32), "axis": np.array([1], dtype=np.int64),
     }  # fmt: skip

@@ -83,9 +83,15 @@ class Sentences:
         """Inputs of the network at some places (any shape; -1 for padding), all zero there."""
         inside = places >= 0
         columns = {"item": self.item, "action": self.action, "device": self.device, "gap": self.gap}
-        found = {name: np.where(inside, values[places], 0) for name, values in columns.items() if values is not None}
+
+        def at(values: Ints) -> Ints:
+            if not len(values):  # nobody did anything
+                return np.zeros_like(places)
+            return np.where(inside, values[np.where(inside, places, 0)], 0)
+
+        found = {name: at(values) for name, values in columns.items() if values is not None}
         if self.query is not None and self.words is not None:
-            found["words"] = self.words[np.where(inside, self.query[places], 0)]
+            found["words"] = self.words[at(self.query)]
         return found
 
     def newest(self, rows: Ints, length: int) -> dict[str, Ints]:

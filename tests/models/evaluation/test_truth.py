@@ -22,6 +22,7 @@ def histories(rows: dict[int, tuple[list[int], list[int]]]) -> pa.Table:
         "times": [[0] * len(r[0]) for r in rows.values()],
         "watch_shares": [[1.0] * len(r[0]) for r in rows.values()],
         "seen": [r[1] for r in rows.values()],
+        "searched": [[] for _ in rows],
     }
     return pa.table(data, schema=HISTORIES.schema)
 

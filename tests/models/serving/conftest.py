@@ -31,7 +31,6 @@ def pipeline():
     settings = {"k": 8, "pool_size": 60, "order.exploration_head": 12, "order.exploration_position": 6}
     settings |= {"history.length": 8, "order.creator_cap": 2, "order.series_cap": 1, "sources.content.items": "cold"}
     sizes = {"towers": 40, "als": 40, "item_item": 30, "content": 20, "popularity": 30}
-    sizes |= {"transformer": 20}
     settings |= {f"sources.{name}.num_candidates": size for name, size in sizes.items()}
     return changed(plain(PipelineConfig()), settings)
 

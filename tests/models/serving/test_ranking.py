@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from models.serving.bundle import PAIR_FEATURES, SOURCES, BundleError, Ranker
+from models.serving.bundle import PAIR_FEATURES, BundleError, Ranker
 
 
 def traced(bundle, user_ids):
@@ -85,5 +85,5 @@ def test_trace_says_how_an_item_came_into_the_list(bundle, user_ids):
     plain = bundle.recommend(user_ids).table
     assert table.select(plain.column_names).equals(plain)
     for row in table.to_pylist():
-        places = {name: row[f"rank_in_{name}"] for name in SOURCES if row[f"rank_in_{name}"]}
+        places = {name: row[f"rank_in_{name}"] for name in bundle.active if row[f"rank_in_{name}"]}
         assert not places or row["source"] in places

@@ -116,10 +116,12 @@ def pools(bundle, user_ids):
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_a_source_can_be_switched_off(source, bundle, bundle_with, user_ids):
+def test_a_source_can_be_switched_off(source, bundle_with, user_ids):
+    on = {"sources__transformer__num_candidates": 20}
+    bundle = bundle_with(**on)
     assert source in bundle.recommend(user_ids).sources
-    others = {f"sources__{name}__num_candidates": 0 for name in SOURCES if name != source}
-    without = bundle_with(**{f"sources__{source}__num_candidates": 0})
+    others = on | {f"sources__{name}__num_candidates": 0 for name in SOURCES if name != source}
+    without = bundle_with(**on | {f"sources__{source}__num_candidates": 0})
     alone = bundle_with(**others)
     assert source not in without.recommend(user_ids).sources or source == "popularity"
     assert set(alone.recommend(user_ids).sources) <= {source, "popularity"}
@@ -152,7 +154,7 @@ def test_fusion_equals_a_reference(bundle, user_ids):
         gone = bundle.filters.removals(bundle.features.users, np.array([user]), np.arange(150)[None, :])
         allowed = ~np.logical_or.reduce(list(gone.values()))[0]
         places = defaultdict(dict)
-        for name, found in zip(SOURCES, lists, strict=True):
+        for name, found in zip(bundle.active, lists, strict=True):
             for place, item in enumerate([i for i in found[user].tolist() if i >= 0 and allowed[i]], 1):
                 places[item][name] = place
         votes = {i: sum(settings[n]["weight"] / (constant + p) for n, p in at.items()) for i, at in places.items()}

@@ -102,12 +102,12 @@ _ALL: tuple[Model, ...] = (
     ),
     Model(
         name="two_tower",
-        summary="two towers over one table of items, trained with sampled softmax (YoutubeDNN)",
+        summary="Two towers over one table of items, by sampled softmax; a user is what they had.",
         train_at="models.retrieval.recommender:train_two_tower",
         class_at="models.retrieval.recommender:TwoTower",
         settings_at="models.retrieval.config:TwoTowerConfig",
         section="towers",
-        trials=({"temperature": 0.08}, {"hidden": 128}),
+        trials=({"temperature": 0.085}, {"hidden": 128}),
     ),
 )
 

@@ -2,7 +2,7 @@
 
 For every world seed the demo's window is made, towers are trained with each set of inputs, and their nearest items for
 every judged user, those seen left out and no other filter, are compared with what was watched on the two judged days.
-Prints the mean over the worlds and each world's NDCG@10. No Spark, no Prefect: three minutes a world.
+Prints the mean over the worlds and each world's NDCG@10. No Spark, no Prefect: a minute of one core a world.
 """
 
 import argparse

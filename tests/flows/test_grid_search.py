@@ -37,7 +37,8 @@ class Sweeps:
 
     def run(self, *arguments: str, **environment: str) -> Any:
         self.trace.unlink(missing_ok=True)
-        return self.home.run("grid", str(self.file), *arguments, NIGHTJAR_TRACE=str(self.trace), **environment)
+        trace = {"NIGHTJAR_TRACE": str(self.trace), **environment}
+        return self.home.command("grid", str(self.file), *arguments, **trace).wait(1200)
 
     def published(self, dataset: str) -> int:
         """Artifacts of a dataset that the last run has made."""

@@ -81,10 +81,11 @@ def _solved(own_nF: Doubles, diagonal_F: Doubles, confidence_n: Doubles) -> Doub
     Histories are mostly shorter than there are factors, and (D + Y'CY)^-1 Y' = D^-1 Y' (I + C Y D^-1 Y')^-1.
     """
     n, num_factors = own_nF.shape
-    if n < num_factors and diagonal_F.min() > 0:
+    definite = diagonal_F.min() > 0
+    if n < num_factors and definite:
         scaled = own_nF / diagonal_F
         weights = np.linalg.solve(np.eye(n) + confidence_n[:, None] * (scaled @ own_nF.T), 1 + confidence_n)
         return scaled.T @ weights
-    system = np.diag(diagonal_F) + (own_nF.T * confidence_n) @ own_nF
-    # Least squares: without a penalty, fewer items than factors leave the system singular.
-    return np.asarray(np.linalg.lstsq(system, own_nF.T @ (1 + confidence_n), rcond=None)[0], np.float64)
+    system, right = np.diag(diagonal_F) + (own_nF.T * confidence_n) @ own_nF, own_nF.T @ (1 + confidence_n)
+    # Least squares are many times slower, but without a penalty the system may be singular.
+    return np.asarray(np.linalg.solve(system, right) if definite else np.linalg.lstsq(system, right)[0], np.float64)

@@ -89,6 +89,7 @@ _ALL: tuple[Model, ...] = (
         trials=(
             {"shrinkage": 0, "asymmetry": 0.75, "user_damping": 0.5, "top_k": 300},
             {"shrinkage": 1, "asymmetry": 0.6, "user_damping": 0.5},
+            {"half_life_days": 30},
         ),
         on_spark=True,
     ),

@@ -46,8 +46,8 @@ def run(protocol: str, data: Path, trainer: Trainer, config: Path | None, home: 
 
 def _ranked(of: dict[str, Any], files: Files, trainer: Trainer, config: Path | None, home: Path) -> dict[str, Any]:
     name, seed = trainer.model.name, trainer.seed
-    settings = implicit(candidates(trainer.model, config))
     task = RANKING[of["protocol"]](files, seed)
+    settings = implicit(candidates(trainer.model, config, timed=task.test.train.times is not None))
     trainer.tell.say("{}: {:,} users, {:,} items, {:,} interactions".format(of["data"], *task.counts))
     trials = choose(trainer, task, settings)
     chosen = best(trials)

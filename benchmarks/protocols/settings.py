@@ -12,12 +12,17 @@ from expectations.errors import UserError
 from tasks.catalogue import Model
 
 
-def candidates(model: Model, config: Path | None) -> list[tuple[str, Any]]:
-    """Settings to compare on validation, by what they change of the default: that first; a file's are the only ones."""
+def candidates(model: Model, config: Path | None, timed: bool = True) -> list[tuple[str, Any]]:
+    """Settings to compare on validation, by what they change of the default: that first; a file's are the only ones.
+
+    Args:
+        timed: whether the data tell times; without them no trial of a half-life is one.
+    """
     if config is not None:
         return [(str(config.name), from_file(model, config))]
     default = model.settings()
-    return [("default", default), *((_words(changes), changed(default, changes)) for changes in model.trials)]
+    trials = [changes for changes in model.trials if timed or "half_life_days" not in changes]
+    return [("default", default), *((_words(changes), changed(default, changes)) for changes in trials)]
 
 
 def implicit(found: list[tuple[str, Any]]) -> list[tuple[str, Any]]:

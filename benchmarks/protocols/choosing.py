@@ -90,18 +90,28 @@ def best(trials: Sequence[Trial]) -> Trial:
 
 
 def choose(trainer: Trainer, task: Task, candidates: Sequence[tuple[str, Any]]) -> list[Trial]:
-    """Every candidate trained on the validation case's part of train, and judged there."""
-    case = task.validation
-    metric = mean_metric(case, *task.chosen_by)
+    """Every candidate trained on each validation case's part of train, and judged there; values are means of these."""
+    cases = (task.validation, *task.earlier)
     shares = task.popularity_shares if trainer.model.name != "popularity" else (0.0,)
 
     def run(words: str, settings: Any) -> Trial:
-        trained = trainer.train(case.train, settings, lambda model: metric(model.scores))
-        values = {share: metric(_scores(trained.model, case.train, share)) for share in shares}
-        share = max(values, key=lambda one: values[one])
-        return Trial(words, settings, values[share], trained.epochs, share)
+        values, epochs = [], []
+        for case in cases:
+            metric = mean_metric(case, *task.chosen_by)
+            trained = trainer.train(case.train, settings, lambda model, metric=metric: metric(model.scores))
+            values.append([metric(_scores(trained.model, case.train, share)) for share in shares])
+            epochs.append(trained.epochs)
+        means = np.mean(values, axis=0)
+        first = int(means.argmax())
+        return Trial(words, settings, float(means[first]), _middle(epochs), shares[first])
 
     return compare(trainer, candidates, run)
+
+
+def _middle(epochs: list[int | None]) -> int | None:
+    """The median of where several trainings stopped."""
+    known = [one for one in epochs if one is not None]
+    return round(float(np.median(known))) if known else None
 
 
 def _scores(model: Recommender, data: Interactions, share: float) -> Scores:

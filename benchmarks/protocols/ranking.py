@@ -6,12 +6,15 @@ import numpy as np
 
 from benchmarks.protocols.formats import Log, read_negatives, read_pairs, read_ratings, read_sequences
 from benchmarks.protocols.task import Files, Numbering, Task, judged, only
+from expectations.errors import UserError
 from models.evaluation.cases import UNKNOWABLE, Case
-from models.evaluation.splits import Split, by_time, check_disjoint, hold_one_out, holdout
+from models.evaluation.splits import DAY_S, Split, by_time, check_disjoint, hold_one_out, holdout
 from models.interactions import Histories, Interactions, Ints
 
 JUDGE_DAYS = 30
-POPULARITY_SHARES = (0.0, 0.25, 0.5, 0.75)
+SPANS = 3
+"""Months that settings are chosen by, where the log is so long."""
+POPULARITY_SHARES = (0.0, 0.25, 0.5, 0.75, 0.9)
 """Tried in the protocol in time, in which what is popular moves. Elsewhere popularity is of all times alike."""
 VALIDATION_SHARE = 0.1
 
@@ -106,7 +109,8 @@ def temporal(files: Files, seed: int) -> Task:
     """A log with ratings and times: who will like what in the last 30 days, knowing only what was before.
 
     What is in the upper quarter of the scale (4 and 5 of 1 to 5) counts as liked, as in a night; the rest is left out.
-    People who were not there before are judged too. Validation is the 30 days before those.
+    People who were not there before are judged too. Validation is three times 30 days before those, each after a
+    training on what was before it.
     """
     if "ratings" not in files:
         only(files, "ratings", 1, "temporal needs a log of lines `user item rating seconds`")
@@ -114,10 +118,10 @@ def temporal(files: Files, seed: int) -> Task:
     numbering = Numbering.of(log)
     attributes = numbering.attributes(files)
     last = by_time(log.times, JUDGE_DAYS)
-    before = by_time(log.times[last.train], JUDGE_DAYS, end=last.cut)
-    earlier = Split(last.train[before.train], last.train[before.test], before.cut)
+    validation, *earlier = (_as_of(log, span, numbering, attributes) for span in _spans(log.times, last))
     return Task(
-        validation=_as_of(log, earlier, numbering, attributes),
+        validation=validation,
+        earlier=tuple(earlier),
         test=_as_of(log, last, numbering, attributes),
         chosen_by=("ndcg", 10),
         ks=(5, 10, 20),
@@ -125,6 +129,22 @@ def temporal(files: Files, seed: int) -> Task:
         columns=("recall@10", "ndcg@10"),
         popularity_shares=POPULARITY_SHARES,
     )
+
+
+def _spans(times: Ints, last: Split) -> list[Split]:
+    """Up to `SPANS` spans end to end before the last, the newest first; at least one.
+
+    Raises:
+        UserError: nothing happened in the first of them, or before it.
+    """
+    assert last.cut is not None
+    spans = [by_time(times, JUDGE_DAYS, end=last.cut)]
+    for number in range(1, SPANS):
+        try:
+            spans.append(by_time(times, JUDGE_DAYS, end=last.cut - number * JUDGE_DAYS * DAY_S))
+        except UserError:  # the log begins here
+            break
+    return spans
 
 
 def liked(log: Log) -> Log:

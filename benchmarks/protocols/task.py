@@ -26,6 +26,7 @@ class Task:
         counts: users, items and interactions of the whole folder, by which published figures are found.
         columns: metrics that are shown, such as `recall@10`.
         notes: what a reader of the figures must know.
+        earlier: more cases to choose by, further back in time: what is best in one month is not in the next.
         popularity_shares: shares of popularity that may be mixed into a model's scores.
     """
 
@@ -36,6 +37,7 @@ class Task:
     counts: tuple[int, int, int]
     columns: tuple[str, ...]
     notes: tuple[str, ...] = field(default=())
+    earlier: tuple[Case, ...] = ()
     popularity_shares: tuple[float, ...] = (0.0,)
 
 

@@ -78,19 +78,19 @@ def full_ranking(case: Case, scores: Scores, k: int, on_progress: Progress = lam
         batch[histories.rows, histories.items] = -np.inf
         for row, own in zip(rows, batch, strict=True):
             relevant = case.relevant.items[case.relevant.offsets[row] : case.relevant.offsets[row + 1]]
-            places = [_place(own, item, turn) for item in relevant if item != UNKNOWABLE]
+            places = [_place(own, item, turn, k) for item in relevant if item != UNKNOWABLE]
             hits[row, [place for place in places if place < k]] = True
         on_progress(int(rows[-1]) + 1, num_users, "users ranked")
     return hits
 
 
-def _place(scores: Floats, item: int, turn: Ints) -> int:
-    """Place of an item from 0; behind all when it is masked. Of equal scores the one whose `turn` is earlier leads."""
+def _place(scores: Floats, item: int, turn: Ints, k: int) -> int:
+    """Place of an item from 0, or k or more; of equal scores the one whose `turn` is earlier leads. A masked item has
+    no place."""
     own = scores[item]
-    if own == -np.inf:
-        return len(scores)
-    higher, as_high = int(np.count_nonzero(scores > own)), int(np.count_nonzero(scores >= own))
-    if as_high == higher + 1:
+    higher = k if own == -np.inf else int(np.count_nonzero(scores > own))
+    # Most items are far behind, and who is equal to them is of no interest.
+    if higher >= k or np.count_nonzero(scores >= own) == higher + 1:
         return higher
     return higher + int(np.count_nonzero(turn[scores == own] < turn[item]))
 

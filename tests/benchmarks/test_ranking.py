@@ -80,6 +80,8 @@ def test_temporal_knows_nothing_of_the_last_days(ratings: Path) -> None:
     assert len(task.test.train.times) == (liked & (log.times < cut)).sum()
     assert task.test.relevant.sizes.sum() == (liked & (log.times >= cut)).sum()
     assert task.validation.train.times is not None and task.validation.train.times.max() < cut - 30 * 86_400
+    assert len(task.earlier) == 1, "of the 120 days, the first 30 have none before them"
+    assert task.earlier[0].train.times is not None and task.earlier[0].train.times.max() < cut - 60 * 86_400
     strangers = task.test.users == -1
     assert strangers.any() and not strangers.all()
     assert (task.test.histories.sizes[strangers] == 0).all()

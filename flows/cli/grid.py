@@ -123,9 +123,10 @@ def _request(file: Path, home: Path, options: dict[str, Any]) -> "GridRequest":
         raise UserError(f"--only {unknown[0]}: no such sweep in {file}; there are {', '.join(grid.sweeps)}")
     kept = {n: s for n, s in grid.sweeps.items() if not options["only"] or n in options["only"]}
     grid = replace(grid, search=replace(grid.search, **changed), sweeps=kept)
-    return GridRequest(
-        grid, night, parse_date(options["date"]), options["lake"] or str(home / "lake"), options["max_parallel"]
-    )
+    lake, date = options["lake"] or str(home / "lake"), parse_date(options["date"])
+    request = GridRequest(grid, night, date, lake, options["max_parallel"])
+    request.rows()  # refuses what cannot be, before anything starts
+    return request
 
 
 def _dry_run(request: "GridRequest", home: Path) -> None:

@@ -44,9 +44,9 @@ def test_written_times_are_microseconds_in_utc(spark: SparkSession, log: dict[st
 
 def test_lists_are_typed(spark: SparkSession, rows_of: Callable[[DataFrame, Dataset], pa.Table]) -> None:
     columns = "user_id long, item_ids array<long>, times array<int>, watch_shares array<double>, seen array<long>"
-    frame = spark.createDataFrame([(1, [2], [3], [0.5], [2, 3])], columns)
+    frame = spark.createDataFrame([(1, [2], [3], [0.5], [2, 3], None)], f"{columns}, searched array<string>")
     assert rows_of(typed(frame, HISTORIES), HISTORIES).to_pylist() == [
-        {"user_id": 1, "item_ids": [2], "times": [3], "watch_shares": [0.5], "seen": [2, 3]}
+        {"user_id": 1, "item_ids": [2], "times": [3], "watch_shares": [0.5], "seen": [2, 3], "searched": None}
     ]
 
 

@@ -99,7 +99,7 @@ def copy(tmp_path: Path) -> Path:
 
 def test_a_dataset_and_a_stage(copy: Path, tmp_path: Path):
     _edit(copy / "expectations/datasets.py", "\nDATASETS: dict", DATASET)
-    _edit(copy / "expectations/datasets.py", "EVALUATION, RELEASE, REPORT,", "EVALUATION, RELEASE, REPORT, LONGEST,")
+    _edit(copy / "expectations/datasets.py", "RELEASE, REPORT,", "RELEASE, REPORT, LONGEST,")
     (copy / "models/longest.py").write_text(MODEL.lstrip())
     (copy / "tasks/longest.py").write_text(STAGE.lstrip())
     _edit(copy / "flows/nightly.py", "    alike = plan.add(content_similarity(", PLAN_LINE)

@@ -75,7 +75,7 @@ class TwoTowerConfig(TowersConfig):
     """The towers on interactions alone (`two_tower` of the catalogue): other defaults, and how sets are learnt from.
 
     Seed, threads and validation come from whoever trains. Data without order keep no `recent_lengths`, and average all
-    of a history.
+    of a history; `example_age` needs times.
     """
 
     dim: Annotated[int, Field(ge=4, le=1024)] = 128
@@ -89,7 +89,9 @@ class TwoTowerConfig(TowersConfig):
     id_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the items of a batch whose id is hidden."""
     history_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.02
-    """Share of the examples whose history is hidden, so that strangers get what is popular."""
+    """Share of the examples whose history is hidden."""
+    popularity_half_life_days: Annotated[float, Field(ge=0)] = 7.0
+    """Who has no history gets what is popular: an interaction counts half after so many days; 0 counts all the same."""
     batch_size: Annotated[int, Field(ge=2, le=65536)] = 2048
     """Examples of a step; each is a negative of all others."""
     mixed_negatives: Annotated[int, Field(ge=0, le=65536)] = 2048

@@ -2,7 +2,8 @@
 
 Data with an order give the night's examples, an item and what came before it. Sets give an item and the rest of the set
 (`models/retrieval/sets.py`). The network, the softmax and the epoch loop are the same. Users have no id of their own:
-a user is their history, so that one who came after the training is as good as any other.
+a user is their history, so that one who came after the training is as good as any other. Who has none gets what is
+popular now: in what a tower says of nobody, today counts no more than a year ago.
 
 Shapes: B users, I items, D dimensions.
 """
@@ -18,6 +19,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
 
+from models.collaborative.popularity import decayed_counts
 from models.encoding import EncoderField
 from models.fit import fit, initialise, load_weights, pinned_threads, save_weights
 from models.interactions import Floats, Histories, Interactions, Ints, Trained, Training
@@ -30,6 +32,7 @@ from models.retrieval.towers import TwoTowers
 from models.retrieval.training import TowersLoss
 
 _MAX_ATTRIBUTES = 16
+_POPULAR = "popular"
 
 
 def train_two_tower(data: Interactions, config: TwoTowerConfig, training: Training) -> Trained:
@@ -41,13 +44,17 @@ def train_two_tower(data: Interactions, config: TwoTowerConfig, training: Traini
     config = replace(config, seed=training.seed, fit=replace(config.fit, threads=training.threads))
     fields = _item_fields(data, config.min_item_positives)
     items = Encoded(np.arange(data.num_items), _item_inputs(data, fields))
-    model = TwoTowers([], fields, config.dim, config.hidden, config.recent_lengths if data.ordered else ())
+    recent, ages = (
+        (config.recent_lengths, config.example_age and data.times is not None) if data.ordered else ((), False)
+    )
+    model = TwoTowers([], fields, config.dim, config.hidden, recent, ages)
     initialise(model, config.seed)
     length = config.history_length if data.ordered else None
+    popular = decayed_counts(data, config.popularity_half_life_days)
 
     def recommender(network: nn.Module) -> TwoTower:
         assert isinstance(network, TwoTowers)
-        return TwoTower(network, fields, items.inputs, length, training.threads)
+        return TwoTower(network, fields, items.inputs, popular, length, training.threads)
 
     judge = training.judge
     log = fit(
@@ -94,6 +101,7 @@ class TwoTower:
 
     Args:
         item_inputs: encoded rows `[I + 1, ...]` of every field, row 0 for an item that is not there.
+        popular: `[I]`, the scores of who has no history.
         history_length: last items that a history is cut to; None takes all.
         threads: CPU threads of the sums; like the weights it decides the last bit of a score.
     """
@@ -103,12 +111,14 @@ class TwoTower:
         model: TwoTowers,
         item_fields: list[EncoderField],
         item_inputs: Mapping[str, np.ndarray],
+        popular: Floats,
         history_length: int | None,
         threads: int,
     ) -> None:
         self._model = model
         self._item_fields = item_fields
         self._item_inputs = item_inputs
+        self._popular = popular
         self._history_length = history_length
         self._threads = threads
         with pinned_threads(threads), torch.no_grad():
@@ -119,6 +129,7 @@ class TwoTower:
     def scores(self, users: Ints, histories: Histories) -> Floats:
         with pinned_threads(self._threads), torch.no_grad():
             scores: Floats = (self._user_vectors(histories) @ self._vectors_ID.T).numpy()
+        scores[histories.sizes == 0] = self._popular
         return scores
 
     def _user_vectors(self, histories: Histories) -> Tensor:
@@ -129,8 +140,9 @@ class TwoTower:
     def save(self, folder: Path) -> None:
         """Write weights and item inputs as safetensors, and `model.json`."""
         save_weights(self._model, folder / "weights.safetensors")
-        save_file(dict(self._item_inputs), folder / "items.safetensors")
+        save_file({**self._item_inputs, _POPULAR: self._popular}, folder / "items.safetensors")
         shape = {"dim": self._model.dim, "hidden": self._model.hidden, "recent": self._model.recent}
+        shape |= {"example_age": self._model.example_age is not None}
         told = {
             "shape": shape,
             "item_fields": self._item_fields,
@@ -145,4 +157,5 @@ class TwoTower:
         model = TwoTowers([], told["item_fields"], **told["shape"])
         load_weights(model, folder / "weights.safetensors")
         inputs = load_file(folder / "items.safetensors")
-        return cls(model.eval(), told["item_fields"], inputs, told["history_length"], told["threads"])
+        popular = inputs.pop(_POPULAR)
+        return cls(model.eval(), told["item_fields"], inputs, popular, told["history_length"], told["threads"])

@@ -44,9 +44,8 @@ def train_two_tower(data: Interactions, config: TwoTowerConfig, training: Traini
     config = replace(config, seed=training.seed, fit=replace(config.fit, threads=training.threads))
     fields = _item_fields(data, config.min_item_positives)
     items = Encoded(np.arange(data.num_items), _item_inputs(data, fields))
-    recent, ages = (
-        (config.recent_lengths, config.example_age and data.times is not None) if data.ordered else ((), False)
-    )
+    recent = config.recent_lengths if data.ordered else ()
+    ages = config.example_age and data.ordered and data.times is not None
     model = TwoTowers([], fields, config.dim, config.hidden, recent, ages)
     initialise(model, config.seed)
     length = config.history_length if data.ordered else None

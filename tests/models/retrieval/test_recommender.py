@@ -105,6 +105,26 @@ def test_strangers_and_empty_histories_get_what_is_popular(train, data, request)
     assert set(np.argsort(-scores[0])[:3]) == {7, 8, 9}
 
 
+def test_who_has_no_history_gets_what_is_popular_now(train, chains):
+    """The first half of the users is a year older than the rest."""
+    old = np.arange(300) < 150
+    items = (np.where(old, 0, 60)[:, None] + np.arange(8)).ravel()
+    times = np.repeat(np.where(old, 0, 365 * 86_400), 8) + np.tile(np.arange(8), 300)
+    data = replace(chains, histories=Histories.of(np.repeat(np.arange(300), 8), items, 300), times=times)
+    nobody = Histories(np.zeros(2, dtype=np.int64), np.array([], dtype=np.int32))
+    now = train(data, SHORT).model.scores(np.array([-1]), nobody)[0]
+    always = train(data, replace(SHORT, popularity_half_life_days=0)).model.scores(np.array([-1]), nobody)[0]
+    assert now[:8].max() < 0.01 * now[60:68].min() and np.ptp(always[[*range(8), *range(60, 68)]]) == 0
+
+
+def test_the_age_of_an_example_is_told_and_saved(train, chains, tmp_path):
+    data = replace(chains, times=np.tile(np.arange(8) * 86_400, 300))
+    without, model = (train(data, replace(SHORT, example_age=told)).model for told in (False, True))
+    assert not np.array_equal(masked(model, data), masked(without, data))
+    model.save(tmp_path)
+    assert np.array_equal(masked(TwoTower.load(tmp_path), data), masked(model, data))
+
+
 def test_attributes_stand_for_an_item_without_interactions(train, sets):
     """The last item of every block is taken out of all histories; only its attribute tells where it belongs."""
     cold = np.arange(NUM_ITEMS - NUM_BLOCKS, NUM_ITEMS)

@@ -5,7 +5,9 @@ import os
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,7 @@ class Running:
     out: Path
     err: Path
 
-    def wait(self, timeout: float = 400) -> subprocess.CompletedProcess[str]:
+    def wait(self, timeout: float = 850) -> subprocess.CompletedProcess[str]:
         """Its end, with all that it printed."""
         code = self.process.wait(timeout)
         return subprocess.CompletedProcess(self.process.args, code, self.out.read_text(), self.err.read_text())
@@ -97,6 +99,17 @@ class Home:
             except (psutil.Error, OSError):
                 continue
         return found
+
+    def left_running(self, patience_s: float = 15) -> list[list[str]]:
+        """Command lines of what is still alive; what was killed has a moment to be gone."""
+        until = time.monotonic() + patience_s
+        while self.processes() and time.monotonic() < until:
+            time.sleep(0.1)
+        left = []
+        for process in self.processes():
+            with suppress(psutil.Error):
+                left.append(process.cmdline()[:6])
+        return left
 
 
 @pytest.fixture(scope="session")

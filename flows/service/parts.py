@@ -73,6 +73,8 @@ def worker(settings: Settings, number: int, api_url: str) -> Part:
     environment = {
         "PREFECT_API_URL": api_url,
         **settings.credential,
+        # Prefect's server fails so when all its connections to SQLite wait for a lock; a minute later they do not.
+        "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
         # A run that somebody starts should start now, not in ten seconds.
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         # What a run says is shown in the UI.

@@ -49,7 +49,7 @@ def victims(home, what: str) -> list[psutil.Process]:
     return found
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(2700)
 def test_ten_days_by_two_workers_with_kills_at_random_moments(make_home, tmp_path):
     calm = make_home()
     calm.config.write_text(TINY)
@@ -95,7 +95,7 @@ def test_ten_days_by_two_workers_with_kills_at_random_moments(make_home, tmp_pat
     assert newest(home)["counts"] == {"succeeded": 1} and "2026-01-30" in dates_released(home)
     cancelled(home, api)
     assert home.run("down").returncode == 0
-    assert home.processes() == []
+    assert home.left_running() == []
 
 
 def from_prefect(home, api: str) -> None:
@@ -104,7 +104,7 @@ def from_prefect(home, api: str) -> None:
     parameters = {"start": "2026-01-30", "end": "2026-01-30"}
     body = {"parameters": {**deployment["parameters"], **parameters}}
     run = call(f"{api}/deployments/{deployment['id']}/create_flow_run", body)["id"]
-    until = time.monotonic() + 300
+    until = time.monotonic() + 600
     while (state := call(f"{api}/flow_runs/{run}")["state"])["type"] != "COMPLETED":
         assert time.monotonic() < until and state["type"] not in ("FAILED", "CRASHED"), state
         time.sleep(1)
@@ -121,7 +121,7 @@ def cancelled(home, api: str) -> None:
     assert newest(home)["id"] == id_
     done = home.run("backfill", "cancel", id_)
     assert done.returncode == 0, done.stderr
-    command.wait(60)
+    command.wait(240)
     wait_for(lambda: not victims(home, "night"))
     assert newest(home)["state"] == "cancelled" and newest(home)["counts"] == {"interrupted": 1, "skipped": 3}
     runs = {"flow_runs": {"tags": {"all_": [f"backfill:{id_}"]}}}
@@ -132,7 +132,7 @@ def cancelled(home, api: str) -> None:
     assert schedule["active"]
 
 
-def wait_for(look, timeout: float = 90) -> None:
+def wait_for(look, timeout: float = 240) -> None:
     until = time.monotonic() + timeout
     while not look():
         assert time.monotonic() < until, f"not within {timeout} s"

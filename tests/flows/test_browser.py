@@ -67,7 +67,7 @@ class Service:
         late = {"flow_runs": {"expected_start_time": {"after_": after, "before_": before}}}
         return [self.ended(r["id"]) for r in self.api("/flow_runs/filter", late)]
 
-    def ended(self, run: str, timeout_s: float = 300) -> dict[str, Any]:
+    def ended(self, run: str, timeout_s: float = 600) -> dict[str, Any]:
         """A run at its end."""
         until = time.monotonic() + timeout_s
         while (found := self.api(f"/flow_runs/{run}"))["state_type"] not in ("COMPLETED", "FAILED", "CRASHED"):
@@ -109,8 +109,8 @@ def page(service: Service) -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        page.set_default_timeout(30_000)
-        expect.set_options(timeout=30_000)
+        page.set_default_timeout(90_000)
+        expect.set_options(timeout=90_000)
         page.route(re.compile("^(http|ws)"), only_here)
         yield page
         browser.close()
@@ -192,7 +192,7 @@ def test_the_schedule_is_paused_and_resumed(service: Service, page: Page):
     for active in (False, True):
         expect(switch).to_be_visible()
         switch.click()
-        until = time.monotonic() + 20
+        until = time.monotonic() + 90
         while service.nightly["schedules"][0]["active"] is not active:
             assert time.monotonic() < until, f"the schedule is not {'active' if active else 'paused'}"
             time.sleep(0.2)
@@ -217,7 +217,7 @@ def test_a_day_that_the_log_lacks_yet_fails_with_one_clear_message(service: Serv
     (failed,) = service.late_runs("2026-02-02T00:00:00Z", "2026-02-03T00:00:00Z", 1)
     assert (failed["name"], failed["state_type"]) == ("nightly 2026-02-01", "FAILED")
     assert "night of 2026-02-01: the log ends on 2026-01-21; once it has the day" in failed["state"]["message"]
-    until = time.monotonic() + 30  # what a run says reaches the server in batches
+    until = time.monotonic() + 120  # what a run says reaches the server in batches
     while not any("missed and are left out" in line and "nightjar backfill" in line for line in service.said(failed)):
         assert time.monotonic() < until, service.said(failed)
         time.sleep(0.5)

@@ -136,7 +136,7 @@ def test_similar_and_a_pulled_folder(night, tmp_path):
 
 def test_copies_that_were_made_to_be_asked_can_go(night):
     assert night.run("similar", "nothing").returncode == 2
-    assert (night.path / "home/releases/1/bundle.py").exists()
+    assert (night.path / "home/releases/1/bundle/__init__.py").exists()
     out = night.run("gc", "--keep-days", "0", "--delete").stdout
     assert "copy of release 1" in out and not (night.path / "home/releases/1").exists()
 

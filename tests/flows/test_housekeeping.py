@@ -32,7 +32,7 @@ def test_what_a_dead_run_left_is_ended_and_nothing_else(tmp_path):
     home, dead = str(tmp_path), _dead_owner()
     left, mine, elsewhere = _sleeper(home, dead), _sleeper(home, owner_tag()), _sleeper("/other", dead)
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not list(leftovers(home)) and time.monotonic() < deadline:
             time.sleep(0.1)
         assert [p.pid for p in leftovers(home)] == [left.pid]

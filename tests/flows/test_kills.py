@@ -42,22 +42,22 @@ def test_a_kill_inside_every_stage(make_home, undisturbed):
 def test_an_interrupted_run_leaves_at_once_and_cleans_up(make_home, number):
     home = make_home()
     running = home.command("run", str(home.config))
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 300
     while not list((home.path / "home/lake").glob("watches/*/*")) and time.monotonic() < deadline:
         time.sleep(0.2)
     began = time.monotonic()
     running.process.send_signal(number)
-    done = running.wait(60)
-    assert time.monotonic() - began < 15
+    done = running.wait()
+    assert time.monotonic() - began < 60, "it waited for the work under way"
     assert done.returncode == 128 + number
     assert "the same command continues" in done.stdout and "Traceback" not in done.stderr
-    assert home.record()["state"] == "interrupted" and home.processes() == []
+    assert home.record()["state"] == "interrupted" and home.left_running() == []
 
 
 def _same(home, undisturbed) -> None:
     mine, theirs = home.digests(), undisturbed.digests()
     assert mine == theirs
-    assert [p.cmdline()[:6] for p in home.processes()] == []
+    assert home.left_running() == []
     assert list((home.path / "home/lake/.staging").iterdir()) == []
     assert list((home.path / "home/scratch").glob(".*")) == []
     from tasks.ledger import Ledger

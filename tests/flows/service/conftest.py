@@ -92,12 +92,12 @@ class Service:
         made = self.api(f"/deployments/{self.deployment(name)['id']}/create_flow_run", {"parameters": parameters})
         return str(made["id"])
 
-    def await_state(self, run: str, *states: str, timeout: float = 200) -> dict[str, Any]:
+    def await_state(self, run: str, *states: str, timeout: float = 500) -> dict[str, Any]:
         """A run, once it is in one of these states."""
         return self.wait(lambda: (r := self.api(f"/flow_runs/{run}"))["state_type"] in states and r, timeout)
 
     @staticmethod
-    def wait(look: Callable[[], Any], timeout: float = 60) -> Any:
+    def wait(look: Callable[[], Any], timeout: float = 180) -> Any:
         """The first truth that `look` returns."""
         until = time.monotonic() + timeout
         while time.monotonic() < until:
@@ -140,7 +140,7 @@ def postgres() -> Iterator[str]:
             yield f"postgresql://night:se%3Acret%2F1@127.0.0.1:{port}"
         finally:
             server.send_signal(signal.SIGINT)
-            server.wait(30)
+            server.wait(120)
 
 
 def _answers(pg_isready: Path, port: int) -> bool:

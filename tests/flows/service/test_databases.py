@@ -51,7 +51,7 @@ def test_a_night_is_released_to_postgresql_and_survives_a_restart(service, postg
     night = service.api("/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}})
     assert len(night) == 1
     service.home.run("down")
-    assert service.home.processes() == []
+    assert service.home.left_running() == []
     again = service.up()
     assert "settings have changed" not in again.stdout
     status = service.status()

@@ -1,12 +1,16 @@
 """Requests to our own servers: a busy one is asked again, one that says no is quoted."""
 
 import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from expectations.errors import Failure
 from flows.service.http import call
+
+LATE = 0
+"""Stands for no answer in time."""
 
 
 @pytest.fixture
@@ -16,16 +20,23 @@ def server():
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             code = self.server.codes.pop(0)
+            if code == LATE:
+                time.sleep(1.5)
+                return
             body = b'{"code": %d}' % code
             self.send_response(code)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
+
         def log_message(self, *args):
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as found:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as found:
         found.codes = []
         found.url = f"http://127.0.0.1:{found.server_port}"
         thread = threading.Thread(target=found.serve_forever, daemon=True)
@@ -55,3 +66,32 @@ def test_a_server_that_says_no_is_quoted(server):
 def test_no_answer():
     with pytest.raises(Failure, match="no answer"):
         call("http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("path, body", [("/runs/1", None), ("/runs/filter", {"limit": 1}), ("/runs/1/set_state", {})])
+def test_what_may_be_done_twice_is_asked_again_when_no_answer_comes_in_time(server, path, body):
+    server.codes = [LATE, LATE, 200]
+    assert call(server.url + path, body, timeout_s=0.2) == {"code": 200} and not server.codes
+
+
+def test_and_when_the_server_failed(server):
+    server.codes = [500, 500, 200]
+    assert call(server.url) == {"code": 200} and not server.codes
+
+
+@pytest.mark.parametrize("code, words", [(LATE, "timed out"), (500, "500")])
+def test_but_not_more_than_that(server, code, words):
+    server.codes = [code] * 9
+    with pytest.raises(Failure, match=words):
+        call(server.url, timeout_s=0.2)
+    time.sleep(2)
+    assert len(server.codes) == 6
+
+
+@pytest.mark.parametrize("code, words", [(LATE, "timed out"), (500, "500")])
+def test_what_makes_something_is_sent_once(server, code, words):
+    server.codes = [code, 200]
+    with pytest.raises(Failure, match=words):
+        call(server.url + "/deployments/1/create_flow_run", {}, timeout_s=0.2)
+    time.sleep(2)
+    assert server.codes == [200]

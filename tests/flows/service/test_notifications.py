@@ -74,7 +74,7 @@ def test_a_run_that_lost_its_process_is_told_as_crashed(service, received):
     service.await_state(run, "RUNNING")
     told = service.home.run("down").stdout
     assert "ended 1 run(s) under way" in told and "it is marked as crashed" in told
-    assert service.home.processes() == []
+    assert service.home.left_running() == []
     service.up()
     assert service.await_state(run, "CRASHED")["state"]["message"] == "its process is gone"
     assert _about(service, received, run)["state"] == "Crashed"

@@ -16,7 +16,10 @@ import pyarrow as pa
 from onnx import TensorProto, helper, numpy_helper
 
 from expectations.datasets import DATASETS
-from models.serving import bundle, export
+from models.serving import export
+from models.serving.bundle.features import PAIR_FEATURES
+from models.serving.bundle.items import DAY_S, TIERS, moment_s
+from models.serving.bundle.ranker import Ranker
 
 DATE = "2026-03-01"
 TOWERS = "f" * 64
@@ -74,15 +77,15 @@ def _users(num: int, rng: np.random.Generator) -> pa.Table:
         user_id=np.arange(num),
         age=rng.integers(8, 70, num),
         region=rng.choice(REGIONS, num),
-        subscription_type=rng.choice(bundle.TIERS, num),
+        subscription_type=rng.choice(TIERS, num),
         signup_date=days,
     )
 
 
 def _items(num: int, rng: np.random.Generator) -> pa.Table:
-    now = bundle.moment_s(DATE)
-    uploaded = now - rng.integers(0, 120 * bundle.DAY_S, num)
-    until = pa.array(1_000_000 * (now + rng.integers(-10, 90, num) * bundle.DAY_S), mask=rng.random(num) < 0.5)
+    now = moment_s(DATE)
+    uploaded = now - rng.integers(0, 120 * DAY_S, num)
+    until = pa.array(1_000_000 * (now + rng.integers(-10, 90, num) * DAY_S), mask=rng.random(num) < 0.5)
     restricted = [None if rng.random() < 0.7 else list(rng.choice(REGIONS, 2, replace=False)) for _ in range(num)]
     return table(
         "items",
@@ -96,7 +99,7 @@ def _items(num: int, rng: np.random.Generator) -> pa.Table:
         duration_s=rng.integers(60, 7200, num),
         language=rng.choice(LANGUAGES, num),
         maturity_rating=rng.choice(["all", "7", "13", "16", "18"], num),
-        content_tier=rng.choice(bundle.TIERS, num, p=[0.6, 0.3, 0.1]),
+        content_tier=rng.choice(TIERS, num, p=[0.6, 0.3, 0.1]),
         available_regions=restricted,
         creator_id=rng.integers(0, max(2, num // 10), num),
         uploaded_at=1_000_000 * uploaded,
@@ -203,7 +206,7 @@ def write_models(folder: Path, tables: Tables, seed: int = 0) -> dict[str, Path]
     age = {"name": "user_age", "column": "age", "kind": "number", "transform": "none", "mean": 35.0, "std": 20.0}
     item = {"name": "item_item_id", "column": "item_id", "kind": "category", "vocabulary": ids.tolist()}
     (folder / "encoders.json").write_text(json.dumps({"user": [age], "item": [item], "history_length": 10}))
-    (folder / "ranker.json").write_text(json.dumps({"features": bundle.PAIR_FEATURES}))
+    (folder / "ranker.json").write_text(json.dumps({"features": PAIR_FEATURES}))
     names = ("user_tower.onnx", "item_tower.onnx", "encoders.json", "ranker.onnx", "ranker.json")
     return {name: folder / name for name in names} | _write_index(folder, tables["embeddings"])
 
@@ -258,7 +261,7 @@ def _item_tower(by_id: np.ndarray) -> Any:
 
 def _ranker(rng: np.random.Generator) -> Any:
     """A linear model of click, seconds and completion on 32 hidden units."""
-    num_features = len(bundle.PAIR_FEATURES)
+    num_features = len(PAIR_FEATURES)
     constants = {
         "w1": rng.normal(size=(num_features, 32)).astype(np.float32) / 10,
         "w2": rng.normal(size=(32, 3)).astype(np.float32) / 5,
@@ -273,7 +276,7 @@ def _ranker(rng: np.random.Generator) -> Any:
         helper.make_node("Exp", ["logit1"], ["watch_seconds"]),
         helper.make_node("Sigmoid", ["logit2"], ["completion_probability"]),
     ]
-    outputs = [_value(name, "n") for name in bundle.Ranker.OUTPUTS]
+    outputs = [_value(name, "n") for name in Ranker.OUTPUTS]
     return _model(nodes, [_value("features", "n", num_features)], outputs, constants)
 
 

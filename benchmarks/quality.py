@@ -9,8 +9,10 @@ formats and figures: docs/quality.md.
 
 import argparse
 import json
+import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from expectations.errors import Failure, UserError
@@ -18,6 +20,7 @@ from flows.environment import home_folder, prepare
 from tasks.catalogue import MODELS
 
 PROTOCOLS = ("fixed-split", "leave-one-out", "sampled-negatives", "kfold-rmse", "temporal")
+ROLLING = "judge the last N spans of the protocol `temporal`, each after its own training (default 1)"
 
 
 def main() -> None:
@@ -29,6 +32,9 @@ def main() -> None:
     except (UserError, Failure) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, UserError) else 1)
+    except KeyboardInterrupt:
+        print("interrupted: no figures; the same command begins anew", file=sys.stderr)
+        sys.exit(130)
 
 
 def _options() -> argparse.Namespace:
@@ -43,10 +49,26 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="settings to take instead of choosing (YAML or JSON)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of validation split, training and resampling (default 0)")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads of a training (default 2)")
+    seeded = "of validation split, training and resampling (default 0)"
+    parser.add_argument("--seed", type=_whole(0, 2**32 - 1), default=0, help=seeded)
+    parser.add_argument("--threads", type=_whole(1), default=2, help="CPU threads of a training (default 2)")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="write figures, settings and trials here")
-    return parser.parse_args()
+    parser.add_argument("--rolling", type=_whole(1), default=1, metavar="N", help=ROLLING)
+    options = parser.parse_args()
+    if options.rolling > 1 and options.protocol != "temporal":
+        parser.error("--rolling goes with --protocol temporal only")
+    return options
+
+
+def _whole(least: int, most: int = 1000) -> Callable[[str], int]:
+    """Reads whole numbers from `least` to `most`."""
+
+    def read(text: str) -> int:
+        if text.isdecimal() and least <= int(text) <= most:
+            return int(text)
+        raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most}, is {text}")
+
+    return read
 
 
 def _run(options: argparse.Namespace, home: Path) -> None:
@@ -57,16 +79,26 @@ def _run(options: argparse.Namespace, home: Path) -> None:
     from tasks.config import ResourcesConfig
     from tasks.spark import start_in_background
 
-    if options.out and not options.out.parent.is_dir():
-        raise UserError(f"--out {options.out}: no such folder {options.out.parent}")
+    if options.out:
+        _check_out(options.out)
     if MODELS[options.model].on_spark:
         start_in_background(ResourcesConfig(threads=options.threads), home)
     with tempfile.TemporaryDirectory(prefix="quality-") as scratch:
         trainer = running.Trainer(MODELS[options.model], Path(scratch), options.seed, options.threads, running.Teller())
-        result = running.run(options.protocol, options.data, trainer, options.config, home)
+        result = running.run(options.protocol, options.data, trainer, options.config, home, options.rolling)
     print(table(result))
     if options.out:
         options.out.write_text(json.dumps(result.in_json(), indent=2) + "\n")
+
+
+def _check_out(path: Path) -> None:
+    """Raise UserError where nothing can be written: now, and not when everything is trained."""
+    if not path.parent.is_dir():
+        raise UserError(f"--out {path}: no such folder {path.parent}")
+    if path.is_dir():
+        raise UserError(f"--out {path}: is a folder; name a file in it, such as {path / 'result.json'}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UserError(f"--out {path}: cannot be written; choose another place")
 
 
 if __name__ == "__main__":

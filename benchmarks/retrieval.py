@@ -21,7 +21,7 @@ import numpy as np
 from models.index.build import build_shards
 from models.index.config import IndexConfig
 from models.index.recall import PARAMETER, exact, recall_at_k, tune
-from models.serving.bundle import Towers
+from models.serving.bundle.index import Towers
 
 K = 100
 SHARES = (0.1, 0.01)

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.serving.bundle import transformed
+from models.serving.bundle.encoding import transformed
 
 Kind = Literal["category", "bag", "number", "vector"]
 EncoderField = dict[str, Any]

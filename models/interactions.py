@@ -55,6 +55,13 @@ class Histories:
         places = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], sizes)
         return Histories(offsets, self.items[places])
 
+    def known(self, num_items: int) -> "Histories":
+        """The same rows with items from 0 to `num_items` only: for a model of so many, others are not there."""
+        there = (self.items >= 0) & (self.items < num_items)
+        if there.all():
+            return self
+        return Histories(np.append(0, np.cumsum(there))[self.offsets], self.items[there])
+
     def last(self, length: int) -> Ints:
         """int64 `[B, length]`: the newest items, newest last, left-padded with -1."""
         places = self.offsets[1:, None] + np.arange(-length, 0)
@@ -95,7 +102,8 @@ class Recommender(Protocol):
 
         Args:
             users: `[B]` numbers of the users, -1 for one that the training did not know.
-            histories: `[B]` rows, what each has done so far; more than in training when time has gone on.
+            histories: `[B]` rows, what each has done so far; more than in training when time has gone on. Items that
+                the model does not know, negative or not below I, count as not there.
         """
 
     def save(self, folder: Path) -> None:

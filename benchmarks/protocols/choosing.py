@@ -1,5 +1,6 @@
 """Choose on validation, train anew on all of train, look at the test once."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +27,7 @@ class Trial:
     """One set of settings, judged on validation.
 
     Attributes:
-        value: None for one that there was no time for.
+        value: None for one that there was no time for; larger is better.
         share: of popularity in the scores, the best of those that were tried.
     """
 
@@ -36,12 +37,19 @@ class Trial:
     epochs: int | None = None
     share: float = 0.0
     seconds: float = 0.0
+    is_error: bool = False
+    """The value is an error with its sign turned."""
+
+    @property
+    def figure(self) -> float | None:
+        """The value as it is told: an error as itself."""
+        return -self.value if self.is_error and self.value is not None else self.value
 
     def in_json(self) -> dict[str, Any]:
         return {
             "trial": self.words,
             "config": in_json(self.settings),
-            "value": self.value,
+            "value": self.figure,
             "epochs": self.epochs,
             "popularity_share": self.share,
             "seconds": round(self.seconds, 1),
@@ -80,13 +88,19 @@ def compare(trainer: Trainer, candidates: Sequence[tuple[str, Any]], run: Callab
         done = run(words, settings)
         trials.append(replace(done, seconds=tell.seconds - began))
         epochs = f", {done.epochs} epochs" if done.epochs else ""
-        tell.say(f"  validation {done.value:.4f}{epochs}" + (f", popularity {done.share:.0%}" if done.share else ""))
+        tell.say(f"  validation {done.figure:.4f}{epochs}" + (f", popularity {done.share:.0%}" if done.share else ""))
     return trials
 
 
 def best(trials: Sequence[Trial]) -> Trial:
     """The best on validation; of equal ones the earlier."""
     return max(trials, key=lambda trial: -np.inf if trial.value is None else trial.value)
+
+
+def most_chosen(chosen: Sequence[Trial]) -> Trial:
+    """Of what several parts chose what most of them did; of equal ones what the earlier part did."""
+    (words, _), *_ = Counter(trial.words for trial in chosen).most_common()
+    return next(trial for trial in chosen if trial.words == words)
 
 
 def choose(trainer: Trainer, task: Task, candidates: Sequence[tuple[str, Any]]) -> list[Trial]:

@@ -9,12 +9,12 @@
 | `flags` | `item|...|0|1|0`: an item, and two or more flags at the end |
 | `attributes` | a JSON file `{"item": [attribute, ...]}` |
 
-Other files are passed over. Ids are whole numbers of any size.
+Other files are passed over. Ids are whole numbers of up to 18 digits.
 """
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,10 @@ _LINES = {
     "flags": re.compile(r"\d+\|.*(\|[01]){2,}"),
     "sequences": re.compile(r"\d+( \d+)*"),
 }
+_FLAGS = re.compile(r"(\|[01])+$")
 _ATTRIBUTES = re.compile(r"\{\s*\"\d+\"\s*:\s*\[")
+_TOO_LONG = re.compile(r"\d{19}")
+"""More than an int64 surely holds."""
 _JUDGED_BY = 50
 """Lines at the beginning of a file that tell its kind."""
 
@@ -42,6 +45,22 @@ class Log:
     items: Ints
     ratings: np.ndarray | None = None
     times: Ints | None = None
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def at(self, places: Ints) -> "Log":
+        """Some of the interactions."""
+        columns = {name: None if column is None else column[places] for name, column in vars(self).items()}
+        return replace(self, **columns)
+
+    def once(self) -> "Log":
+        """Of several about the same user and item the first, by time or else by place: later ones are no news."""
+        places = np.arange(len(self))
+        order = np.lexsort((places, places if self.times is None else self.times, self.items, self.users))
+        users, items = self.users[order], self.items[order]
+        is_first = np.append(True, (np.diff(users) != 0) | (np.diff(items) != 0))[: len(self)]
+        return self if is_first.all() else self.at(np.sort(order[is_first]))
 
 
 @dataclass(frozen=True)
@@ -74,7 +93,7 @@ def _kind(path: Path) -> str:
     with path.open(encoding="latin-1") as file:
         lines = [line.strip() for _, line in zip(range(_JUDGED_BY), file, strict=False)]
     lines = [line for line in lines if line]
-    if lines and _ATTRIBUTES.match(lines[0]):
+    if lines and _ATTRIBUTES.match("".join(lines)):
         return "attributes"
     kinds = (kind for kind, form in _LINES.items() if lines and all(form.fullmatch(line) for line in lines))
     return next(kinds, "")
@@ -82,7 +101,7 @@ def _kind(path: Path) -> str:
 
 def read_sequences(path: Path) -> Log:
     """Every user's items, in the order of the lines."""
-    rows = [np.fromstring(line, dtype=np.int64, sep=" ") for line in _lines(path)]
+    rows = [np.fromstring(line, dtype=np.int64, sep=" ") for line in _lines(path, "sequences")]
     sizes = np.array([len(row) - 1 for row in rows])
     values = np.concatenate(rows)
     is_user = np.zeros(len(values), dtype=bool)
@@ -92,19 +111,19 @@ def read_sequences(path: Path) -> Log:
 
 def read_ratings(path: Path) -> Log:
     """A log with ratings and times, in the order of the file."""
-    columns = np.array("\t".join(_lines(path)).split("\t"), dtype=np.float64).reshape(-1, 4)
-    users, items, times = columns[:, [0, 1, 3]].astype(np.int64).T
-    return Log(users, items, columns[:, 2].astype(np.float32), times)
+    cells = "\t".join(_lines(path, "ratings")).split("\t")
+    users, items, times = (np.array(cells[column::4], dtype=np.int64) for column in (0, 1, 3))
+    return Log(users, items, np.array(cells[2::4], dtype=np.float32), times)
 
 
 def read_pairs(path: Path) -> Log:
-    users, items = np.array("\t".join(_lines(path)).split("\t"), dtype=np.int64).reshape(-1, 2).T
+    users, items = np.array("\t".join(_lines(path, "pairs")).split("\t"), dtype=np.int64).reshape(-1, 2).T
     return Log(users, items)
 
 
 def read_negatives(path: Path) -> Negatives:
     """Raises UserError when lines differ in length."""
-    rows = [re.split(r"[(,)\t]+", line.lstrip("(")) for line in _lines(path)]
+    rows = [re.split(r"[(,)\t]+", line.lstrip("(")) for line in _lines(path, "negatives")]
     if len({len(row) for row in rows}) > 1:
         raise UserError(f"{path}: lines have different numbers of negatives; all must have the same")
     values = np.array(rows, dtype=np.int64)
@@ -114,17 +133,38 @@ def read_negatives(path: Path) -> Negatives:
 def read_attributes(files: dict[str, list[Path]]) -> dict[int, list[str]]:
     """Attributes of items by their ids, from a JSON file or from flags; empty when the folder has neither."""
     if "attributes" in files:
-        told = json.loads(files["attributes"][0].read_text())
-        return {int(item): [str(a) for a in attributes] for item, attributes in told.items()}
+        return _read_json(files["attributes"][0])
     found: dict[int, list[str]] = {}
     for path in files.get("flags", [])[:1]:
-        for line in _lines(path):
-            item, flags = line.split("|", 1)[0], re.search(r"(\|[01])+$", line)
-            found[int(item)] = (
-                [str(n) for n, flag in enumerate(flags[0][1:].split("|")) if flag == "1"] if flags else []
-            )
+        for line in _lines(path, "flags"):
+            flags = _FLAGS.search(line)
+            assert flags is not None
+            found[int(line.split("|", 1)[0])] = [str(n) for n, f in enumerate(flags[0][1:].split("|")) if f == "1"]
     return found
 
 
-def _lines(path: Path) -> list[str]:
-    return [line for line in map(str.strip, path.read_text(encoding="latin-1").split("\n")) if line]
+def _read_json(path: Path) -> dict[int, list[str]]:
+    try:
+        told = json.loads(path.read_text())
+        return {int(item): [str(a) for a in attributes] for item, attributes in told.items()}
+    except (ValueError, TypeError) as error:
+        raise UserError(f'{path}: cannot be read as JSON {{"item": [attribute, ...]}} ({error})') from None
+
+
+def _lines(path: Path, kind: str) -> list[str]:
+    """Lines that say something, each of the kind that the first ones told.
+
+    Raises:
+        UserError: one is not.
+    """
+    lines = [line.strip() for line in path.read_text(encoding="latin-1").split("\n")]
+    form = _LINES[kind]
+    for number, line in enumerate(lines, 1):
+        if line and not form.fullmatch(line):
+            raise UserError(
+                f"{path}, line {number}: the file begins as `{kind}`, and this line is none: {line[:60]!r}; "
+                "formats are in docs/quality.md"
+            )
+        if _TOO_LONG.search(line):
+            raise UserError(f"{path}, line {number}: a number of more than 18 digits; number users and items anew")
+    return [line for line in lines if line]

@@ -59,11 +59,13 @@ def read(files: Files) -> Ratings:
     """The largest log with ratings in the folder.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or too few ratings are in it.
     """
     if "ratings" not in files:
         only(files, "ratings", 1, "kfold-rmse needs a log of lines `user item rating seconds`")
     log = read_ratings(files["ratings"][0])
+    if len(log) < 2 * FOLDS:
+        raise UserError(f"kfold-rmse: {len(log)} ratings are too few for {FOLDS} folds; it takes {2 * FOLDS}")
     numbering = Numbering.of(log)
     return Ratings(
         numbering.users(log.users),
@@ -88,9 +90,12 @@ def fold_rmse(
     """RMSE on a fold, of the model and of what stands beside it, and what was tried on a part of the fold's train."""
     train, test = data.take(fold.train), data.take(fold.test)
     part = holdout(train.users, VALIDATION_SHARE, trainer.seed)
+    if not len(part.test):
+        raise UserError("validation: nothing is left to judge, as in a fold nobody has two ratings to train on")
 
     def run(words: str, settings: Any) -> Trial:
-        return Trial(words, settings, -rmse(trainer, train.take(part.train), train.take(part.test), settings))
+        found = rmse(trainer, train.take(part.train), train.take(part.test), settings)
+        return Trial(words, settings, -found, is_error=True)
 
     trials = compare(trainer, candidates, run)
     biases = Biases.fit(train.users, train.items, train.ratings, train.num_users, train.num_items)

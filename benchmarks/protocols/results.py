@@ -2,6 +2,8 @@
 
 import importlib.metadata
 import platform
+import statistics
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +39,7 @@ class Result:
     seconds: float
     peak_memory_mib: int
     test_looks: int
+    rolling: dict[str, Any] | None = None
     notes: tuple[str, ...] = field(default=())
 
     def in_json(self) -> dict[str, Any]:
@@ -53,6 +56,19 @@ class Result:
 def means(values: PerUser) -> Figures:
     """Means over users by names such as `recall@10`."""
     return {f"{metric}@{k}": round(float(np.nanmean(v)), 6) for (metric, k), v in values.items()}
+
+
+def over_spans(spans: Sequence[dict[str, PerUser]]) -> dict[str, Any]:
+    """Figures of every system in every span, the oldest first; their mean and standard deviation over the spans."""
+    figures = {name: [means(span[name]) for span in spans] for name in spans[0]}
+
+    def over(of: Callable[[list[float]], float]) -> dict[str, Figures]:
+        return {
+            name: {metric: round(float(of([one[metric] for one in found])), 6) for metric in found[0]}
+            for name, found in figures.items()
+        }
+
+    return {"spans": figures, "mean": over(statistics.mean), "deviation": over(statistics.stdev)}
 
 
 def intervals(values: PerUser, seed: int) -> dict[str, tuple[float, float]]:
@@ -82,7 +98,7 @@ def _remarks(result: Result, source: str) -> list[str]:
     ends = (
         f"{column} {low:.4f} to {high:.4f}" for column in result.columns for low, high in [result.intervals[column]]
     )
-    tried = sum(trial["value"] is not None for trial in result.trials)
+    tried = len({trial["trial"] for trial in result.trials if trial["value"] is not None})
     times = "once" if result.test_looks == 1 else f"{result.test_looks} times"
     return [
         "",
@@ -91,10 +107,20 @@ def _remarks(result: Result, source: str) -> list[str]:
         f"settings: {result.chosen} ({tried} tried), chosen by {result.chosen_by} on a part of train"
         + (f"; {result.epochs} epochs" if result.epochs else ""),
         f"this test set has been looked at {times} in this home",
+        *_rolling(result),
         *result.notes,
         *([f"published: {source}"] if source else ["published: nothing is known for data with these counts"]),
         f"{result.seconds:.0f} s, peak memory {result.peak_memory_mib:,} MiB",
     ]
+
+
+def _rolling(result: Result) -> Iterator[str]:
+    """Mean and deviation over spans, a line a system."""
+    if result.rolling:
+        for name, found in result.rolling["spans"].items():
+            mean, deviation = (result.rolling[of][name] for of in ("mean", "deviation"))
+            told = (f"{column} {mean[column]:.4f}, deviation {deviation[column]:.4f}" for column in result.columns)
+            yield f"{name}, mean of the last {len(found)} spans: {'; '.join(told)}"
 
 
 def versions() -> dict[str, str]:

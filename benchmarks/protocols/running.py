@@ -1,19 +1,21 @@
 """One protocol from files to figures."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.protocols import ranking, rating
-from benchmarks.protocols.choosing import Trainer, Trial, best, choose, look_at_test, refit, systems
+from benchmarks.protocols.choosing import Trainer, Trial, best, choose, look_at_test, most_chosen, refit, systems
 from benchmarks.protocols.formats import find_files
 from benchmarks.protocols.progress import Teller
 from benchmarks.protocols.rating import FOLDS, explicit, fold_rmse, folds
-from benchmarks.protocols.results import Result, intervals, means
+from benchmarks.protocols.results import Result, intervals, means, over_spans
 from benchmarks.protocols.settings import candidates, implicit, in_json, stopping_at
-from benchmarks.protocols.task import Build, Files
+from benchmarks.protocols.task import Build, Files, Task
 from expectations.errors import UserError
+from models.metrics.ranking import PerUser
 from tasks.looks import look
 from tasks.memory import Meter
 
@@ -28,8 +30,11 @@ RANKING: dict[str, Build] = {
 RATING = "kfold-rmse"
 
 
-def run(protocol: str, data: Path, trainer: Trainer, config: Path | None, home: Path) -> Result:
+def run(protocol: str, data: Path, trainer: Trainer, config: Path | None, home: Path, spans: int = 1) -> Result:
     """Choose, train, look at the test once.
+
+    Args:
+        spans: tests end to end, each after its own training; more than one are those of `temporal`.
 
     Raises:
         UserError: the folder does not hold what the protocol needs, or the settings are wrong.
@@ -37,27 +42,31 @@ def run(protocol: str, data: Path, trainer: Trainer, config: Path | None, home: 
     """
     of: dict[str, Any] = {"protocol": protocol, "model": trainer.model.name, "data": str(data), "seed": trainer.seed}
     with Meter() as meter:
-        measure = _rated if protocol == RATING else _ranked
-        figures = measure(of, find_files(data), trainer, config, home)
+        files = find_files(data)
+        if protocol == RATING:
+            figures = _rated(of, files, trainer, config, home)
+        else:
+            more = {"spans": spans} if spans > 1 else {}
+            task = RANKING[protocol](files, trainer.seed, **more)
+            figures = _ranked(of, task, trainer, config, home)
         return Result(
             **of, **figures, seconds=round(trainer.tell.seconds, 1), peak_memory_mib=meter.peak_since() // 2**20
         )
 
 
-def _ranked(of: dict[str, Any], files: Files, trainer: Trainer, config: Path | None, home: Path) -> dict[str, Any]:
-    name, seed = trainer.model.name, trainer.seed
-    task = RANKING[of["protocol"]](files, seed)
+def _ranked(of: dict[str, Any], task: Task, trainer: Trainer, config: Path | None, home: Path) -> dict[str, Any]:
+    name = trainer.model.name
     settings = implicit(candidates(trainer.model, config, timed=task.test.train.times is not None))
     trainer.tell.say("{}: {:,} users, {:,} items, {:,} interactions".format(of["data"], *task.counts))
     trials = choose(trainer, task, settings)
     chosen = best(trials)
-    scores = refit(trainer, task, chosen)
-    looks = look(home, task.test.digest, of)
-    found = look_at_test(task, systems(task, name, scores, seed), trainer.tell)
+    tests = [replace(task, test=case) for case in (*task.rolled, task.test)]
+    looks, judged = zip(*(_look(of, one, chosen, trainer, home) for one in tests), strict=True)
+    found = judged[-1]
     return {
         "counts": task.counts,
         "metrics": means(found[name]),
-        "intervals": intervals(found[name], seed),
+        "intervals": intervals(found[name], trainer.seed),
         "baselines": {other: means(values) for other, values in found.items() if other != name},
         "columns": task.columns,
         "config": in_json(stopping_at(chosen.settings, chosen.epochs)),
@@ -65,9 +74,19 @@ def _ranked(of: dict[str, Any], files: Files, trainer: Trainer, config: Path | N
         "chosen": chosen.words + (f", mixed with {chosen.share:.0%} popularity" if chosen.share else ""),
         "chosen_by": "{}@{}".format(*task.chosen_by),
         "trials": [trial.in_json() for trial in trials],
-        "test_looks": looks,
+        "test_looks": looks[-1],
+        "rolling": over_spans(judged) if task.rolled else None,
         "notes": task.notes,
     }
+
+
+def _look(
+    of: dict[str, Any], task: Task, chosen: Trial, trainer: Trainer, home: Path
+) -> tuple[int, dict[str, PerUser]]:
+    """Train on what is before a test and look at it: how often that was done, and the metrics of every system."""
+    scores = refit(trainer, task, chosen)
+    looks = look(home, task.test.digest, of)
+    return looks, look_at_test(task, systems(task, trainer.model.name, scores, trainer.seed), trainer.tell)
 
 
 def _rated(of: dict[str, Any], files: Files, trainer: Trainer, config: Path | None, home: Path) -> dict[str, Any]:
@@ -77,11 +96,12 @@ def _rated(of: dict[str, Any], files: Files, trainer: Trainer, config: Path | No
     data = rating.read(files)
     counts = (data.num_users, data.num_items, len(data.users))
     trainer.tell.say("{}: {:,} users, {:,} items, {:,} ratings".format(of["data"], *counts))
-    looks = look(home, data.digest, of)
+    looks = 0
     figures, trials = list[dict[str, float]](), list[list[Trial]]()
     for number, fold in enumerate(folds(data), 1):
         trainer.tell.say(f"fold {number} of {FOLDS}")
         found, tried = fold_rmse(trainer, fold, data, settings)
+        looks = looks or look(home, data.digest, of)
         figures.append(found)
         trials.append(tried)
     mean = {name: {"rmse": round(float(np.mean([f[name] for f in figures])), 6)} for name in figures[0]}
@@ -92,11 +112,15 @@ def _rated(of: dict[str, Any], files: Files, trainer: Trainer, config: Path | No
         "intervals": {"rmse": (min(f["als"] for f in figures), max(f["als"] for f in figures))},
         "baselines": mean,
         "columns": ("rmse",),
-        "config": in_json(chosen[0].settings),
+        "config": in_json(most_chosen(chosen).settings),
         "epochs": None,
         "chosen": "; ".join(sorted({one.words for one in chosen})),
         "chosen_by": "rmse in every fold",
-        "trials": [{"fold": n, **trial.in_json()} for n, tried in enumerate(trials, 1) for trial in tried],
+        "trials": [
+            {"fold": n, "chosen": trial is one, **trial.in_json()}
+            for n, (tried, one) in enumerate(zip(trials, chosen, strict=True), 1)
+            for trial in tried
+        ],
         "test_looks": looks,
         "notes": ("the interval of rmse is from the best to the worst of the five folds",),
     }

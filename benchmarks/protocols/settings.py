@@ -9,6 +9,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from expectations.errors import UserError
+from flows.config import SECTIONS
 from tasks.catalogue import Model
 
 
@@ -50,9 +51,20 @@ def from_file(model: Model, path: Path) -> Any:
     if not isinstance(values, dict):
         raise UserError(f"--config {path}: must hold settings of {model.name}, found {type(values).__name__}")
     own = next((values[name] for name in ("config", model.section) if isinstance(values.get(name), dict)), values)
+    if own is values and values.keys() & {*SECTIONS}:
+        raise UserError(
+            f"--config {path}: a night's config without settings in its section `{model.section}`, which {model.name} "
+            "reads; write some there, or leave --config out to choose among what ships"
+        )
     try:
         return TypeAdapter(model.settings).validate_python(own)
     except ValidationError as error:
+        unknown = [e["loc"] for e in error.errors() if e["type"] == "unexpected_keyword_argument"]
+        if unknown:
+            raise UserError(
+                f"--config {path}: {model.name} has no setting `{'.'.join(map(str, unknown[0]))}`; "
+                f"`nightjar models {model.name}` lists those that it has"
+            ) from None
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise UserError(f"--config {path}: {wrong}. `nightjar models {model.name}` lists the settings") from None
 

@@ -27,6 +27,7 @@ class Task:
         columns: metrics that are shown, such as `recall@10`.
         notes: what a reader of the figures must know.
         earlier: more cases to choose by, further back in time: what is best in one month is not in the next.
+        rolled: more tests, further back in time than `test`, the oldest first; nothing is chosen by them either.
         popularity_shares: shares of popularity that may be mixed into a model's scores.
     """
 
@@ -38,7 +39,17 @@ class Task:
     columns: tuple[str, ...]
     notes: tuple[str, ...] = field(default=())
     earlier: tuple[Case, ...] = ()
+    rolled: tuple[Case, ...] = ()
     popularity_shares: tuple[float, ...] = (0.0,)
+
+    def __post_init__(self) -> None:
+        for name, case in (("validation", self.validation), ("test", self.test)):
+            if not len(case.train.histories.items) or not len(case.users):
+                what = "judge" if len(case.train.histories.items) else "train on"
+                raise UserError(
+                    f"{name}: nothing is left to {what}. Users need interactions enough for train, validation and test "
+                    "(docs/quality.md says how each protocol cuts them)"
+                )
 
 
 @dataclass(frozen=True)
@@ -98,8 +109,8 @@ def only(files: Files, kind: str, count: int, needed: str) -> list[Path]:
     raise UserError(f"{needed}; {found} among: {names}. Formats are in docs/quality.md")
 
 
-Build = Callable[[Files, int], Task]
-"""Files of a folder and a seed -> the task."""
+Build = Callable[..., Task]
+"""Files of a folder and a seed -> the task; in time, of several `spans` too."""
 
 
 def judged(train: Interactions, past: Histories, relevant: Histories, negatives: Ints | None = None) -> Case:

@@ -39,13 +39,16 @@ class ItemFactors:
     weighted: bool
 
     def scores(self, users: Ints, histories: Histories) -> Floats:
-        scores = self.fold_in(histories) @ self.items.T
-        strangers = histories.sizes == 0
-        scores[strangers] = self.counts
+        vectors = self.fold_in(histories.known(len(self.items)))
+        scores = vectors @ self.items.T
+        scores[~vectors.any(axis=1)] = self.counts
         return scores
 
     def fold_in(self, histories: Histories) -> Floats:
-        """float32 `[B, F]`: minimises what the sweeps of ALS minimise for a user, exactly; zeros without a history."""
+        """float32 `[B, F]`: minimises what the sweeps of ALS minimise for a user, exactly; zeros without a history.
+
+        Of items without factors nothing can be folded in: who has only such ones is all zeros, too.
+        """
         values, turn, rotated = self._spectrum
         found = np.zeros((len(histories), rotated.shape[1]))
         for row in np.flatnonzero(histories.sizes):

@@ -39,6 +39,7 @@ class Neighbours:
 
     def scores(self, users: Ints, histories: Histories) -> Floats:
         num_items = len(self.counts)
+        histories = histories.known(num_items)
         near = csr_matrix((self.similarities, self.neighbours, self.offsets), shape=(num_items, num_items))
         ones = np.ones(len(histories.items), np.float32)
         had = csr_matrix((ones, histories.items, histories.offsets), shape=(len(histories), num_items))

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from models.encoding import EncoderField, Field, fit_fields, frequent_values
-from models.serving.bundle import encode
+from models.interactions import Interactions
+from models.serving.bundle.encoding import encode
 
 USER_FIELDS = (
     Field("age", "number"),
@@ -34,6 +35,7 @@ ITEM_FIELDS = (
     Field("embedding", "vector"),
 )
 ITEM_ID = "item_item_id"
+ITEM_ATTRIBUTES = "item_attributes"
 
 
 def fit_user_fields(users: pa.Table, max_vocabulary: int, age_powers: bool = False) -> list[EncoderField]:
@@ -86,3 +88,28 @@ class Encoded:
     def take(self, rows: np.ndarray) -> dict[str, Tensor]:
         """The inputs of some rows, as tensors."""
         return {name: torch.from_numpy(values[rows]) for name, values in self.inputs.items()}
+
+
+def items_of(
+    data: Interactions, min_positives: int, max_attributes: int | None = None
+) -> tuple[Encoded, list[EncoderField]]:
+    """Items of interactions alone: an id embedding for those met often enough, and attributes, if the data tell any.
+
+    Args:
+        max_attributes: of an item with more the last ones are taken; None takes all.
+    """
+    warm = np.flatnonzero(np.bincount(data.histories.items, minlength=data.num_items) >= min_positives)
+    own = np.zeros(data.num_items + 1, dtype=np.int64)
+    own[warm + 1] = np.arange(len(warm)) + 1
+    inputs = {ITEM_ID: own}
+    fields: list[EncoderField] = [
+        {"name": ITEM_ID, "column": "item_id", "kind": "category", "vocabulary": warm.tolist()}
+    ]
+    if data.attributes is not None and len(data.attributes.items):
+        most = int(data.attributes.sizes.max())
+        length = most if max_attributes is None else min(most, max_attributes)
+        inputs[ITEM_ATTRIBUTES] = np.pad(data.attributes.last(length) + 1, ((1, 0), (0, 0)))
+        field = {"name": ITEM_ATTRIBUTES, "column": "attributes", "kind": "bag"}
+        numbers = list(range(int(data.attributes.items.max()) + 1))
+        fields.append({**field, "vocabulary": numbers, "length": length})
+    return Encoded(np.arange(data.num_items), inputs), fields

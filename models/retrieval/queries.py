@@ -3,7 +3,8 @@
 import numpy as np
 import pyarrow as pa
 
-from models.serving.bundle import Ragged, UserTower, searching
+from models.serving.bundle.arrays import Ragged
+from models.serving.bundle.user_tower import UserTower, searching
 
 
 def query_vectors(tower: UserTower, users: pa.Table, histories: pa.Table, most: int, seed: int) -> np.ndarray:

@@ -24,7 +24,7 @@ from models.encoding import EncoderField
 from models.fit import fit, initialise, load_weights, pinned_threads, save_weights
 from models.interactions import Floats, Histories, Interactions, Ints, Trained, Training
 from models.retrieval.batches import Batches
-from models.retrieval.catalogue import ITEM_ID, Encoded
+from models.retrieval.catalogue import Encoded, items_of
 from models.retrieval.config import TwoTowerConfig
 from models.retrieval.examples import shard_of
 from models.retrieval.sets import SetBatches, SetLoss
@@ -42,8 +42,7 @@ def train_two_tower(data: Interactions, config: TwoTowerConfig, training: Traini
         Failure: no interactions, or a loss that is not finite.
     """
     config = replace(config, seed=training.seed, fit=replace(config.fit, threads=training.threads))
-    fields = _item_fields(data, config.min_item_positives)
-    items = Encoded(np.arange(data.num_items), _item_inputs(data, fields))
+    items, fields = items_of(data, config.min_item_positives, _MAX_ATTRIBUTES)
     recent = config.recent_lengths if data.ordered else ()
     ages = config.example_age and data.ordered and data.times is not None
     model = TwoTowers([], fields, config.dim, config.hidden, recent, ages)
@@ -70,29 +69,6 @@ def train_two_tower(data: Interactions, config: TwoTowerConfig, training: Traini
 def _ordered_batches(data: Interactions, items: Encoded, config: TwoTowerConfig, scratch: Path) -> Batches:
     shards = shard_of(data, scratch, config.max_examples_per_user)
     return Batches(shards, Encoded(np.arange(data.num_users), {}), items, config)
-
-
-def _item_fields(data: Interactions, min_positives: int) -> list[EncoderField]:
-    counts = np.bincount(data.histories.items, minlength=data.num_items)
-    warm = np.flatnonzero(counts >= min_positives).tolist()
-    fields: list[EncoderField] = [{"name": ITEM_ID, "column": "item_id", "kind": "category", "vocabulary": warm}]
-    if data.attributes is not None and len(data.attributes.items):
-        length = min(int(data.attributes.sizes.max()), _MAX_ATTRIBUTES)
-        vocabulary = list(range(int(data.attributes.items.max()) + 1))
-        bag = {"name": "item_attributes", "column": "attributes", "kind": "bag"}
-        fields.append({**bag, "vocabulary": vocabulary, "length": length})
-    return fields
-
-
-def _item_inputs(data: Interactions, fields: list[EncoderField]) -> dict[str, np.ndarray]:
-    """Encoded rows `[I + 1, ...]` of every field, row 0 for an item that is not there."""
-    ids = np.zeros(data.num_items + 1, dtype=np.int64)
-    ids[np.array(fields[0]["vocabulary"], dtype=np.int64) + 1] = np.arange(len(fields[0]["vocabulary"])) + 1
-    inputs = {ITEM_ID: ids}
-    for field in fields[1:]:
-        assert data.attributes is not None
-        inputs[field["name"]] = np.pad(data.attributes.last(field["length"]) + 1, ((1, 0), (0, 0)))
-    return inputs
 
 
 class TwoTower:
@@ -126,6 +102,7 @@ class TwoTower:
             self._vectors_ID = model.item_vectors(self._inputs_ID)
 
     def scores(self, users: Ints, histories: Histories) -> Floats:
+        histories = histories.known(len(self._popular))
         with pinned_threads(self._threads), torch.no_grad():
             scores: Floats = (self._user_vectors(histories) @ self._vectors_ID.T).numpy()
         scores[histories.sizes == 0] = self._popular

@@ -12,14 +12,13 @@ from torch import nn
 from models.encoding import EncoderField
 from models.fit import load_weights, pinned_threads, save_weights
 from models.interactions import Floats, Histories, Interactions, Ints, Trained, Training
-from models.retrieval.catalogue import ITEM_ID, Encoded
+from models.retrieval.catalogue import Encoded, items_of
 from models.sequence.config import TransformerConfig
 from models.sequence.network import Shape, Transformer
 from models.sequence.sentences import Sentences
 from models.sequence.training import train_transformer
 
 _USERS_AT_ONCE = 256
-ATTRIBUTES = "item_attributes"
 
 
 class TransformerRecommender:
@@ -35,7 +34,7 @@ class TransformerRecommender:
         """See `Recommender.scores`; the users' numbers say nothing to this model."""
         del users
         self.model.eval()
-        sentences = Sentences.of_plays(histories)
+        sentences = Sentences.of_plays(histories.known(len(self.titles.ids)))
         with torch.no_grad(), pinned_threads(self.threads):
             titles_UD = self.model.title_vectors(self.titles.take(np.arange(1, len(self.titles.ids) + 1)))
             parts = [
@@ -77,7 +76,7 @@ def train(data: Interactions, settings: TransformerConfig, training: Training) -
     config = dataclasses.replace(
         settings, seed=training.seed, fit=dataclasses.replace(settings.fit, threads=training.threads)
     )
-    titles, fields = _titles(data, config.min_item_positives)
+    titles, fields = items_of(data, config.min_item_positives)
 
     def validate(model: nn.Module) -> float:
         assert isinstance(model, Transformer) and training.judge is not None
@@ -93,23 +92,3 @@ def train(data: Interactions, settings: TransformerConfig, training: Training) -
         on_progress=training.on_progress,
     )
     return Trained(TransformerRecommender(model, titles, fields, training.threads), log.best_epoch)
-
-
-def _titles(data: Interactions, min_positives: int) -> tuple[Encoded, list[EncoderField]]:
-    """Items with an embedding of their own, if they are met often enough, and their attributes, if the data tell."""
-    ids = np.arange(data.num_items)
-    count = np.bincount(data.histories.items, minlength=data.num_items)
-    vocabulary = np.flatnonzero(count >= min_positives)
-    own = np.zeros(data.num_items + 1, dtype=np.int64)
-    own[vocabulary + 1] = np.arange(len(vocabulary)) + 1
-    inputs = {ITEM_ID: own}
-    fields: list[EncoderField] = [
-        {"name": ITEM_ID, "column": "item_id", "kind": "category", "vocabulary": vocabulary.tolist()}
-    ]
-    if data.attributes is not None and len(data.attributes.items):
-        length = int(data.attributes.sizes.max())
-        inputs[ATTRIBUTES] = np.pad(data.attributes.last(length) + 1, ((1, 0), (0, 0)))
-        number = int(data.attributes.items.max()) + 1
-        field = {"name": ATTRIBUTES, "column": "attributes", "kind": "bag"}
-        fields.append({**field, "vocabulary": list(range(number)), "length": length})
-    return Encoded(ids, inputs), fields

@@ -1,11 +1,21 @@
 """Files are known by what is in them."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks.protocols.formats import find_files, read_attributes, read_negatives, read_ratings, read_sequences
+from benchmarks.protocols.formats import (
+    find_files,
+    read_attributes,
+    read_negatives,
+    read_pairs,
+    read_ratings,
+    read_sequences,
+)
 from expectations.errors import UserError
 
 
@@ -40,6 +50,50 @@ def test_attributes_come_from_either_form(sequences: Path, ratings: Path, split:
     assert read_attributes(find_files(sequences)) == {10: ["7", "8"], 11: ["8"], 12: []}
     assert read_attributes(find_files(ratings))[3] == ["1", "2"]
     assert read_attributes(find_files(split)) == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "broken", "read"),
+    [
+        ("1 2 3", "1 2 x", read_sequences),
+        ("1\t2\t3\t4", "1\t2\t3", read_ratings),
+        ("1\t2", "1\ttwo", read_pairs),
+        ("(1,2)\t3", "(1,2", read_negatives),
+        ("1|a|0|1", "1|a", lambda path: read_attributes({"flags": [path]})),
+    ],
+)
+def test_a_broken_line_far_below_is_named(tmp_path: Path, line: str, broken: str, read: Callable[[Path], Any]) -> None:
+    path = tmp_path / "file"
+    path.write_text("\n".join([line] * 60 + ["", broken, line]))
+    with pytest.raises(UserError, match="file, line 62: "):
+        read(path)
+
+
+def test_broken_attributes_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for text in ('{"1": [2], ', '{"1": [2], "x": [3]}', '{"1": [2], "3": 4}'):
+        path.write_text(text)
+        with pytest.raises(UserError, match="cannot be read as JSON"):
+            read_attributes({"attributes": [path]})
+
+
+def test_attributes_may_be_written_over_many_lines(sequences: Path) -> None:
+    there = json.loads((sequences / "more.json").read_text())
+    (sequences / "more.json").write_text(json.dumps(there, indent=1))
+    assert read_attributes(find_files(sequences)) == {10: ["7", "8"], 11: ["8"], 12: []}
+
+
+def test_large_ids_stay_themselves_and_larger_ones_are_refused(tmp_path: Path) -> None:
+    path, first = tmp_path / "file", 2**53
+    path.write_text("".join(f"{first + n}\t{first + n + 9}\t5\t100\n" for n in range(4)))
+    log = read_ratings(path)
+    assert log.users.tolist() == [first + n for n in range(4)] and log.items.tolist() == [
+        first + n + 9 for n in range(4)
+    ]
+    for read, line in ((read_ratings, "{0}\t1\t5\t1"), (read_sequences, "1 {0} 3"), (read_pairs, "1\t{0}")):
+        path.write_text(line.format("1" * 20) + "\n")
+        with pytest.raises(UserError, match="line 1: a number of more than 18 digits"):
+            read(path)
 
 
 def test_bad_folders_are_refused(tmp_path: Path) -> None:

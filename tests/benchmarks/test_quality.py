@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 from benchmarks import quality
 from benchmarks.protocols.choosing import BUDGET_S, Trainer, Trial, best, compare
 from benchmarks.protocols.progress import Teller
-from benchmarks.protocols.settings import candidates, changed, from_file, stopping_at
+from benchmarks.protocols.rating import explicit
+from benchmarks.protocols.settings import candidates, changed, from_file, in_json, stopping_at
 from expectations.errors import UserError
+from flows.config import SECTIONS
 from models.retrieval.config import TowersConfig
 from tasks.catalogue import MODELS
 
@@ -53,6 +56,21 @@ def test_every_ranking_protocol(run: Any, request: Any, protocol: str, folder: s
     assert set(found["config"]) == {"half_life_days"} and "numpy" in found["versions"]
 
 
+def test_rolling_judges_every_span_after_a_training_on_what_was_before(run: Any, ratings: Path, capsys: Any) -> None:
+    last = run("temporal", ratings, "--rolling", "2")
+    found = last["rolling"]
+    assert set(found["spans"]) == {"popularity", "random"} and len(found["spans"]["popularity"]) == 2
+    assert found["spans"]["popularity"][-1] == last["metrics"]
+    both = [one["recall@10"] for one in found["spans"]["popularity"]]
+    assert found["mean"]["popularity"]["recall@10"] == pytest.approx(sum(both) / 2, abs=1e-6)
+    assert found["deviation"]["popularity"]["recall@10"] == pytest.approx(abs(both[0] - both[1]) / 2**0.5, abs=1e-6)
+    assert "popularity, mean of the last 2 spans: recall@10" in capsys.readouterr().out
+    assert run("temporal", ratings)["rolling"] is None
+    for words in (("leave-one-out", "--rolling", "2"), ("temporal", "--rolling", "9")):
+        with pytest.raises(SystemExit, match="2"):
+            run(words[0], ratings, *words[1:])
+
+
 def test_looks_add_up_and_a_file_of_settings_ends_the_choosing(run: Any, split: Path, tmp_path: Path) -> None:
     run("fixed-split", split)
     (tmp_path / "own.yaml").write_text("popularity:\n  half_life_days: 3\n")
@@ -73,7 +91,8 @@ def test_settings_come_from_three_kinds_of_files(tmp_path: Path) -> None:
         path.write_text(text)
         assert from_file(model, path) == model.settings(factors=7)
     for text, words in (
-        ("factor: 7", "factor"),
+        ("factor: 7\ndim: 3", "als has no setting `factor`; `nightjar models als` lists"),
+        ("towers: {dim: 7}\nwindow: {train_days: 3}", "a night's config without settings in its section `als`"),
         ("- 1", "must hold settings"),
         ("factors: 0", "factors"),
         ("{", "YAML"),
@@ -83,6 +102,36 @@ def test_settings_come_from_three_kinds_of_files(tmp_path: Path) -> None:
             from_file(model, path)
     with pytest.raises(UserError, match="cannot be read"):
         from_file(model, tmp_path / "none")
+
+
+def test_no_setting_of_a_model_is_called_as_a_section() -> None:
+    """By its sections a night's config is told from settings."""
+    for model in MODELS.values():
+        assert not {field.name for field in fields(model.settings)} & {*SECTIONS}
+
+
+@pytest.mark.parametrize("words", [("--seed", "-1"), ("--seed", "x"), ("--threads", "0")])
+def test_numbers_that_are_none_are_refused(run: Any, split: Path, capsys: Any, words: tuple[str, str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run("fixed-split", split, *words)
+    assert f"argument {words[0]}: must be a whole number from" in capsys.readouterr().err
+
+
+def test_ratings_are_told_with_what_most_folds_chose(run: Any, ratings: Path, monkeypatch: Any) -> None:
+    (_, first), (_, second), *_ = explicit(candidates(MODELS["als"], None))
+    chosen = iter([first, second, second, first, second])
+
+    def fold_rmse(*_: Any) -> Any:
+        own = next(chosen)
+        tried = [Trial(str(s.factors), s, -1.0 if s is own else -2.0) for s in (first, second)]
+        return {"als": 0.9, "biases": 1.0}, tried
+
+    monkeypatch.setattr("benchmarks.protocols.running.fold_rmse", fold_rmse)
+    monkeypatch.setattr("tasks.spark.start_in_background", lambda *_: None)
+    found = run("kfold-rmse", ratings, model="als")
+    assert found["config"] == in_json(second)
+    by_fold = [trial["config"]["factors"] for trial in found["trials"] if trial["chosen"]]
+    assert by_fold == [s.factors for s in (first, second, second, first, second)]
 
 
 def test_every_trial_of_the_catalogue_is_possible() -> None:

@@ -38,7 +38,18 @@ def test_a_fold_judges_a_model_that_has_not_seen_it(
     assert figures["als"] == pytest.approx(figures["biases"], abs=1e-6)
     assert figures["random"] > figures["biases"]
     assert len(trials) == 2 and trials[0].value == trials[1].value
+    assert trials[0].figure == -(trials[0].value or 0) > 0, "an error is told as itself"
     assert sizes[-1] == 400 and sizes[0] == sizes[1] < 400
+
+
+def test_too_few_ratings_are_told(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("".join(f"{n}\t{n}\t5\t1\n" for n in range(9)))
+    with pytest.raises(UserError, match="9 ratings are too few for 5 folds; it takes 10"):
+        read(find_files(tmp_path))
+    (tmp_path / "log").write_text("".join(f"{n}\t{n}\t5\t1\n" for n in range(10)))
+    data = read(find_files(tmp_path))
+    with pytest.raises(UserError, match="validation: nothing is left to judge"):
+        fold_rmse(Trainer(MODELS["als"], tmp_path, 0, 1, Teller()), folds(data)[0], data, [])
 
 
 def test_error_is_the_root_of_the_mean_square() -> None:

@@ -50,6 +50,11 @@ def test_a_user_without_a_history_gets_what_is_popular(model: ItemFactors) -> No
     assert np.array_equal(model.scores(NOBODY, HISTORIES)[1], model.counts)
 
 
+def test_a_history_of_items_without_factors_gets_what_is_popular(model: ItemFactors) -> None:
+    model.items[7] = 0
+    assert np.array_equal(model.scores(NOBODY, HISTORIES)[3], model.counts)
+
+
 def test_settings_survive_a_save(model: ItemFactors, tmp_path: Path) -> None:
     model.save(tmp_path)
     found = ItemFactors.load(tmp_path)

@@ -1,9 +1,12 @@
 """Rows of users and items as the towers see them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 
-from models.retrieval.catalogue import ITEM_ID, Encoded, fit_item_fields
+from models.interactions import Histories, Interactions
+from models.retrieval.catalogue import ITEM_ATTRIBUTES, ITEM_ID, Encoded, fit_item_fields, items_of
 
 ITEMS = pa.table(
     {
@@ -51,3 +54,15 @@ def test_an_empty_catalogue_knows_nobody():
         ITEMS[:0], "item_id", [{"name": ITEM_ID, "column": "item_id", "kind": "category", "vocabulary": []}]
     )
     assert empty.rows(np.array([1, 2])).tolist() == [0, 0]
+
+
+def test_items_of_interactions_have_ids_when_met_and_their_last_attributes():
+    histories = Histories.of(np.array([0, 0, 1]), np.array([2, 1, 2]), 2)
+    attributes = Histories.of(np.array([0, 0, 0, 2]), np.array([4, 1, 3, 0]), 3)
+    data = Interactions(histories, 3, ordered=True, attributes=attributes)
+    found, fields = items_of(data, min_positives=2)
+    assert found.inputs[ITEM_ID].tolist() == [0, 0, 0, 1] and fields[0]["vocabulary"] == [2]
+    assert found.inputs[ITEM_ATTRIBUTES].tolist() == [[0, 0, 0], [5, 2, 4], [0, 0, 0], [0, 0, 1]]
+    capped, fields = items_of(data, min_positives=2, max_attributes=2)
+    assert capped.inputs[ITEM_ATTRIBUTES].tolist() == [[0, 0], [2, 4], [0, 0], [0, 1]] and fields[1]["length"] == 2
+    assert list(items_of(replace(data, attributes=None), 1)[0].inputs) == [ITEM_ID]

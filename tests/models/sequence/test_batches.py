@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from models.config import FitConfig
+from models.retrieval.catalogue import items_of
 from models.sequence.batches import Batches
 from models.sequence.config import TransformerConfig
-from models.sequence.recommender import _titles
 from models.sequence.sentences import PLAY, SEARCH, Sentences
 
 CONFIG = TransformerConfig(batch_tokens=64, uniform_negatives=7, id_dropout=0.0, max_tokens=4)
 
 
 def _all(chains, config=CONFIG, epoch=1, shuffled=False, sentences=None):
-    titles, _ = _titles(chains, 1)
+    titles, _ = items_of(chains, 1)
     batches = Batches(sentences or Sentences.of_plays(chains.histories), titles, config, shuffled=shuffled)
     return list(batches(epoch)), batches
 

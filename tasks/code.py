@@ -62,7 +62,9 @@ def _reach(start: Definition, root: Path) -> Iterator[tuple[str, list[ast.stmt]]
             entered.add(module_name)
             statements += module.effects
         yield module_name, statements
-        for found in (f for s in statements for f in _referred(s, module_name, root)):
+        # A whole module has what it hands on, too.
+        handed_on = [_at_home(found, root) for found in module.imports.values()] if name == "*" else []
+        for found in (*handed_on, *(f for s in statements for f in _referred(s, module_name, root))):
             if found not in seen and found[0] not in MACHINERY:
                 seen.add(found)
                 queue.append(found)
@@ -76,25 +78,46 @@ def _referred(statement: ast.stmt, module_name: str, root: Path) -> tuple[Defini
     local = dict(module.imports)
     for node in nodes:
         if isinstance(node, ast.Import | ast.ImportFrom):
-            local.update(_imported(node, root))
+            local.update(_imported(node, module_name, root))
     names = {node.id for node in nodes if isinstance(node, ast.Name)}
-    return tuple(
+    found = (
         local.get(name, (module_name, name)) for name in sorted(names) if name in local or name in module.definitions
     )
+    return tuple(_at_home(definition, root) for definition in found)
 
 
-def _imported(node: ast.Import | ast.ImportFrom, root: Path) -> Iterator[tuple[str, Definition]]:
+def _at_home(definition: Definition, root: Path) -> Definition:
+    """Where a name is defined that a module only hands on."""
+    module_name, name = definition
+    module = _load(module_name, root)
+    if name in module.definitions or name not in module.imports:
+        return definition
+    return _at_home(module.imports[name], root)
+
+
+def _imported(node: ast.Import | ast.ImportFrom, importer: str, root: Path) -> Iterator[tuple[str, Definition]]:
     if isinstance(node, ast.Import):
         for alias in node.names:
             if alias.name.split(".")[0] in HOUSE:
                 yield alias.asname or alias.name.split(".")[0], (alias.name, "*")
         return
-    if node.level or not node.module or node.module.split(".")[0] not in HOUSE:
+    source = _absolute(node, importer, root)
+    if source.split(".")[0] not in HOUSE:
         return
     for alias in node.names:
-        submodule = f"{node.module}.{alias.name}"
+        submodule = f"{source}.{alias.name}"
         is_module = _file(submodule, root) is not None
-        yield alias.asname or alias.name, (submodule, "*") if is_module else (node.module, alias.name)
+        yield alias.asname or alias.name, (submodule, "*") if is_module else (source, alias.name)
+
+
+def _absolute(node: ast.ImportFrom, importer: str, root: Path) -> str:
+    """The module that something is imported from. Only the runtime of a bundle imports relatively, from beside it."""
+    if not node.level:
+        return node.module or ""
+    assert node.level == 1 and node.module, f"{importer}: imports relatively from above, or a whole module"
+    path = _file(importer, root)
+    is_package = path is not None and path.name == "__init__.py"
+    return f"{importer if is_package else importer.rpartition('.')[0]}.{node.module}"
 
 
 @cache
@@ -104,7 +127,7 @@ def _load(name: str, root: Path) -> _Module:
     module = _Module(path)
     for statement in ast.parse(path.read_text()).body:
         if isinstance(statement, ast.Import | ast.ImportFrom):
-            module.imports.update(_imported(statement, root))
+            module.imports.update(_imported(statement, name, root))
         elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             module.definitions.setdefault(statement.name, []).append(statement)
         elif isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):

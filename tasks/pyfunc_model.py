@@ -6,6 +6,8 @@ Output, one row a recommendation: `request`, `rank`, `item_id`, `title`, `score`
 """
 
 import importlib.util
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,7 @@ class Recommender(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         folder = Path(context.artifacts["bundle"])
-        spec = importlib.util.spec_from_file_location("nightjar_bundle", folder / "bundle.py")
-        assert spec and spec.loader
-        runtime = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(runtime)
-        self.bundle = runtime.Bundle(folder)
+        self.bundle = _runtime(folder).Bundle(folder)
         ids = self.bundle.id_map.to_pandas()
         self.users, items = (ids[ids["kind"] == kind] for kind in ("user", "item"))
         self.users = dict(zip(self.users["external_id"], self.users["id"], strict=True))
@@ -46,6 +44,17 @@ class Recommender(PythonModel):
             return self.bundle.recommend([self.users[user]], k=k).table.to_pandas()
         items = self.bundle.ids("item", [str(i) for i in history]).tolist() if history else []
         return self.bundle.recommend_for_history(items, k=k).table.to_pandas()
+
+
+def _runtime(folder: Path) -> Any:
+    """The package `bundle` of a folder, under a name of its own: one process may serve several versions."""
+    name = "bundle_" + json.loads((folder / "manifest.json").read_text())["digest"]
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, folder / "bundle" / "__init__.py")
+        assert spec and spec.loader
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
 
 
 set_model(Recommender())

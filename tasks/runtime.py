@@ -1,11 +1,14 @@
-"""A bundle through its own runtime: the `bundle.py` in its folder, which may be older than ours."""
+"""A bundle through its own runtime: the package `bundle` in its folder, which may be older than ours."""
 
 import importlib.util
+import itertools
 import sys
 from pathlib import Path
 from typing import Any
 
 from expectations.errors import Failure
+
+_NUMBERS = itertools.count()
 
 
 def open_bundle(folder: Path, **options: Any) -> Any:
@@ -25,14 +28,19 @@ def open_bundle(folder: Path, **options: Any) -> Any:
 
 
 def _module(folder: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(f"runtime_of_{folder.name}", folder / "bundle.py")
+    """The runtime of a folder, under a name that no other has; it is gone from `sys.modules` once it is loaded."""
+    name, file = f"runtime_{next(_NUMBERS)}", folder / "bundle" / "__init__.py"
+    # In the first releases the runtime was one file.
+    spec = importlib.util.spec_from_file_location(name, file if file.is_file() else folder / "bundle.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclasses look themselves up there
+    sys.modules[name] = module  # its modules and dataclasses look it up there
     try:
         spec.loader.exec_module(module)
     except FileNotFoundError:
-        raise Failure(f"{folder / 'bundle.py'}: missing; fetch the bundle again") from None
+        raise Failure(f"{file}: missing; fetch the bundle again") from None
     finally:
-        del sys.modules[spec.name]
+        # A copy of the names: other threads import meanwhile.
+        for loaded in [one for one in list(sys.modules) if one.split(".")[0] == name]:
+            del sys.modules[loaded]
     return module

@@ -97,11 +97,11 @@ class RankConfig:
     """Exponent of the expected watch seconds."""
     completion_power: Power = 0.25
     """Exponent of the completion probability."""
-    watch_time_weight: Share = 0.5
+    watch_time_weight: Share = 0.15
     """`youtube`: exponent of the expected watch seconds in the product with the towers' score, which gets the rest."""
-    foundation_weight: Share = 0.7
+    foundation_weight: Share = 0.4
     """`netflix`: share of the transformer's score, the rest being matrix factorisation's."""
-    engagement_weight: Share = 0.2
+    engagement_weight: Share = 0.6
     """`hybrid`: share of the ranker's score (engagement) beside the transformer's (relevance)."""
     cf_weight: Share = 0.4
     """`hybrid`: share of matrix factorisation's score, the rest being that of transformer and ranker."""
@@ -119,6 +119,11 @@ class OrderConfig:
     switches diversification off."""
     genre_weight: Share = 0.3
     """Share of genres in the similarity of two items, the rest being their vectors."""
+    genre_coverage: Share = 0.0
+    """xQuAD: weight of how much of a user's history has an item's primary genre, while nothing in the list has it; the
+    rest is maximal marginal relevance. 0 switches it off."""
+    by_relevance: bool = False
+    """Let what was picked stand in the order of its relevance, not in that of the picking."""
     series_cap: Annotated[int, Field(ge=0, le=1000)] = 4
     """Most items of one series in a list while there are others; 0 means no cap."""
     creator_cap: Annotated[int, Field(ge=0, le=1000)] = 5
@@ -128,7 +133,8 @@ class OrderConfig:
     fresh_days: Annotated[float, Field(gt=0, le=3650)] = 7.0
     """Items uploaded at most this long before the end of the data day are new. Days."""
     exploration_position: Annotated[int, Field(ge=0, le=1000)] = 15
-    """Place of the exploration slot, from 1: a random candidate from outside the head; 0 has no such slot."""
+    """Place of the exploration slot, from 1: a random candidate from outside the head. Shorter lists have no such slot,
+    and with 0 none has."""
     exploration_head: Annotated[int, Field(ge=0, le=10_000)] = 40
     """Candidates at the top of the ranking that the exploration slot does not draw from."""
     exploration_seed: Annotated[int, Field(ge=0)] = 0
@@ -178,6 +184,32 @@ _SCORES_OF: dict[System, dict[str, dict[str, Any]]] = {
 """What each system's score is without one of its parts."""
 
 
+_POWERS = ("click_power", "watch_power", "completion_power")
+_RANKED_BY: dict[System, tuple[str, ...]] = {
+    "fusion": (*_POWERS, "rank_constant"), "youtube": ("rank_constant",), "netflix": ("rank_constant",),
+    "hybrid": _POWERS,
+}  # fmt: skip
+"""What else of the section `rank` each system looks at. `netflix` fuses its sources to choose the pool; the one source
+of `hybrid` gives it the same order with any constant."""
+
+
+def looks_at(system: System, setting: str) -> bool:
+    """Whether what a system recommends depends on a setting of the pipeline, such as `rank.cf_weight`."""
+    section, _, name = setting.partition(".")
+    if setting == "candidates":
+        return system != "fusion"
+    if section == "rank":
+        return name in _RANKED_BY[system] or any(name in part for part in _SCORES_OF[system].values())
+    if system == "fusion":
+        return True
+    if section == "sources":
+        source, _, of_source = name.partition(".")
+        asked = _SOURCES_OF[system]
+        # `candidates` decides how many are asked for, and a weight needs another one to be weighed against.
+        return source in asked and of_source != "num_candidates" and (of_source != "weight" or len(asked) > 1)
+    return section != "history"  # which only item_item and content look at
+
+
 def pipeline_of(system: System, config: PipelineConfig) -> PipelineConfig:
     """The pipeline of a system: its sources asked for `candidates` each, all others off."""
     if system == "fusion":
@@ -207,6 +239,8 @@ def without_each_part(config: PipelineConfig) -> Iterator[tuple[str, PipelineCon
     steps: dict[str, tuple[str, dict[str, Any]]] = {
         **{name: ("rank", changes) for name, changes in _SCORES_OF[config.system].items()},
         "mmr": ("order", {"mmr_lambda": 1.0}),
+        "genre_coverage": ("order", {"genre_coverage": 0.0}),
+        "by_relevance": ("order", {"by_relevance": False}),
         "caps": ("order", {"series_cap": 0, "creator_cap": 0}),
         "fresh_quota": ("order", {"fresh_quota": 0}),
         "exploration": ("order", {"exploration_position": 0}),

@@ -15,23 +15,28 @@ import pyarrow.parquet as pq
 
 from expectations.datasets import DATASETS
 from models.serving import bundle
+from models.serving.bundle.manifest import FACTORS, TABLES, USER_EMBEDDINGS, manifest_digest, sha256
+from models.serving.bundle.user_tower import UserTower
 
 FORMAT = 1
 """Version of the bundle's layout; raised when an older runtime could not read it."""
 
 TABLE_FILES = {
-    **{name: f"{name}.parquet" for name in bundle.TABLES},
-    "als_user_factors": bundle.FACTORS[0],
-    "als_item_factors": bundle.FACTORS[1],
+    **{name: f"{name}.parquet" for name in TABLES},
+    "als_user_factors": FACTORS[0],
+    "als_item_factors": FACTORS[1],
     **{name: f"{name}.parquet" for name in ("member_embeddings", "title_embeddings")},
 }
 """Where the table of each dataset goes."""
+
+RUNTIME = Path(bundle.__file__).parent
+"""The code that serves, copied into every bundle as it is."""
 
 README = """\
 # Nightjar release, of what was known at the end of {date}
 
 Everything that recommends, in one folder: index, towers, ranker, tables, settings, and the code that runs them
-(`bundle.py`, one file). It needs `faiss-cpu`, `onnxruntime`, `pyarrow` and `numpy`, and nothing else.
+(`bundle/`). It needs `faiss-cpu`, `onnxruntime`, `pyarrow` and `numpy`, and nothing else.
 
 ```python
 import sys
@@ -73,11 +78,18 @@ def assemble(
     for name, source in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / name)
-    shutil.copyfile(str(bundle.__file__), folder / "bundle.py")
+    write_runtime(folder)
     write_json(folder / "pipeline.json", pipeline)
     write_readme(folder, tables, facts)
     _write_user_embeddings(folder, tables)
     return write_manifest(folder, facts)
+
+
+def write_runtime(folder: Path) -> None:
+    """Replace the runtime of a folder by ours."""
+    (folder / "bundle.py").unlink(missing_ok=True)
+    shutil.rmtree(folder / "bundle", ignore_errors=True)
+    shutil.copytree(RUNTIME, folder / "bundle", ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def write_table(table: pa.Table, dataset: str, path: Path) -> None:
@@ -89,8 +101,8 @@ def write_table(table: pa.Table, dataset: str, path: Path) -> None:
 def _write_user_embeddings(folder: Path, tables: Mapping[str, pa.Table]) -> None:
     """What the bundle's own tower says of every user, so that nobody who serves has to ask it again."""
     num_items = pc.max(tables["items"]["item_id"]).as_py() + 1
-    embeddings = bundle.UserTower(folder).embeddings(tables["users"], tables["histories"], num_items)
-    _write_parquet(embeddings, folder / bundle.USER_EMBEDDINGS)
+    embeddings = UserTower(folder).embeddings(tables["users"], tables["histories"], num_items)
+    _write_parquet(embeddings, folder / USER_EMBEDDINGS)
 
 
 def _write_parquet(table: pa.Table, path: Path) -> None:
@@ -100,9 +112,9 @@ def _write_parquet(table: pa.Table, path: Path) -> None:
 def write_manifest(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Describe every file of a folder in `manifest.json`, last, so that half a bundle has none."""
     paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "manifest.json")
-    files = {p.relative_to(folder).as_posix(): {"sha256": bundle.sha256(p), "bytes": p.stat().st_size} for p in paths}
+    files = {p.relative_to(folder).as_posix(): {"sha256": sha256(p), "bytes": p.stat().st_size} for p in paths}
     manifest = {"format": FORMAT, **facts, "files": files}
-    manifest["digest"] = bundle.manifest_digest(manifest)
+    manifest["digest"] = manifest_digest(manifest)
     write_json(folder / "manifest.json", manifest)
     return manifest
 

@@ -21,9 +21,11 @@ from expectations.datasets import DATASETS
 from expectations.errors import Failure, UserError
 from models.index.recall import exact, recall_at_k
 from models.onnx_runtime import onnxruntime
-from models.serving import bundle as runtime
-from models.serving.bundle import Bundle, Users, encode, read_json
-from models.serving.export import facts_of, write_json, write_manifest, write_readme, write_table
+from models.serving.bundle import Bundle
+from models.serving.bundle.encoding import encode
+from models.serving.bundle.manifest import read_json
+from models.serving.bundle.users import Users
+from models.serving.export import facts_of, write_json, write_manifest, write_readme, write_runtime, write_table
 
 DELTA = "index/delta-00001.faiss"
 """The one delta shard; additions to additions go into it too."""
@@ -64,7 +66,7 @@ def extend(base: Path, folder: Path, new: pa.Table, removed: Sequence[str], fact
     """
     bundle = Bundle(base)
     _check_ids(bundle, new[EXTERNAL].to_pylist(), removed)
-    shutil.copytree(base, folder, ignore=shutil.ignore_patterns("recommendations", ".*"))
+    shutil.copytree(base, folder, ignore=shutil.ignore_patterns("recommendations", "__pycache__", ".*"))
     gone = bundle.ids("item", list(removed)).tolist() if removed else []
     items = _numbered(bundle, new)
     tables = _tables(bundle, base, items, new[EXTERNAL], gone)
@@ -72,7 +74,7 @@ def extend(base: Path, folder: Path, new: pa.Table, removed: Sequence[str], fact
         write_table(table, name, folder / f"{name}.parquet")
     _write_delta(bundle, folder, items["item_id"].to_numpy(), gone)
     write_readme(folder, tables, bundle.manifest | {"base": facts})
-    shutil.copyfile(str(runtime.__file__), folder / "bundle.py")
+    write_runtime(folder)
     delta = {"added": new[EXTERNAL].to_pylist(), "removed": list(removed)}
     return _measured(bundle, folder, tables["embeddings"], delta, facts)
 

@@ -13,8 +13,9 @@ from models import unused
 LIMIT = 3
 def train(out):
     """Train."""
+    from models.box import Lid
     from models.towers import Tower
-    return softmax(Tower(), LIMIT)
+    return softmax(Tower(), LIMIT, Lid)
 def other(out):
     return 2
 ''',
@@ -24,6 +25,9 @@ def other(out):
     ),
     "models/towers.py": 'class Tower:\n    width: int = 3\n    """Units."""\n',
     "models/unused.py": "A = 1\n",
+    "models/box/__init__.py": "from .lid import Lid\n",
+    "models/box/lid.py": "from .hinge import SIZE\nclass Lid:\n    size = SIZE\n\ndef other():\n    return 1\n",
+    "models/box/hinge.py": "SIZE = 1\n",
     "models/__init__.py": "",
 }
 
@@ -31,7 +35,7 @@ def other(out):
 @pytest.fixture
 def house(tmp_path: Path) -> Path:
     for name, text in FILES.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     return tmp_path
 
@@ -48,7 +52,8 @@ def _edit(root: Path, name: str, old: str, new: str) -> None:
 
 
 def test_reaches_its_own_file_and_what_it_imports_inside_functions_too(house):
-    assert set(_digests(house)) == {"tasks/stages.py", "models/losses.py", "models/towers.py"}
+    box = {"models/box/lid.py", "models/box/hinge.py"}
+    assert set(_digests(house)) == {"tasks/stages.py", "models/losses.py", "models/towers.py"} | box
 
 
 @pytest.mark.parametrize(
@@ -57,6 +62,8 @@ def test_reaches_its_own_file_and_what_it_imports_inside_functions_too(house):
         ("models/losses.py", "return helper(x)", "return helper(x) + 1"),
         ("models/losses.py", "    return x\n", "    return -x\n"),
         ("models/towers.py", "int = 3", "int = 4"),
+        ("models/box/lid.py", "size = SIZE", "size = SIZE + 1"),
+        ("models/box/hinge.py", "SIZE = 1", "SIZE = 2"),
         ("tasks/stages.py", "LIMIT = 3", "LIMIT = 4"),
     ],
 )
@@ -76,6 +83,7 @@ def test_an_edit_it_reaches_changes_that_files_digest_and_no_other(house, name, 
         ("models/losses.py", "    return helper(x)", "    # why\n\n    return helper( x )"),
         ("tasks/stages.py", "return 2", "return 3"),
         ("models/unused.py", "A = 1", "A = 2"),
+        ("models/box/lid.py", "return 1", "return 2"),
     ],
 )
 def test_docstrings_comments_layout_and_strangers_do_not_matter(house, name, old, new):

@@ -9,7 +9,7 @@ from models.index.build import build_shards
 from models.index.config import IndexConfig
 from models.index.files import write_index
 from models.index.recall import search, tune
-from models.serving.bundle import Towers
+from models.serving.bundle.index import Towers
 
 
 def test_what_was_tuned_is_written_and_read_by_the_runtime(tmp_path, shards, queries):

@@ -52,7 +52,8 @@ def test_tables_come_back_as_they_went_in(path, tables):
 
 
 def test_the_runtime_is_copied_verbatim(path):
-    assert (path / "bundle.py").read_bytes() == Path(bundle.__file__).read_bytes()
+    ours = {p.name: p.read_bytes() for p in Path(bundle.__file__).parent.glob("*.py")}
+    assert {p.name: p.read_bytes() for p in (path / "bundle").iterdir()} == ours
 
 
 def test_no_manifest_no_bundle(path, tables, pipeline, tmp_path, monkeypatch):

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from benchmarks.made_bundle import DATE
-from models.serving.bundle import PAIR_FEATURES, PROFILE, RECENT, BundleError, moment_s
+from models.serving.bundle import BundleError
+from models.serving.bundle.features import PAIR_FEATURES, RECENT
+from models.serving.bundle.items import moment_s
+from models.serving.bundle.users import PROFILE
 
 
 @pytest.fixture(scope="module")

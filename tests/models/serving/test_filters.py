@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from benchmarks.made_bundle import DATE, table
-from models.serving.bundle import TIERS, BloomFilter, Filters
+from models.serving.bundle.bloom import BloomFilter
+from models.serving.bundle.filters import Filters
+from models.serving.bundle.items import TIERS
 
 END = datetime.datetime.fromisoformat(DATE).replace(tzinfo=datetime.UTC) + datetime.timedelta(days=1)
 
@@ -71,7 +73,7 @@ def test_each_filter_keeps_its_items_away(reason, bundle, bundle_with, user_ids,
 
 def test_removals_are_counted_by_reason(bundle, user_ids, people, things, seen):
     rows = bundle.features.user_rows(np.array(user_ids))
-    lists = np.concatenate(bundle._lists(bundle.features.users, rows), axis=1)
+    lists = np.concatenate(bundle.steps._lists(bundle.features.users, rows), axis=1)
     candidates = [(u, i) for u, found in enumerate(lists.tolist()) for i in set(found) - {-1}]
     expected = {
         reason: sum(predicate(people[u], things[i], seen) for u, i in candidates)

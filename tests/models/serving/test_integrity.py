@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from models.serving import export
-from models.serving.bundle import REQUIRED, Bundle, BundleError
+from models.serving.bundle import Bundle, BundleError
+from models.serving.bundle.manifest import REQUIRED
 
 ALLOWED = {"numpy", "pyarrow", "faiss", "onnxruntime"}
 
@@ -98,9 +99,10 @@ def test_a_file_that_the_manifest_does_not_list_is_refused(copied):
 
 
 def test_the_runtime_imports_nothing_of_the_project(path):
-    tree = ast.parse((path / "bundle.py").read_text())
-    found = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
-    found |= {str(n.module).split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    nodes = [n for file in (path / "bundle").glob("*.py") for n in ast.walk(ast.parse(file.read_text()))]
+    found = {a.name.split(".")[0] for n in nodes if isinstance(n, ast.Import) for a in n.names}
+    found |= {str(n.module).split(".")[0] for n in nodes if isinstance(n, ast.ImportFrom) and not n.level}
+    assert max(n.level for n in nodes if isinstance(n, ast.ImportFrom)) == 1
     assert found - set(sys.stdlib_module_names) == ALLOWED
 
 
@@ -124,7 +126,7 @@ def test_the_folder_alone_gives_the_same_recommendations(copied, bundle, tmp_pat
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     file, heavy, table = json.loads(run.stdout)
-    assert file == str(copied / "bundle.py")
+    assert file == str(copied / "bundle" / "__init__.py")
     assert heavy == []
     assert table == bundle.recommend(range(40)).table.to_pydict()
 

@@ -5,11 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from models.serving.bundle import Order
+from models.serving.bundle.order import Order
 
 SETTINGS = {
     "mmr_lambda": 0.7,
     "genre_weight": 0.3,
+    "genre_coverage": 0.3,
+    "by_relevance": True,
     "series_cap": 2,
     "creator_cap": 3,
     "fresh_quota": 2,
@@ -18,7 +20,18 @@ SETTINGS = {
     "exploration_head": 10,
     "exploration_seed": 0,
 }
-OFF = {"mmr_lambda": 1.0, "series_cap": 0, "creator_cap": 0, "fresh_quota": 0, "exploration_position": 0}
+TASTES = np.random.default_rng(5).dirichlet(np.ones(5), 30) * (np.arange(30) % 7 > 0)[:, None]
+TASTES = np.pad(TASTES, ((0, 0), (0, 1)))
+"""Of every user; some have watched nothing yet. The last column is for items without a genre."""
+OFF = {
+    "mmr_lambda": 1.0,
+    "genre_coverage": 0.0,
+    "by_relevance": False,
+    "series_cap": 0,
+    "creator_cap": 0,
+    "fresh_quota": 0,
+    "exploration_position": 0,
+}
 
 
 class MadeItems(SimpleNamespace):
@@ -33,6 +46,7 @@ class MadeItems(SimpleNamespace):
             series=rng.integers(-1, 8, 41),
             creator=rng.integers(0, 9, 41),
             fresh=rng.random(41) < 0.2,
+            primary_genre=rng.integers(-1, TASTES.shape[1] - 1, 41),
         )
 
     def variety(self, genre_weight):
@@ -42,7 +56,7 @@ class MadeItems(SimpleNamespace):
         return self.fresh
 
 
-def reference(candidates, relevance, items, settings, k, draw):
+def reference(candidates, relevance, items, settings, k, draw, tastes):
     """One user's list, written out."""
     relevance = dict(zip(candidates, relevance, strict=True))
     by_relevance = sorted(candidates, key=lambda item: -relevance[item])
@@ -57,9 +71,13 @@ def reference(candidates, relevance, items, settings, k, draw):
 
     def worth(item):
         closest = max([0.0] + [float(items.vectors[item] @ items.vectors[p]) for p in picked])
-        return settings["mmr_lambda"] * relevance[item] - (1 - settings["mmr_lambda"]) * closest
+        mmr = settings["mmr_lambda"] * relevance[item] - (1 - settings["mmr_lambda"]) * closest
+        genre, coverage = items.primary_genre[item], settings["genre_coverage"]
+        is_new = genre >= 0 and genre not in {items.primary_genre[p] for p in picked}
+        promise = tastes[genre] if is_new else 0
+        return (1 - coverage) * mmr + coverage * promise
 
-    explores = settings["exploration_position"] > 0 and k > 1
+    explores = 0 < settings["exploration_position"] <= k and k > 1
     for slot in range(k):
         slots_left = k - explores - slot
         wanted = due - sum(items.fresh[p] for p in picked)
@@ -74,8 +92,10 @@ def reference(candidates, relevance, items, settings, k, draw):
             best = max(left, key=lambda i: (not over_cap(i), bool(items.fresh[i]) or not must_be_fresh, worth(i)))
             picked.append(best)
             left.remove(best)
+    if settings["by_relevance"]:
+        picked.sort(key=lambda item: (item == explored, by_relevance.index(item)))
     if explored is not None:
-        picked.insert(min(settings["exploration_position"], k) - 1, picked.pop())
+        picked.insert(settings["exploration_position"] - 1, picked.pop())
     return picked, explored
 
 
@@ -91,7 +111,7 @@ def made_case(seed, num_users=30, width=25):
 def ordered(items, ids, relevance, draw, k=8, **changes):
     """Items of every list, and the explored item or None."""
     settings = SETTINGS | changes
-    columns, explored = Order(ids, relevance, items, settings).lists(k, draw)
+    columns, explored = Order(ids, relevance, items, settings, TASTES).lists(k, draw)
     assert columns.shape == explored.shape == (len(ids), k)
     lists = [ids[user, row[row >= 0]].tolist() for user, row in enumerate(columns)]
     found = [
@@ -101,15 +121,18 @@ def ordered(items, ids, relevance, draw, k=8, **changes):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, *({name: value} for name, value in OFF.items()), OFF, {"exploration_position": 99}]
+    "changes",
+    [{}, *({name: value} for name, value in OFF.items()), OFF, {"exploration_position": 99}, {"mmr_lambda": 0.0}],
 )
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.filterwarnings("error")
 def test_lists_equal_the_reference(seed, changes):
     items, ids, relevance, draw = made_case(seed)
     lists, explored = ordered(items, ids, relevance, draw, **changes)
     for user in range(len(ids)):
         real = ids[user] >= 0
-        wanted = reference(ids[user, real].tolist(), relevance[user, real], items, SETTINGS | changes, 8, draw[user])
+        case = ids[user, real].tolist(), relevance[user, real], items, SETTINGS | changes, 8, draw[user]
+        wanted = reference(*case, TASTES[user])
         assert (lists[user], explored[user]) == wanted, user
 
 
@@ -132,6 +155,27 @@ def test_mmr_makes_lists_more_diverse_the_lower_its_lambda():
         for share in (1.0, 0.7, 0.3)
     ]
     assert similarity[0] > similarity[1] + 0.03 > similarity[2] + 0.06
+
+
+def test_by_relevance_the_same_items_stand_in_the_order_of_their_relevance():
+    items, ids, relevance, draw = made_case(1)
+    changes = OFF | {"mmr_lambda": 0.3, "genre_coverage": 0.5}
+    picked, _ = ordered(items, ids, relevance, draw, **changes)
+    lists, _ = ordered(items, ids, relevance, draw, **(changes | {"by_relevance": True}))
+    assert [set(one) for one in lists] == [set(one) for one in picked] and lists != picked
+    for user, one in enumerate(lists):
+        worth = dict(zip(ids[user].tolist(), relevance[user], strict=True))
+        assert one == sorted(one, key=lambda item: -worth[item])
+
+
+def test_coverage_opens_lists_with_the_genres_that_the_user_watches_most():
+    items, ids, relevance, draw = made_case(1)
+    lists, _ = ordered(items, ids, relevance, draw, k=3, **(OFF | {"genre_coverage": 1.0}))
+    for user in range(1, len(ids), 3):
+        genres = items.primary_genre[lists[user]]
+        offered = np.intersect1d(items.primary_genre[ids[user]], range(TASTES.shape[1] - 1))
+        if TASTES[user].any():
+            assert genres.tolist() == offered[np.argsort(-TASTES[user, offered])][:3].tolist()
 
 
 @pytest.mark.parametrize(("name", "group"), [("series_cap", "series"), ("creator_cap", "creator")])
@@ -182,14 +226,14 @@ def test_the_exploration_slot_is_drawn_from_outside_the_head():
 
 
 def test_the_draw_is_the_users_own_and_stays_for_the_day(bundle, bundle_with, remade, tables):
-    draws = bundle._draws(np.arange(1000))
-    assert (bundle._draws(np.arange(1000)) == draws).all()
-    assert (bundle_with(order__exploration_seed=1)._draws(np.arange(1000)) != draws).all()
+    draws = bundle.steps._draws(np.arange(1000))
+    assert (bundle.steps._draws(np.arange(1000)) == draws).all()
+    assert (bundle_with(order__exploration_seed=1).steps._draws(np.arange(1000)) != draws).all()
     assert len(set(draws.tolist())) == 1000
     assert abs(draws.mean() - 0.5) < 0.05
     assert (draws >= 0).all()
     assert (draws < 1).all()
-    assert (draws[500:600] == bundle._draws(np.arange(500, 600))).all()
+    assert (draws[500:600] == bundle.steps._draws(np.arange(500, 600))).all()
 
 
 def lists_of(bundle, user_ids):
@@ -198,7 +242,8 @@ def lists_of(bundle, user_ids):
 
 @pytest.mark.parametrize("name", OFF)
 def test_every_switch_changes_recommendations(name, bundle, bundle_with, user_ids):
-    assert lists_of(bundle_with(**{f"order__{name}": OFF[name]}), user_ids) != lists_of(bundle, user_ids)
+    other = {"genre_coverage": 0.5, "by_relevance": True}.get(name, OFF[name])  # which ship switched off
+    assert lists_of(bundle_with(**{f"order__{name}": other}), user_ids) != lists_of(bundle, user_ids)
 
 
 def test_genres_count_in_the_similarity(bundle):

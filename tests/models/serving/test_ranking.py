@@ -7,7 +7,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from models.serving.bundle import PAIR_FEATURES, BundleError, Ranker
+from models.serving.bundle import BundleError
+from models.serving.bundle.features import PAIR_FEATURES
+from models.serving.bundle.ranker import Ranker
 
 
 def traced(bundle, user_ids):
@@ -45,8 +47,8 @@ def test_without_the_ranker_lists_follow_retrieval(bundle_with, user_ids):
 def test_relevance_is_the_weighted_geometric_mean_of_both(bundle_with, user_ids):
     bundle = bundle_with(rank__ranker_weight=0.6)
     rows = bundle.features.user_rows(np.array(user_ids))
-    pool, _ = bundle._candidates(bundle.features.users, rows, 8)
-    relevance, expected = bundle._rank(bundle.features, rows, pool)
+    pool, _ = bundle.steps.candidates(bundle.features.users, rows, 8)
+    relevance, expected = bundle.steps._rank(bundle.features, rows, pool)
     settings = bundle.pipeline["rank"]
     for user in user_ids:
         product = [
@@ -85,5 +87,5 @@ def test_trace_says_how_an_item_came_into_the_list(bundle, user_ids):
     plain = bundle.recommend(user_ids).table
     assert table.select(plain.column_names).equals(plain)
     for row in table.to_pylist():
-        places = {name: row[f"rank_in_{name}"] for name in bundle.active if row[f"rank_in_{name}"]}
+        places = {name: row[f"rank_in_{name}"] for name in bundle.steps.active if row[f"rank_in_{name}"]}
         assert not places or row["source"] in places

@@ -6,7 +6,8 @@ import pytest
 
 from models.index.build import build_shards
 from models.index.config import IndexConfig
-from models.serving.bundle import Bundle, BundleError, Towers
+from models.serving.bundle import Bundle, BundleError
+from models.serving.bundle.index import Towers
 
 DIM, NUM_ITEMS, K = 16, 3000, 20
 TYPES = ("flat", "ivf", "ivf_pq", "hnsw")
@@ -180,7 +181,7 @@ def test_what_the_catalogue_has_no_more_never_comes(shards):
 
 
 def test_there_is_no_selector_while_the_catalogue_has_everything(shards, monkeypatch):
-    monkeypatch.setattr("models.serving.bundle._selector", lambda allowed: pytest.fail("made a selector"))
+    monkeypatch.setattr("models.serving.bundle.index._selector", lambda allowed: pytest.fail("made a selector"))
     Towers(shards, mask_of(IDS)).search(QUERIES, K)
 
 
@@ -189,7 +190,7 @@ def test_there_is_no_selector_while_the_catalogue_has_everything(shards, monkeyp
 
 def allowed_for(bundle, user):
     everything = np.arange(bundle.features.items.size)[None, :]
-    gone = bundle.filters.removals(bundle.features.users, np.array([user]), everything)
+    gone = bundle.steps.filters.removals(bundle.features.users, np.array([user]), everything)
     return np.flatnonzero(~np.logical_or.reduce(list(gone.values()))[0])
 
 
@@ -225,8 +226,8 @@ def test_as_many_come_as_the_filters_allow(bundle, user_ids, tables):
 def test_who_comes_short_is_searched_for_among_what_they_may_see(bundle, user_ids, monkeypatch):
     """Were nothing over-fetched, the nearest items alone would be too few."""
     expected = bundle.retrieve("towers", user_ids, 12)[0]
-    find = bundle._find
-    monkeypatch.setattr(bundle, "_find", lambda source, users, rows, k: find(source, users, rows, 3), raising=False)
+    find = bundle.steps._find
+    monkeypatch.setattr(bundle.steps, "_find", lambda source, users, rows, k: find(source, users, rows, 3))
     assert (bundle.retrieve("towers", user_ids, 12)[0] == expected).all()
     assert (bundle.retrieve("als", user_ids[:30], 12)[0] == -1).any()
 

@@ -5,7 +5,10 @@ import pytest
 
 from benchmarks.made_bundle import make_bundle, table
 from expectations.datasets import RECOMMENDATIONS
-from models.serving.bundle import PAIR_FEATURES, Bundle, BundleError, Features, Users, _visitor
+from models.serving.bundle import Bundle, BundleError
+from models.serving.bundle.features import PAIR_FEATURES, Features
+from models.serving.bundle.users import Users
+from models.serving.bundle.visitors import visitor
 
 
 def lists(result):
@@ -36,13 +39,13 @@ def test_a_user_alone_gets_the_list_that_all_together_get(bundle, user_ids):
 
 
 def test_threads_and_the_order_of_questions_change_nothing(path, bundle, user_ids, monkeypatch):
-    monkeypatch.setattr("models.serving.bundle.BATCH", 7)
+    monkeypatch.setattr("models.serving.bundle.release.BATCH", 7)
     expected = bundle.recommend(user_ids).table
     assert Bundle(path, threads=1).recommend([*reversed(user_ids), 3, 3]).table.equals(expected)
 
 
 def test_batches_arrive_in_order_of_users(bundle, user_ids, monkeypatch):
-    monkeypatch.setattr("models.serving.bundle.BATCH", 16)
+    monkeypatch.setattr("models.serving.bundle.release.BATCH", 16)
     batches = list(bundle.stream(user_ids))
     assert [b.num_users for b in batches] == [16, 16, 8]
     assert [u for b in batches for u in b.table["user_id"].to_pylist()][::8] == user_ids
@@ -66,7 +69,7 @@ def test_who_runs_out_of_candidates_gets_more_of_the_catalogue(bundle, bundle_wi
     narrow = bundle_with(sources__towers__num_candidates=2, **others)
     found = lists(narrow.recommend(user_ids))
     for user in user_ids:
-        gone = bundle.filters.removals(bundle.features.users, np.array([user]), np.arange(150)[None, :])
+        gone = bundle.steps.filters.removals(bundle.features.users, np.array([user]), np.arange(150)[None, :])
         allowed = set(np.flatnonzero(~np.logical_or.reduce(list(gone.values()))[0]).tolist())
         assert set(found[user]) <= allowed
         assert len(found[user]) == min(8, len(allowed))
@@ -207,7 +210,7 @@ def test_a_log_that_says_nothing_of_items_and_users_is_served(tmp_path, tables, 
 def test_a_strangers_features_are_those_of_their_history(bundle, tables):
     history, items = [3, 4, 9], tables["items"].to_pylist()
     known = bundle.features.items
-    users = Users(_visitor(history, {"age": 30}, known, tables["users"].schema), known, bundle.tower)
+    users = Users(visitor(history, {"age": 30}, known, tables["users"].schema), known, bundle.tower)
     pair = dict(zip(PAIR_FEATURES, Features(known, users).pairs(np.array([0]), np.array([5]))[0].tolist(), strict=True))
     shares = [sum(genre in items[i]["genres"] for i in history) / 3 for genre in items[5]["genres"]]
     assert pair["genre_share_max"] == pytest.approx(max(shares))

@@ -5,7 +5,8 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from models.serving.bundle import SOURCES, Filters
+from models.serving.bundle.filters import Filters
+from models.serving.bundle.sources import SOURCES
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +112,7 @@ def test_retrieval_passes_the_filters_unless_told_not_to(bundle, histories):
 
 def pools(bundle, user_ids):
     rows = bundle.features.user_rows(np.array(user_ids))
-    pool, _ = bundle._candidates(bundle.features.users, rows, bundle.pipeline["k"])
+    pool, _ = bundle.steps.candidates(bundle.features.users, rows, bundle.pipeline["k"])
     return pool
 
 
@@ -148,13 +149,13 @@ def test_fusion_equals_a_reference(bundle, user_ids):
     """Weighted reciprocal ranks of the filtered lists, added up."""
     settings, constant = bundle.pipeline["sources"], bundle.pipeline["rank"]["rank_constant"]
     rows = bundle.features.user_rows(np.array(user_ids))
-    lists = bundle._lists(bundle.features.users, rows)
+    lists = bundle.steps._lists(bundle.features.users, rows)
     pool = pools(bundle, user_ids)
     for user in range(36):
-        gone = bundle.filters.removals(bundle.features.users, np.array([user]), np.arange(150)[None, :])
+        gone = bundle.steps.filters.removals(bundle.features.users, np.array([user]), np.arange(150)[None, :])
         allowed = ~np.logical_or.reduce(list(gone.values()))[0]
         places = defaultdict(dict)
-        for name, found in zip(bundle.active, lists, strict=True):
+        for name, found in zip(bundle.steps.active, lists, strict=True):
             for place, item in enumerate([i for i in found[user].tolist() if i >= 0 and allowed[i]], 1):
                 places[item][name] = place
         votes = {i: sum(settings[n]["weight"] / (constant + p) for n, p in at.items()) for i, at in places.items()}

@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks.made_bundle import make_bundle
 from models.evaluation.ablations import ablations
-from models.serving.bundle import Bundle, BundleError, Foundation
+from models.serving.bundle import Bundle, BundleError
+from models.serving.bundle.foundation import Foundation
 from models.serving.config import PipelineConfig, pipeline_of
 from tasks.stage import plain
 
@@ -39,7 +40,7 @@ def standard(values):
 )
 def test_candidates_come_from_the_system_s_sources(system, sources, served, user_ids):
     bundle = served.with_pipeline(pipeline(system))
-    assert bundle.active == sources
+    assert bundle.steps.active == sources
     found = bundle.recommend(user_ids).table["source"].to_pylist()
     assert set(found) <= {*sources, "popularity"}  # popularity fills up where filters leave too few
 
@@ -54,8 +55,8 @@ def test_netflix_is_the_weighted_mean_of_both_standardised_scores(served, user_i
     share = 0.7
     bundle = served.with_pipeline(pipeline("netflix", foundation_weight=share))
     rows = bundle.features.user_rows(np.array(user_ids))
-    pool, _ = bundle._candidates(bundle.features.users, rows, 8)
-    relevance, said = bundle._rank(bundle.features, rows, pool)
+    pool, _ = bundle.steps.candidates(bundle.features.users, rows, 8)
+    relevance, said = bundle.steps._rank(bundle.features, rows, pool)
     members = np.stack(tables["member_embeddings"]["vector"].to_numpy())
     titles = np.stack(tables["title_embeddings"]["vector"].to_numpy())
     for place, user in enumerate(user_ids):

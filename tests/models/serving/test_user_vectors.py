@@ -5,8 +5,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from models.serving import bundle as runtime
-from models.serving.bundle import Bundle, Features, UserTower
+from models.serving.bundle import Bundle, user_tower
+from models.serving.bundle.features import Features
+from models.serving.bundle.user_tower import UserTower
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def test_every_user_has_the_vector_that_the_tower_gives(embeddings, computed, us
 
 
 def test_batches_change_nothing(path, tables, embeddings, monkeypatch):
-    monkeypatch.setattr(runtime, "BLOCK", 7)
+    monkeypatch.setattr(user_tower, "BLOCK", 7)
     again = UserTower(path).embeddings(tables["users"], tables["histories"], 150)
     assert again["user_id"].equals(embeddings["user_id"])
     np.testing.assert_allclose(*(np.stack(t["vector"].to_numpy()) for t in (again, embeddings)), atol=1e-6)

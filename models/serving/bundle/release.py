@@ -1,0 +1,271 @@
+"""A release, loaded: what is asked of it."""
+
+import copy
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from .arrays import codes_in
+from .candidates import Found
+from .errors import BundleError
+from .features import Features
+from .foundation import Foundation
+from .index import Towers
+from .lists import Result, joined
+from .manifest import FACTORS, FOUNDATION, TABLES, USER_EMBEDDINGS, check, read_json
+from .ranker import Ranker
+from .sources import Factors, Neighbours, Popularity, Source
+from .steps import Steps
+from .user_tower import UserTower
+from .users import Users
+from .visitors import ABOUT_USERS, having_watched, visitor
+
+BATCH = 256  # users worked on at once; bounds memory and keeps arrays in the cache
+ROW = np.zeros(1, dtype=np.int64)  # of somebody who has tables of their own
+
+
+@dataclass
+class Since:
+    """A user who has watched more since the night: their rows of that night, the new items, their features now."""
+
+    tables: Mapping[str, pa.Table]
+    item_ids: list[int]
+    features: Features
+
+
+class Bundle:
+    """A release, loaded: from user ids to recommendations, and every step between."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        pipeline: Mapping[str, Any] | None = None,
+        threads: int | None = None,
+        verify: bool = True,
+    ) -> None:
+        """Load and check a bundle.
+
+        Args:
+            path: folder of the bundle.
+            pipeline: settings to use instead of the bundle's own `pipeline.json`, in the same form.
+            threads: users are worked on in so many threads; results do not depend on it.
+            verify: compare the sha256 of every file.
+
+        Raises:
+            BundleError: see `check`.
+        """
+        self.path = Path(path)
+        self.manifest = check(self.path, verify)
+        self.threads = threads or os.cpu_count() or 1
+        tables = {name: pq.read_table(self.path / f"{name}.parquet") for name in TABLES}
+        tables["user_embeddings"] = pq.read_table(self.path / USER_EMBEDDINGS)
+        self.items, self.id_map = tables["items"], tables["id_map"]
+        self.tower = UserTower(self.path)
+        self.features = Features.of(tables, self.tower, self.manifest["date"])
+        self.ranker = Ranker(self.path)
+        shards = sorted(name for name in self.manifest["files"] if name.endswith(".faiss"))
+        catalogue = self.features.items
+        self.index = Towers([self.path / name for name in shards], catalogue.known[:-1])
+        self._sources: dict[str, Source] = {
+            "towers": self.index,
+            "als": Factors(*(pq.read_table(self.path / name) for name in FACTORS)),
+            "item_item": Neighbours(tables["item_similarity"], catalogue),
+            "content": Neighbours(tables["content_similarity"], catalogue),
+            "popularity": Popularity(tables["popularity"]),
+        }
+        if FOUNDATION[0] in self.manifest["files"]:
+            self._sources["transformer"] = Foundation(self.path, catalogue)
+        self._since: dict[int, Since] = {}
+        self._use(pipeline or read_json(self.path / "pipeline.json"))
+
+    def _use(self, pipeline: Mapping[str, Any]) -> None:
+        system, asked = pipeline["system"], pipeline["sources"]["transformer"]["num_candidates"]
+        if (asked or system in ("netflix", "hybrid")) and "transformer" not in self._sources:
+            raise BundleError(
+                f"{self.path}: the pipeline (system {system}) asks a transformer, and this release has none; "
+                "make one with system netflix or hybrid"
+            )
+        self.pipeline = pipeline
+        self.steps = Steps(pipeline, self.features.items, self._sources, self.ranker)
+
+    def with_pipeline(self, pipeline: Mapping[str, Any]) -> "Bundle":
+        """The same release with other settings; nothing is loaded again."""
+        other = copy.copy(self)
+        other._use(pipeline)
+        return other
+
+    # --- questions ---------------------------------------------------------------------------------------------------
+
+    def recommend(self, user_ids: Iterable[int], k: int | None = None, trace: bool = False) -> Result:
+        """Top-k items for known users (dense ids, see `ids`).
+
+        Args:
+            k: length of the lists; the pipeline's when None.
+            trace: add columns that say how each item came into the list: its place in every source, the fused
+                retrieval score, what the ranker expects, whether it fills the exploration slot.
+
+        Raises:
+            BundleError: a user is not known; `recommend_for_history` is for them.
+        """
+        return joined(list(self.stream(user_ids, k, trace)))
+
+    def stream(self, user_ids: Iterable[int], k: int | None = None, trace: bool = False) -> Iterator[Result]:
+        """The same in batches of users, in order of their ids, for more lists than fit in memory."""
+        length, rows = self._length(k), self.features.user_rows(np.unique(np.fromiter(user_ids, dtype=np.int64)))
+        batches = self._batches(rows)
+        # FAISS's own threads are set for each thread that calls it; one each, as the users are spread over threads.
+        with ThreadPoolExecutor(self.threads, initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
+            yield from pool.map(lambda batch: self.steps.lists(batch[0], batch[1], length, trace), batches)
+
+    def recommend_for_history(
+        self,
+        item_ids: Sequence[int],
+        attributes: Mapping[str, Any] | None = None,
+        k: int | None = None,
+        trace: bool = False,
+    ) -> Result:
+        """Top-k items for somebody unknown, who gets user_id -1.
+
+        Args:
+            item_ids: what they have watched, oldest first; may be empty.
+            attributes: columns of `users` that are known of them, such as age or region.
+
+        Raises:
+            BundleError: an item or an attribute is not known.
+        """
+        return self.steps.lists(self._stranger(item_ids, attributes), ROW, self._length(k), trace)
+
+    def candidates(self, user_id: int, k: int | None = None) -> pa.Table:
+        """Every item that was proposed to a known user, and what became of it: why one is in the list and another not.
+
+        Returns:
+            One row an item, listed ones first, then by relevance, then by retrieval: item_id; `place_in_<source>`, its
+            place from 1 in what each source proposed, 0 where it did not; `removed_by_<filter>`; retrieval, relevance
+            (null for what did not come that far); rank in the list of k, 0 for what is not in it.
+
+        Raises:
+            BundleError: the user is not known; `candidates_for_history` is for them.
+        """
+        ((features, rows),) = self._batches(self.features.user_rows(np.array([user_id])))
+        return self.steps.fates(features, rows, self._length(k))
+
+    def candidates_for_history(
+        self, item_ids: Sequence[int], attributes: Mapping[str, Any] | None = None, k: int | None = None
+    ) -> pa.Table:
+        """The same for somebody unknown; arguments as for `recommend_for_history`."""
+        return self.steps.fates(self._stranger(item_ids, attributes), ROW, self._length(k))
+
+    def _length(self, k: int | None) -> int:
+        """Of the lists."""
+        k = self.pipeline["k"] if k is None else k
+        if k < 1:
+            raise BundleError(f"k is {k}; a list has at least 1 item")
+        return k
+
+    def _stranger(self, item_ids: Sequence[int], attributes: Mapping[str, Any] | None) -> Features:
+        """Features of one unknown user, in row 0."""
+        items = self.features.items
+        items.check(item_ids)
+        tables = visitor(list(item_ids), attributes or {}, items, self.features.users.table.schema)
+        return Features(items, Users(tables, items, self.tower))
+
+    def watch(self, user_id: int, item_ids: Sequence[int]) -> None:
+        """A known user has watched more since the night; from now on every question about that user takes it in.
+
+        History, seen items and features include it, and the query vector is computed anew. Everyone else keeps what
+        they had. It is held in memory, and shared with bundles made by `with_pipeline`.
+
+        Args:
+            item_ids: positive watches, oldest first, later than those of earlier calls.
+
+        Raises:
+            BundleError: the user or an item is not known; nothing has changed then.
+        """
+        items, users = self.features.items, self.features.users
+        row = int(self.features.user_rows(np.array([user_id]))[0])
+        items.check(item_ids)
+        since = self._since.get(row)
+        tables = since.tables if since else {"users": users.table.slice(row, 1), **self._about(user_id)}
+        watched = [*(since.item_ids if since else ()), *map(int, item_ids)]
+        features = Features(items, Users(having_watched(tables, watched, items), items, self.tower))
+        self._since[row] = Since(tables, watched, features)
+
+    def _about(self, user_id: int) -> dict[str, pa.Table]:
+        """The user's own rows. Read from the files, as nobody else needs these tables once a bundle is loaded."""
+        theirs = [("user_id", "==", int(user_id))]
+        return {
+            name: pq.read_table(self.path / f"{name}.parquet", columns=schema.names, filters=theirs)
+            for name, schema in ABOUT_USERS.items()
+        }
+
+    def retrieve(self, source: str, user_ids: Sequence[int], k: int, filtered: bool = True) -> Found:
+        """Items and scores `[U, k]` of one source alone, for users in the order given; -1 where it has no more.
+
+        Args:
+            filtered: pass them through the pipeline's filters first. Of `towers` come k wherever the filters leave k;
+                the other sources give what they have among their best.
+        """
+        rows = self.features.user_rows(np.asarray(user_ids, dtype=np.int64))
+        batches = self._batches(rows)
+        parts = [self.steps.alone(source, features.users, batch, k, filtered) for features, batch in batches]
+        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+    def search(self, vectors: np.ndarray, k: int, allowed: Sequence[int] | np.ndarray | None = None) -> Found:
+        """Item ids int64 and scores float32 `[N, k]` of the items nearest to each of `[N, d]` vectors, best first.
+
+        Where there are fewer than k, -1 and -inf fill up. Items that are not in the catalogue never come.
+
+        Args:
+            allowed: only these items: bool by item id, or item ids. Then k come wherever k are allowed, which may take
+                a longer search than the one that the recall was measured at.
+
+        Raises:
+            BundleError: the vectors have another shape.
+        """
+        size, mask = self.features.items.size, None if allowed is None else np.asarray(allowed)
+        if mask is not None and mask.dtype == bool and len(mask) != size:
+            raise BundleError(f"the mask has {len(mask):,} places; this release has {size:,} item ids")
+        queries = np.ascontiguousarray(vectors, dtype=np.float32)
+        if queries.ndim != 2 or queries.shape[1] != self.features.items.vectors.shape[1]:
+            dim = self.features.items.vectors.shape[1]
+            raise BundleError(f"vectors have shape {list(queries.shape)}; the index takes [N, {dim}]")
+        return self.index.search(queries, k, mask)
+
+    def similar(self, item_id: int, k: int = 10) -> pa.Table:
+        """The k items nearest to one by their vectors: item_id, title, score (cosine)."""
+        items = self.features.items
+        items.check([item_id])
+        found, scores = self.index.search(items.vectors[item_id][None, :], k + 1)
+        kept = (found[0] != item_id) & (found[0] >= 0)
+        chosen = found[0][kept][:k]
+        return pa.table({"item_id": chosen, "title": items.titles.take(chosen), "score": scores[0][kept][:k]})
+
+    def ids(self, kind: str, external_ids: Sequence[str]) -> np.ndarray:
+        """Dense ids of outside ids; `kind` is user or item. Raises BundleError for one that is not known."""
+        known = self.id_map.filter(pc.equal(self.id_map["kind"], kind))
+        places = codes_in(pa.array(external_ids, pa.string()), known["external_id"].combine_chunks())
+        if (places < 0).any():
+            raise BundleError(f"{kind} {external_ids[int(np.argmin(places))]!r} is not in the bundle's id map")
+        return known["id"].to_numpy()[places]
+
+    def _batches(self, rows: np.ndarray) -> list[tuple[Features, np.ndarray]]:
+        """Rows in batches, in their order; who has watched since the night comes alone, with features of their own."""
+        since = np.flatnonzero(np.isin(rows, list(self._since)))
+        bounds = np.unique([*range(0, len(rows), BATCH), *since, *since + 1, len(rows)])
+        parts = [rows[start:end] for start, end in pairwise(bounds)] or [rows]
+
+        def batch(part: np.ndarray) -> tuple[Features, np.ndarray]:
+            since = self._since.get(int(part[0])) if len(part) else None
+            return (since.features, ROW) if since else (self.features, part)
+
+        return [batch(part) for part in parts]

@@ -24,13 +24,13 @@ HEAD = Markup('<div class="nj head"><h2>Nightjar explorer</h2><div class="quiet 
 def build(home: Path, nights: Nights) -> gr.Blocks:
     """The app over a home."""
     store = Store(home)
-    with gr.Blocks(title=TITLE, analytics_enabled=False) as blocks:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
         with gr.Row(elem_id="head"):
-            gr.HTML(str(HEAD.format(home)), min_width=220)
+            gr.HTML(str(HEAD.format(home)))
             release = gr.Dropdown(label="release", choices=[], scale=2, elem_id="release")
             user = gr.Dropdown(label="user: pick one, or type an id", choices=[], allow_custom_value=True, scale=2,
                                elem_id="user")  # fmt: skip
-            other = gr.Button("Somebody else", scale=0, min_width=140, elem_id="other")
+            other = gr.Button("Somebody else", elem_id="other")
         shared = Shared(store, nights, release, gr.State(None), gr.State("Night"), gr.State(None))
         with gr.Tabs():
             for name, tab in TABS.items():

@@ -1,7 +1,8 @@
 """What the explorer reads: the lake, the registry, and releases through their own runtime. It writes nothing here."""
 
+import shlex
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,12 +17,15 @@ from expectations.errors import UserError
 from flows.registry import open_registry, open_release
 from flows.runs import all_runs
 from tasks.lake import Artifact, Lake, Ref, read_json
+from tasks.pages.commands import RUN
 from tasks.pages.quality import Evaluation
 from tasks.recommending import FOLDER
 from tasks.registry import Registry, Version
 
 MOST_OPEN = 4
 """Releases held in memory at a time; the one asked for longest ago goes first."""
+TOWERS = "two towers"
+TITLES = "title_embeddings.parquet"
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,20 @@ class Release:
         """Genres of every item, the primary one first."""
         items = self.bundle.items
         return dict(zip(items["item_id"].to_pylist(), (g or [] for g in items["genres"].to_pylist()), strict=True))
+
+    @cached_property
+    def vectors(self) -> dict[str, np.ndarray]:
+        """Vectors of all items by id, zeros where one has none: the towers', and the transformer's if there is one."""
+        towers = self.bundle.features.items.vectors
+        if not (self.bundle.path / TITLES).is_file():
+            return {TOWERS: towers}
+        titles = pq.read_table(self.bundle.path / TITLES)
+        ids = titles["item_id"].to_numpy()
+        vectors = pc.list_flatten(titles["vector"]).to_numpy().reshape(len(ids), -1)
+        known = ids < len(towers)
+        spread = np.zeros((len(towers), vectors.shape[1]), dtype=vectors.dtype)
+        spread[ids[known]] = vectors[known]
+        return {TOWERS: towers, "transformer": spread}
 
     def title(self, item_id: int) -> str:
         """What an item is called."""
@@ -144,7 +162,14 @@ class Store:
     def artifact(self, version: Version, tag: str) -> Artifact | None:
         """What a version was made from: `bundle`, `recommendations`, `evaluation`; None when it is gone."""
         folder = version.tags.get(f"nightjar.{tag}")
-        return self.lake.find(reference(folder)) if folder else None
+        return self.lake.find(Ref.of(folder)) if folder else None
+
+    def command(self, version: Version, changes: Sequence[str]) -> str:
+        """What makes a release like a version with some settings changed: from the config of its run, where known."""
+        runs = all_runs(self.home)
+        made = [r for r in runs if r.release.get("version") == version.number and r.registry == runs[-1].registry]
+        known = made[-1].command(self.home, changes) if made else ""
+        return known or shlex.join([*RUN.split(), *(word for change in changes for word in ("--set", change))])
 
     def evaluation(self, version: Version) -> Evaluation | None:
         """How a release was judged in its night."""
@@ -166,9 +191,3 @@ class Store:
         made += [f"{facts['dim']}-d"] if "dim" in facts else []
         words = [str(version.number), version.tags.get("nightjar.date", ""), ", ".join(version.aliases), *made]
         return " · ".join(word for word in words if word)
-
-
-def reference(folder: str) -> Ref:
-    """The artifact that `dataset/date=.../key` names."""
-    dataset, date, key = folder.split("/")[:3]
-    return Ref(dataset, date.removeprefix("date="), key)

@@ -7,13 +7,13 @@ import numpy as np
 import pyarrow as pa
 
 from expectations.errors import UserError
-from explorer.data import Release, Store, reference
+from explorer.data import Release, Store
 from models.evaluation.catalogue import Catalogue
 from models.evaluation.config import EvaluationConfig
 from models.evaluation.judging import judge
 from models.evaluation.systems import lists_from_table
-from models.evaluation.truth import Judged, judged_users
-from tasks.lake import Artifact
+from models.evaluation.truth import Judged
+from tasks.judged import inputs_of, judged_and_catalogue
 
 MOST_USERS = 300
 KNOBS = "these settings"
@@ -23,7 +23,8 @@ def judged_live(store: Store, release: Release, pipeline: Mapping[str, Any]) -> 
     """A table of the dataset `evaluation`: `final` is the release as it stands, KNOBS the same with other settings.
 
     Raises:
-        UserError: the lake no longer has what the release was judged by.
+        UserError: the lake no longer has the release's evaluation.
+        Failure: or not all that it was made of.
     """
     judged, catalogue, settings = _truth(store, release)
     users, k = judged.user_ids, settings.primary_k
@@ -39,24 +40,8 @@ def _truth(store: Store, release: Release) -> tuple[Judged, Catalogue, Evaluatio
     evaluation = store.artifact(release.version, "evaluation")
     if evaluation is None:
         raise UserError(f"the lake no longer has the evaluation of release {release.number}; run its night again")
-    known = ("users", "items", "histories", "popularity")
-    (users,), (items,), (histories,), (popularity,) = (_inputs(store, evaluation, name) for name in known)
-    columns = ["user_id", "item_id", "positive"]
-    catalogue = Catalogue.of(items.table(["item_id", "genres"]), popularity.table())
-    everyone = judged_users(
-        (day.table(columns) for day in _inputs(store, evaluation, "watches")),
-        users.table(["user_id"])["user_id"].to_numpy(),
-        catalogue.item_ids,
-        histories.table(["user_id", "item_ids", "seen"]),
-    )
+    made = inputs_of(store.lake, evaluation)
+    users, items, histories, popularity = (made[n][0] for n in ("users", "items", "histories", "popularity"))
     k = int(evaluation.notes["primary_k"])
-    settings = EvaluationConfig(ks=(k,), primary_k=k, num_resamples=300)
-    return everyone.sample(MOST_USERS, settings.seed), catalogue, settings
-
-
-def _inputs(store: Store, evaluation: Artifact, name: str) -> list[Artifact]:
-    refs = [reference(folder) for folder in evaluation.manifest["inputs"][name]]
-    found = [artifact for artifact in map(store.lake.find, refs) if artifact]
-    if len(found) < len(refs):
-        raise UserError(f"the lake no longer has all {name} that the release was judged by; run its night again")
-    return found
+    settings = EvaluationConfig(ks=(k,), primary_k=k, num_resamples=300, max_users=MOST_USERS)
+    return *judged_and_catalogue(made["watches"], users, items, histories, popularity, settings), settings

@@ -2,15 +2,14 @@
 
 import copy
 import dataclasses
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from expectations.errors import UserError
-from models.serving.config import PipelineConfig, System, pipeline_of
+from models.serving.config import PipelineConfig, looks_at, pipeline_of
 from tasks.stage import plain
 
 _WIDE = 4
@@ -100,24 +99,24 @@ def turned(pipeline: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, 
         config = TypeAdapter(PipelineConfig).validate_python({k: v for k, v in changed.items() if k in known})
     except ValidationError as error:
         raise UserError("; ".join(str(e["msg"]).removeprefix("Value error, ") for e in error.errors())) from None
-    if "candidates" in pipeline and changed["candidates"] != pipeline["candidates"]:
+    if looks_at(config.system, "candidates") and changed["candidates"] != pipeline["candidates"]:
         # As the night would have it: asked of the sources of the system, all of them ranked as far as the pool goes.
-        widest = dataclasses.replace(config, pool_size=max(config.pool_size, PipelineConfig().pool_size))
+        # The release's own pool may only be so small because it asked for fewer.
+        untouched = config.pool_size == pipeline["pool_size"]
+        size = max(config.pool_size, PipelineConfig().pool_size) if untouched else config.pool_size
+        widest = dataclasses.replace(config, pool_size=size)
         return dict(plain(pipeline_of(config.system, widest)))
     return changed
 
 
 def applies(knob: Knob, pipeline: Mapping[str, Any]) -> bool:
-    """Whether a release has the setting and its system looks at it: what is for some systems alone names them."""
-    if value_of(pipeline, knob.name) is None:
-        return False
-    named = set(re.findall(r"`(\w+)`", knob.meaning)) & set(get_args(System))
-    return not knob.meaning.startswith("`") or pipeline.get("system", "fusion") in named
+    """Whether a release has the setting and its system looks at it."""
+    return value_of(pipeline, knob.name) is not None and looks_at(pipeline.get("system", "fusion"), knob.name)
 
 
 def differences(own: Mapping[str, Any], changed: Mapping[str, Any]) -> list[str]:
-    """What differs, as `--set` takes it: pipeline.k=30, ..."""
-    names = [knob.name for knob in knobs()]
+    """What differs of that which a system looks at, as `--set` takes it: pipeline.k=30, ..."""
+    names = [knob.name for knob in knobs() if applies(knob, own)]
     return [f"pipeline.{n}={value_of(changed, n)}" for n in names if value_of(changed, n) != value_of(own, n)]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from explorer.data import Release
+from explorer.data import TOWERS, Release
 
 MOST_POINTS = 2500
 """Items that are drawn; of more, a random sample."""
@@ -30,26 +30,38 @@ def tsne(vectors: np.ndarray) -> np.ndarray:
     return TSNE(2, perplexity=perplexity, init="pca", max_iter=500, random_state=SEED).fit_transform(vectors)
 
 
-def items_in_plane(release: Release, method: str, cache: Path) -> tuple[np.ndarray, np.ndarray]:
+def items_in_plane(release: Release, method: str, cache: Path, model: str = TOWERS) -> tuple[np.ndarray, np.ndarray]:
     """Item ids `[N]` and their places `[N, 2]` by `PCA` or `t-SNE`; computed once a release.
 
     Args:
         cache: folder in which places are kept.
+        model: whose vectors, of `Release.vectors`.
     """
+    vectors = release.vectors[model]
     ids = np.array(sorted(release.items.values()))
-    ids = ids[np.linalg.norm(release.bundle.features.items.vectors[ids], axis=1) > 0]
+    ids = ids[np.linalg.norm(vectors[ids], axis=1) > 0]
     if len(ids) > MOST_POINTS:
         ids = np.sort(np.random.default_rng(SEED).choice(ids, MOST_POINTS, replace=False))
-    digest = hashlib.sha256(f"{release.bundle.manifest['digest']} {method} {MOST_POINTS}".encode()).hexdigest()[:24]
-    file = cache / f"{digest}.npy"
+    words = f"{release.bundle.manifest['digest']} {method} {MOST_POINTS} {model}"
+    file = cache / f"{hashlib.sha256(words.encode()).hexdigest()[:24]}.npy"
     if file.is_file():
         return ids, np.load(file)
-    places = {"PCA": pca, "t-SNE": tsne}[method](release.bundle.features.items.vectors[ids]).astype(np.float32)
+    places = {"PCA": pca, "t-SNE": tsne}[method](vectors[ids]).astype(np.float32)
     cache.mkdir(parents=True, exist_ok=True)
     aside = file.with_suffix(".part.npy")
     np.save(aside, places)
     aside.replace(file)
     return ids, places
+
+
+def nearest(release: Release, item_id: int, model: str = TOWERS, k: int = 12) -> dict[int, float]:
+    """The k known items whose vectors have the largest cosines with one's, best first, with their cosines."""
+    ids = np.array([i for i in release.items.values() if i != item_id])
+    vectors, own = release.vectors[model][ids], release.vectors[model][item_id]
+    lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(own)
+    cosines = vectors @ own / np.maximum(lengths, 1e-9)
+    best = np.argsort(-cosines, kind="stable")[:k]
+    return dict(zip(ids[best].tolist(), cosines[best].tolist(), strict=True))
 
 
 @dataclass(frozen=True)

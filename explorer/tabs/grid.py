@@ -9,9 +9,11 @@ from markupsafe import Markup
 from explorer.pages import card, columns, heading, page, table, welcome
 from explorer.plots import Point, points
 from explorer.shared import Asked, Shared
-from explorer.sweeps import SWEEP, Sweep, effects, front, in_order, in_words, load, sweeps
+from explorer.sweeps import SWEEP, Sweep, front, in_order, in_words, load, sweeps, worth
 from explorer.theme import gr
-from tasks.pages.plots import intervals
+from flows.grid.metrics import is_larger_better
+from flows.grid.rows import short_names
+from tasks.pages.plots import Estimate, intervals
 
 MOST_ROWS = 200
 MOST_FIGURES = 7
@@ -36,16 +38,39 @@ def show(home: Path, name: str | None, objective: str | None, other: str | None)
 
 
 def _effects(sweep: Sweep, figure: str) -> Markup:
-    rows = {
-        f"{setting.rpartition('.')[2]} {value}": {"": estimate}
-        for setting in sweep.settings
-        for value, estimate in effects(sweep, setting, figure).items()
+    """The sweep's own effects, as its report has them."""
+    title, steps = "What each setting does", sweep.effects_on(figure).to_dict("records")
+    if not steps:
+        return card(title, Markup('<p class="quiet">{}</p>').format(_untold(sweep, figure)))
+    drawn = {
+        f"{_setting(sweep, s)} {s['before']} → {s['after']}": {"": Estimate(s["difference"], s["low"], s["high"])}
+        for s in steps
     }
+    rows = [
+        (_setting(sweep, s), s["before"], s["after"], f"{s['difference']:+.4f}", f"{s['low']:+.4f} to {s['high']:+.4f}",
+         s["pairs"])
+        for s in steps
+    ]  # fmt: skip
+    heads = ("setting", "before", "after", "difference", "interval", "pairs")
     caption = (
-        f"Mean {figure} of all combinations with a value, with its 95% interval over them. Intervals of one setting "
-        "that lie apart say that it matters. Of several sweeps each is compared with itself."
+        f"Change of {figure}, everything else being equal: the mean over pairs of combinations that differ in nothing "
+        "else, with its interval over users. One that holds 0 may be chance."
     )
-    return card("What each setting does", Markup(intervals("effects", rows, figure)), caption=caption)
+    plot = Markup(intervals("effects", drawn, f"change of {figure}", zero_line=True))
+    return card(title, plot, table(heads, rows, tall=True), caption=caption)
+
+
+def _setting(sweep: Sweep, step: Mapping[Hashable, Any]) -> str:
+    """What a step turns; of several sweeps also which one was looked at."""
+    setting = str(step["parameter"]).removeprefix("pipeline.")
+    return f"{step['sweep']}: {setting}" if sweep.effects["sweep"].nunique() > 1 else setting
+
+
+def _untold(sweep: Sweep, figure: str) -> str:
+    """Why there are no effects on a figure."""
+    if sweep.effects.empty:
+        return "No two combinations of this sweep differ in one setting alone."
+    return f"Not told of {figure}; choose one of {', '.join(sweep.effects['metric'].unique())}."
 
 
 def _pareto(sweep: Sweep, x: str, y: str) -> Markup:
@@ -59,17 +84,23 @@ def _pareto(sweep: Sweep, x: str, y: str) -> Markup:
     ]  # fmt: skip
     place = {point.id: n for n, point in enumerate(drawn)}
     caption = f"Each point is a combination, coloured by {by}. Large ones on the line: none is better in both."
-    line = [place[n] for n in best if n in place]
-    return card(f"{y} against {x}", points(drawn, groups, x, y, line), caption=caption)
+    drawing = points(drawn, groups, _axis(x), _axis(y), [place[n] for n in best])
+    return card(f"{y} against {x}", drawing, caption=caption)
+
+
+def _axis(figure: str) -> str:
+    return figure if is_larger_better(figure) else f"{figure}, less is better"
 
 
 def _told(sweep: Sweep, row: Mapping[Hashable, Any], x: str, y: str) -> str:
-    settings = ", ".join(f"{s.rpartition('.')[2]} {in_words(row[s])}" for s in sweep.settings if row[s] == row[s])
+    words = short_names(sweep.settings)
+    settings = ", ".join(f"{words[s]} {in_words(row[s])}" for s in sweep.settings if row[s] == row[s])
     return f"{settings}: {x} {row[x]:.4f}, {y} {row[y]:.4f}"
 
 
 def _ranked(sweep: Sweep, *figures: str) -> Markup:
-    shown = sweep.table.sort_values(figures[0], ascending=False, kind="stable").head(MOST_ROWS)
+    best_first = worth(sweep, figures[0]).sort_values(ascending=False, kind="stable").index
+    shown = sweep.table.loc[best_first[:MOST_ROWS]]
     measured = list(dict.fromkeys([*figures, *sweep.figures[:MOST_FIGURES]]))
     rows = [
         (n, *("–" if row[s] != row[s] else in_words(row[s]) for s in sweep.settings), *(row[f] for f in measured))

@@ -8,11 +8,11 @@ import numpy as np
 from markupsafe import Markup
 
 from expectations.errors import UserError
-from explorer.data import Release
+from explorer.data import TOWERS, Release
 from explorer.pages import bar, card, columns, heading, message, page, table, titled
 from explorer.people import genres_line
 from explorer.plots import PALETTE, Point, points
-from explorer.projection import items_in_plane, user_clusters
+from explorer.projection import items_in_plane, nearest, user_clusters
 from explorer.questions import known_items
 from explorer.shared import Asked, Shared
 from explorer.theme import gr
@@ -23,10 +23,10 @@ MOST_USERS_DRAWN = 2000
 _NO_GENRE = "no genre"
 
 
-def show(release: Release, method: str, cache: Path, picked: int | None = None) -> str:
+def show(release: Release, method: str, cache: Path, picked: int | None = None, model: str = TOWERS) -> str:
     """Items in a plane, coloured by primary genre; a picked one and its neighbours stand out."""
-    ids, places = items_in_plane(release, method, cache)
-    near = {picked, *_neighbours(release, picked)} if picked is not None else set()
+    ids, places = items_in_plane(release, method, cache, model)
+    near = {picked, *nearest(release, picked, model)} if picked is not None else set()
     primary = {i: (release.genres.get(i) or [_NO_GENRE])[0] for i in ids.tolist()}
     groups = [genre for genre, _ in Counter(primary.values()).most_common()]
     drawn = [
@@ -39,14 +39,15 @@ def show(release: Release, method: str, cache: Path, picked: int | None = None) 
         if len(drawn) < len(release.items)
         else f"{len(drawn):,} items"
     )
-    caption = f"{shown} of release {release.number}, by their vectors of {release.bundle.manifest['dim']} numbers. " + (
+    dim = release.vectors[model].shape[1]
+    caption = f"{shown} of release {release.number}, by their vectors of {dim} numbers, of the {model}. " + (
         "t-SNE keeps neighbours together; distances between groups mean nothing." if method == "t-SNE" else
         "The two directions in which the vectors differ most."
     ) + " Rest on a point to see its title, click it for its neighbours."  # fmt: skip
     return page(card(f"Items by {method}", points(drawn, groups), caption=caption))
 
 
-def neighbours(release: Release, text: str) -> tuple[int, str]:
+def neighbours(release: Release, text: str, model: str = TOWERS) -> tuple[int, str]:
     """The item that was typed in, and a page of those nearest to it.
 
     Raises:
@@ -55,31 +56,20 @@ def neighbours(release: Release, text: str) -> tuple[int, str]:
     found = known_items(release, text)
     if len(found) != 1:
         raise UserError("name one item, by its id or its title")
-    return found[0], near(release, found[0])
+    return found[0], near(release, found[0], model)
 
 
-def near(release: Release, item_id: int) -> str:
+def near(release: Release, item_id: int, model: str = TOWERS) -> str:
     """The items nearest to one, by their vectors."""
     own = set(release.genres.get(item_id, []))
     rows = [
-        (n, release.item_names[row["item_id"]],
-         titled(release.title(row["item_id"]), genres_line(release, row["item_id"])),
-         Markup("{} {:.3f}").format(bar(row["score"]), row["score"]),
-         len(own & set(release.genres.get(row["item_id"], []))))
-        for n, row in enumerate(_similar(release, item_id), 1)
+        (n, release.item_names[i], titled(release.title(i), genres_line(release, i)),
+         Markup("{} {:.3f}").format(bar(cosine), cosine), len(own & set(release.genres.get(i, []))))
+        for n, (i, cosine) in enumerate(nearest(release, item_id, model).items(), 1)
     ]  # fmt: skip
     title = f"Nearest to {release.title(item_id)}"
-    caption = f"{release.item_names[item_id]}, {genres_line(release, item_id)}. By cosine of the vectors."
+    caption = f"{release.item_names[item_id]}, {genres_line(release, item_id)}. By cosine in the {model}."
     return page(card(title, table(("", "id", "title and genres", "cosine", "genres in common"), rows), caption=caption))
-
-
-def _similar(release: Release, item_id: int, k: int = 12) -> list[dict[str, Any]]:
-    with release.asked() as bundle:
-        return [row for row in bundle.similar(item_id, k).to_pylist() if row["item_id"] in release.item_names]
-
-
-def _neighbours(release: Release, item_id: int) -> set[int]:
-    return {row["item_id"] for row in _similar(release, item_id)}
 
 
 def clusters(release: Release, number: int) -> str:
@@ -126,38 +116,55 @@ PICK = """element.addEventListener('click', event => {
 def build(shared: Shared, name: str) -> None:
     """The tab."""
     with gr.Row():
+        model = gr.Radio([TOWERS], value=TOWERS, label="vectors of the", elem_id="vectors")
         method = gr.Radio(list(METHODS), value=METHODS[0], label="in two dimensions by", elem_id="method")
         item = gr.Textbox(label="an item: id or title", elem_id="item", scale=2)
         look = gr.Button("Nearest neighbours", elem_id="neighbours", scale=0, min_width=220)
     with gr.Row():
         plot = gr.HTML(elem_id="space", js_on_load=PICK)
-        nearest = gr.HTML(HINT, elem_id="nearest")
+        close = gr.HTML(HINT, elem_id="nearest")
     number = gr.Slider(2, len(PALETTE), value=6, step=1, label="groups of users", elem_id="groups")
     groups = gr.HTML(elem_id="clusters")
     picked = gr.State(None)
     cache = shared.store.home / "cache" / "explorer"
 
-    def fill(asked: Asked, how: str, item_id: int | None) -> str:
+    def models(number: int | None) -> Any:
+        found = list(shared.store.release(number).vectors) if number is not None else [TOWERS]
+        return gr.Radio(choices=found, value=TOWERS)
+
+    def looked_at(asked: Asked, of: str) -> tuple[Release, str]:
+        """The release and the model, which another release may not have: its own are offered a moment later."""
         release = shared.store.release(asked["release"])
-        return show(release, how, cache, item_id if item_id in release.item_names else None)
+        return release, of if of in release.vectors else TOWERS
 
-    def of_text(asked: Asked | None, text: str) -> Any:
-        return neighbours(shared.store.release(asked["release"]), text) if asked else (None, "")
+    def fill(asked: Asked, of: str, how: str, item_id: int | None) -> str:
+        release, known = looked_at(asked, of)
+        return show(release, how, cache, item_id if item_id in release.item_names else None, known)
 
-    def of_point(asked: Asked | None, event: gr.EventData) -> Any:
+    def of_text(asked: Asked | None, of: str, text: str) -> Any:
+        if not asked:
+            return None, ""
+        release, known = looked_at(asked, of)
+        return neighbours(release, text, known)
+
+    def of_point(asked: Asked | None, of: str, event: gr.EventData) -> Any:
         found = int(event.id) if asked else -1
-        return (found, near(shared.store.release(asked["release"]), found)) if asked and found >= 0 else gr.skip()
+        if not asked or found < 0:
+            return gr.skip()
+        release, known = looked_at(asked, of)
+        return found, near(release, found, known)
 
-    def told(asked: Asked | None, text: str) -> Any:
+    def told(asked: Asked | None, of: str, text: str) -> Any:
         try:
-            return of_text(asked, text)
+            return of_text(asked, of, text)
         except UserError as error:
             gr.Warning(str(error))
             return gr.skip(), page(message(str(error)))
 
-    shared.fills(name, fill, [plot], [method, picked], (method.input, picked.change))
+    shared.fills(name, fill, [plot], [model, method, picked], (model.change, method.input, picked.change))
     shared.fills(name, lambda asked, n: clusters(shared.store.release(asked["release"]), int(n)), [groups], [number],
                  (number.release,), empty="")  # fmt: skip
-    gr.on([look.click, item.submit], told, [shared.asked, item], [picked, nearest])
-    plot.click(of_point, shared.asked, [picked, nearest])
-    shared.release.change(lambda: (None, HINT), None, [picked, nearest], show_progress="hidden")
+    gr.on([look.click, item.submit], told, [shared.asked, model, item], [picked, close])
+    plot.click(of_point, [shared.asked, model], [picked, close])
+    gr.on([shared.release.change, model.input], lambda: (None, HINT), None, [picked, close], show_progress="hidden")
+    shared.release.change(models, shared.release, model, show_progress="hidden")

@@ -87,24 +87,36 @@ def over_all(store: Store, release: Release, pipeline: Mapping[str, Any]) -> str
     metrics = [m for (system, m) in figures if system == "final"]
     rows = [
         (LABELS.get(m, m), figures["final", m]["value"], _ends(figures["final", m]), figures[KNOBS, m]["value"],
-         _ends(figures[KNOBS, m]), _ends(figures.get((KNOBS, f"{m}_vs_final")), sign="+"))
+         _ends(figures[KNOBS, m]), *_difference(figures.get((KNOBS, f"{m}_vs_final"))))
         for m in metrics if (KNOBS, m) in figures
     ]  # fmt: skip
-    names = (f"at {k} places", "as released", "95% interval", "these settings", "95% interval", "difference, interval")
+    places = (f"at {k} places", "as released", "95% interval", "these settings", "95% interval")
+    names = (*places, "difference, interval", "p-value")
     caption = (
         f"On {users:,} users of the release's own judged days. The difference is taken user by user; one whose "
         "interval holds 0 may be chance."
     )
     changes = differences(release.bundle.pipeline, pipeline)
-    command = "nightjar run CONFIG.yaml " + " ".join(f"--set {change}" for change in changes)
-    tail = Markup('<p class="caption">Make it a release: <code>{}</code></p>').format(command) if changes else ""
+    told = Markup('<p class="caption">Make it a release: <code>{}</code></p>')
+    tail = told.format(command(store, release, changes)) if changes else ""
     return page(card("Over all", table(names, rows, digits=4), tail, caption=caption))
+
+
+def command(store: Store, release: Release, changes: Sequence[str]) -> str:
+    """What makes a release of the same system with some settings changed."""
+    system = release.bundle.pipeline.get("system")
+    return store.command(release.version, [f"system={system}", *changes] if system else changes)
 
 
 def _ends(row: Mapping[str, Any] | None, sign: str = "") -> str:
     if row is None or row["low"] is None:
         return ""
     return f"{row['low']:{sign}.4f} to {row['high']:{sign}.4f}"
+
+
+def _difference(row: Mapping[str, Any] | None) -> tuple[str, str]:
+    """Of a compared metric: the interval of the difference, and its p-value."""
+    return ("", "") if row is None else (_ends(row, sign="+"), f"{row['p_value']:.3f}")
 
 
 def dims(store: Store) -> Sequence[tuple[str, int]]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from flows.grid.request import GridRequest
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -43,7 +45,7 @@ def grid() -> None:
 @click.option("--objective", "objectives", multiple=True, metavar="NAME", help="What decides; several make a front.")
 @click.option("--search", "method", type=click.Choice(["grid", "random", "tpe"]), help="Override search.method.")
 @click.option("--trials", type=click.IntRange(1), help="Override search.trials.")
-@click.option("--minutes", type=float, help="Override search.minutes.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Override search.minutes.")
 @click.option("--only", multiple=True, metavar="SWEEP", help="Only this sweep of the file; may be repeated.")
 @click.option("--max-parallel", default=0, type=click.IntRange(0, 64), help="Side by side. Default: resources.threads.")
 @click.option("--date", help="Logical day, YYYY-MM-DD. Default: that of a night.")
@@ -83,8 +85,6 @@ def list_(as_json: bool) -> None:
 @AS_JSON
 def show(id_: str, as_json: bool) -> None:
     """Show a sweep: its table, the best, the effect of each parameter, and where everything is."""
-    from rich.console import Console
-
     from flows.cli.grid_display import print_results
     from flows.environment import home_folder
     from flows.grid.state import find_sweep
@@ -95,7 +95,14 @@ def show(id_: str, as_json: bool) -> None:
         return
     click.echo(f"grid {one.id}: {one.state}" + (f", {one.error}" if one.error else ""))
     if (one.folder / "results.parquet").exists():
-        print_results(one.folder, Console())
+        print_results(one.folder, _console())
+
+
+def _console() -> "Console":
+    """As wide as the terminal; elsewhere wide enough for every column."""
+    from rich.console import Console
+
+    return Console(width=None if Console().is_terminal else 200)
 
 
 def _facts(one: Any) -> dict[str, Any]:
@@ -148,11 +155,10 @@ def _dry_run(request: "GridRequest", home: Path) -> None:
 
 def _carry_out(request: "GridRequest", home: Path) -> None:
     """Run it under Prefect."""
-    from rich.console import Console
-
     from flows.cli.grid_display import GridDisplay, print_results
     from flows.grid_search import LISTENER, grid_search
     from flows.service.prefect_database import ready
+    from tasks.processes import claim_ownership
 
     logging.raiseExceptions = False
     log = home / "grids" / "log.txt"
@@ -160,8 +166,9 @@ def _carry_out(request: "GridRequest", home: Path) -> None:
     logging.basicConfig(
         filename=log, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
     )
+    claim_ownership()  # before Prefect's server starts, so that the next run ends it if this one is killed
     ready(home)
-    console = Console()
+    console = _console()
     with GridDisplay(console) as display:
         LISTENER.set(display)
         summary = grid_search(

@@ -13,7 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.grid.driver import Listener
-from flows.grid.results import BEST_BY, Judged, table_for_people
+from flows.grid.metrics import YARDSTICKS
+from flows.grid.results import Judged, table_for_people
+from flows.grid.rows import short_names
 from flows.grid.state import Sweep
 from tasks.running import Outcome
 from tasks.stage import Step
@@ -100,18 +102,21 @@ class GridDisplay(Listener):
 def print_results(folder: Path, console: Console) -> None:
     """The ranked table, the best by each figure, what each parameter does, and where everything is."""
     rows = table_for_people(folder / "results.parquet")
-    console.print(_ranked(rows[:SHOWN]))
+    figures = [name for name in rows[0] if name.startswith(("study_", "ndcg@"))]
+    console.print(_ranked(rows[:SHOWN], console.width))
     if len(rows) > SHOWN:
         console.print(f"... {len(rows) - SHOWN} more in results.parquet", style="dim")
     console.print("precision, diversity, combined: of genres, as in the study (docs/grid.md)", style="dim")
     console.print()
-    for name in BEST_BY:
-        good = [row for row in rows if row.get(name) is not None]
-        if good:
-            best = max(good, key=lambda row: row[name])
-            console.print(f"best {name:<19} {best[name]:.4f}  {_chosen(best)}", highlight=False)
+    for name in figures:
+        best = max((row for row in rows if row.get(name) is not None), key=lambda row: row[name])
+        console.print(f"best {name:<19} {best[name]:.4f}  {_chosen(best)}", highlight=False)
+    beside = pq.read_table(folder / "results.parquet").slice(0, 1).to_pylist()[0]
+    for name in (f"{system}_{figures[-1]}" for system in YARDSTICKS):
+        if beside.get(name) is not None:
+            console.print(f"{name.replace('_', ' ', 1):<24} {beside[name]:.4f}", highlight=False)
     console.print()
-    console.print(_effects(pq.read_table(folder / "effects.parquet").to_pylist()))
+    console.print(_effects(pq.read_table(folder / "effects.parquet").to_pylist(), figures[-1]))
     console.print()
     for words, name in (("report", "report.html"), ("winner", "winner.yaml"), ("winners", "winners"),
                         ("results", "results.parquet"), ("effects", "effects.parquet")):  # fmt: skip
@@ -120,18 +125,26 @@ def print_results(folder: Path, console: Console) -> None:
 
 def _chosen(row: dict[str, Any]) -> str:
     axes = {n: v for n, v in row.items() if n not in ("rank", "sweep", "seconds") and "@" not in n}
-    return row["sweep"] + "".join(f" {name.rpartition('.')[2]}={value}" for name, value in axes.items())
+    words = short_names(axes)
+    return row["sweep"] + "".join(f" {words[name]}={value}" for name, value in axes.items())
 
 
-def _ranked(rows: list[dict[str, Any]]) -> Table:
+def _ranked(rows: list[dict[str, Any]], width: int) -> Table:
+    """As many columns as fit: what was chosen, then the figures in their order."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     names.sort(key=lambda name: ("@" in name) + 2 * (name == "seconds"))
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    shorter = short_names(name for name in names if "@" not in name)
+    table, kept, room = Table(box=None, pad_edge=False, header_style="bold"), list[str](), width
     for name in names:
-        words = name.removeprefix("study_").removeprefix("pipeline.")
+        words = shorter.get(name, name.removeprefix("study_"))
+        wanted = 1 + max(len(words), *(len(_cell(row.get(name), name)) for row in rows))
+        if ("@" in name or name == "seconds") and wanted > room:
+            break
         table.add_column(words, justify="left" if name == "sweep" else "right", overflow="fold")
+        kept.append(name)
+        room -= wanted
     for row in rows:
-        table.add_row(*(_cell(row.get(name), name) for name in names))
+        table.add_row(*(_cell(row.get(name), name) for name in kept))
     return table
 
 
@@ -141,7 +154,7 @@ def _cell(value: Any, name: str) -> str:
     return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _effects(rows: list[dict[str, Any]]) -> Table:
+def _effects(rows: list[dict[str, Any]], ndcg: str) -> Table:
     """From the first value of each parameter to its last, on the figures that decide most."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("sweep", "parameter", "from", "to", "figure", "effect", "interval", "pairs", "matters"):
@@ -150,7 +163,7 @@ def _effects(rows: list[dict[str, Any]]) -> Table:
     for row in rows:  # the last step told of a parameter is the widest
         widest[row["sweep"], row["parameter"], row["metric"]] = row
     for row in widest.values():
-        if row["metric"] in ("study_combined@k", "ndcg@10", "ndcg@k"):
+        if row["metric"] in ("study_combined@k", "ndcg@k", ndcg):
             shown = row["low"] > 0 or row["high"] < 0
             table.add_row(
                 row["sweep"], row["parameter"], str(row["before"]), str(row["after"]), row["metric"],

@@ -1,5 +1,6 @@
 """One run of a sweep, from the request to what came out."""
 
+import shlex
 import threading
 import time
 from contextlib import suppress
@@ -191,4 +192,7 @@ def _refs(run: Run) -> dict[str, list[str]]:
 def _report(run: Run, results: Results, found: dict[str, list[Effect]], seconds: float) -> Path:
     from flows.grid.report import write_report
 
-    return write_report(run.sweep, results, found, seconds, len(by_bundle(row.trial for row in results.rows)))
+    elsewhere = ["--lake", run.request.lake] if run.request.lake != str(run.night.home / "lake") else []
+    command = shlex.join(["nightjar", "grid", str(run.sweep.folder / REQUEST), *elsewhere])
+    systems = len(by_bundle(row.trial for row in results.rows))
+    return write_report(run.sweep, results, found, seconds, systems, command)

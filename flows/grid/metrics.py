@@ -20,11 +20,20 @@ AT_PRIMARY = ("diversity", "novelty", "coverage", "gini")
 """At the primary cut-off and at the length of the lists."""
 SMALLER_IS_BETTER = ("gini", "average_popularity", "miscalibration")
 
-HEADLINE = (
-    "study_precision@k", "study_diversity@k", "study_combined@k", "ndcg@k", "ndcg@10", "oracle_share@10", "recall@10",
-    "coverage@10",
-)  # fmt: skip
-"""Figures that the printed table shows, where there are such."""
+YARDSTICKS = ("popularity", "random", "oracle")
+"""Systems that stand beside every configuration; their figures begin with their name."""
+
+
+def headline(primary_k: int) -> tuple[str, ...]:
+    """Figures that the printed table shows, where there are such."""
+    lengths = ("study_precision", "study_diversity", "study_combined", "ndcg")
+    cuts = ("ndcg", "oracle_share", "recall", "coverage")
+    return (*(f"{metric}@k" for metric in lengths), *(f"{metric}@{primary_k}" for metric in cuts))
+
+
+def best_by(primary_k: int) -> tuple[str, ...]:
+    """Figures whose best configuration is told and written out as a config, besides the objectives."""
+    return headline(primary_k)[:5]
 
 
 def known(config: EvaluationConfig) -> list[str]:
@@ -55,12 +64,17 @@ def is_larger_better(name: str) -> bool:
     return name.partition("@")[0] not in SMALLER_IS_BETTER
 
 
+def is_of_yardstick(name: str) -> bool:
+    """Whether a figure is not a configuration's own, such as `popularity_ndcg@10`."""
+    return name.startswith(tuple(f"{system}_" for system in YARDSTICKS)) and not name.startswith(ORACLE_SHARE)
+
+
 def figures_of(trial: pa.Table, k: int) -> dict[str, float]:
     """The figures of a trial's table by name; `@k` are those at the length of its lists."""
     columns = (trial[name].to_pylist() for name in ("metric", "k", "value"))
     by_key = {(metric, cut): value for metric, cut, value in zip(*columns, strict=True)}
     for metric, cut in [key for key in by_key if key[0] == ORACLE_NDCG]:
-        best = by_key.pop((metric, cut))
+        best = by_key[metric, cut]
         if best:
             by_key[ORACLE_SHARE, cut] = by_key["ndcg", cut] / best
     named = {f"{metric}@k": value for (metric, cut), value in by_key.items() if cut == k}

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.grid.metrics import HEADLINE
-from flows.grid.request import REQUEST
-from flows.grid.results import BEST_BY, Judged, Results
+from flows.grid.metrics import YARDSTICKS
+from flows.grid.results import Judged, Results
+from flows.grid.rows import short_names
 from flows.grid.state import Sweep
 from models.evaluation.effects import Effect, rank_correlation
 from tasks.pages.data import Cell, Figure, ReportData, Section, Table, Tile
@@ -20,20 +20,19 @@ from tasks.pages.plots import Estimate, intervals
 PAGE = "report.html"
 STUDY = {"youtube": (0.860, 0.655, 0.744), "netflix": (0.542, 0.738, 0.625), "hybrid": (0.524, 1.000, 0.688)}
 """Precision, diversity and combined of each system's best configuration in the study."""
-PRECISION, DIVERSITY, COMBINED, NDCG = "study_precision@k", "study_diversity@k", "study_combined@k", "ndcg@10"
-TOLD = ("study_precision@k", "study_diversity@k", COMBINED, "ndcg@k", NDCG)
-"""Figures that the effect of each parameter is shown on."""
+PRECISION, DIVERSITY, COMBINED = "study_precision@k", "study_diversity@k", "study_combined@k"
 MOST_ROWS = 500
 
 
 def write_report(
-    sweep: Sweep, results: Results, found: Mapping[str, Sequence[Effect]], seconds: float, systems: int
+    sweep: Sweep, results: Results, found: Mapping[str, Sequence[Effect]], seconds: float, systems: int, command: str
 ) -> Path:
     """Write `report.html` into the sweep's folder.
 
     Args:
         seconds: that this run of the sweep took.
         systems: how many bundles were trained for its configurations.
+        command: asks for the same sweep again.
     """
     path = sweep.folder / PAGE
     sections = [_best(results), _study(results), _disagreement(results), *_effects(results, found), _all(results)]
@@ -44,7 +43,7 @@ def write_report(
         tiles=(*_tiles(results, systems), Tile("seconds of this run", f"{seconds:,.0f}", "what stood was only read")),
         sections=tuple(section for section in sections if section),
     )
-    path.write_text(render_grid(data, f"nightjar grid {sweep.folder / REQUEST}"))
+    path.write_text(render_grid(data, command))
     return path
 
 
@@ -57,7 +56,7 @@ def _verdict(results: Results) -> str:
 
 def _tiles(results: Results, systems: int) -> list[Tile]:
     tiles = [Tile("configurations", f"{len(results.rows)}", f"of {systems} trained systems")]
-    for name in dict.fromkeys([*results.objectives, NDCG, COMBINED]):
+    for name in dict.fromkeys([*results.objectives, results.ndcg, COMBINED]):
         best = results.best(name)
         if best:
             tiles.append(Tile(f"best {name}", f"{best.figures[name]:.3f}", best.trial.row.name))
@@ -65,10 +64,10 @@ def _tiles(results: Results, systems: int) -> list[Tile]:
 
 
 def _best(results: Results) -> Section:
-    names = [n for n in HEADLINE if any(n in row.figures for row in results.good)]
+    names = results.headline
     rows: list[tuple[Cell, ...]] = []
     for sweep in results.sweeps:
-        for name in dict.fromkeys([*results.objectives, *BEST_BY]):
+        for name in results.best_by:
             best = results.best(name, sweep)
             if best:
                 rows.append((sweep, name, _chosen(best), *(best.figures.get(n) for n in names)))
@@ -77,27 +76,44 @@ def _best(results: Results) -> Section:
         "figures. `@k` is at the length of the configuration's own lists.",
         ("system", "best by", "configuration", *names), tuple(rows),
     )  # fmt: skip
-    lead = "Which configuration is best depends on what is asked of it. `winners/` has a config for each figure."
-    return Section("best", "Best", "The best configurations", lead, tables=(table,))
+    lead = (
+        "Which configuration is best depends on what is asked of it. `winners/` has a config for each figure. The best "
+        "of many is chosen by the very days that it is judged on, so its figure flatters it: judge it again on others."
+    )
+    return Section("best", "Best", "The best configurations", lead, tables=(table, *_yardsticks(results)))
+
+
+def _yardsticks(results: Results) -> list[Table]:
+    """What popularity, chance and the oracle reach on the same users; nothing where no trial says so."""
+    figures, k = results.good[0].figures, results.primary_k
+    names = (results.ndcg, *(f"{name.removesuffix('@k')}@{k}" for name in (PRECISION, DIVERSITY, COMBINED)))
+    rows = tuple(
+        (system, *(figures.get(f"{system}_{name}") for name in names))
+        for system in YARDSTICKS
+        if f"{system}_{results.ndcg}" in figures
+    )
+    note = "On the same users: what a configuration has to be better than, and the most there is."
+    return [Table("yardsticks", "Beside them", note, ("system", *names), rows)] if rows else []
 
 
 def _study(results: Results) -> Section | None:
     """Our table beside the study's; None where none of its systems is here."""
     rows: list[tuple[Cell, ...]] = []
+    ndcg, oracle = results.ndcg, f"oracle_share@{results.primary_k}"
     for system, theirs in STUDY.items():
         of = [row for row in results.good if row.trial.row.config.system == system and COMBINED in row.figures]
         if of:
             rows.append((f"{system}, study", *theirs, None, None))
-            for words, name in (("by combined", COMBINED), ("by NDCG", NDCG)):
+            for words, name in (("by combined", COMBINED), ("by NDCG", ndcg)):
                 best = max(of, key=lambda row: row.figures[name])
-                figures = (best.figures.get(n) for n in (PRECISION, DIVERSITY, COMBINED, NDCG, "oracle_share@10"))
+                figures = (best.figures.get(n) for n in (PRECISION, DIVERSITY, COMBINED, ndcg, oracle))
                 rows.append((f"{system}, ours {words}", *figures))
     if not rows:
         return None
     table = Table(
         "study", "Beside the study", "The study's best configuration of each system by its combined figure, as "
         "published, and ours on our data. NDCG is not known of the study's.",
-        ("system", "precision", "diversity", "combined", NDCG, "share of the oracle"), tuple(rows),
+        ("system", "precision", "diversity", "combined", ndcg, "share of the oracle"), tuple(rows),
     )  # fmt: skip
     lead = (
         "Precision is the share of places whose primary genre is among the user's top three of the training days, "
@@ -110,17 +126,18 @@ def _study(results: Results) -> Section | None:
 
 def _disagreement(results: Results) -> Section | None:
     """Where the genre figures and NDCG do not rank alike."""
-    both = [row for row in results.good if COMBINED in row.figures and NDCG in row.figures]
+    name_of_ndcg = results.ndcg
+    both = [row for row in results.good if COMBINED in row.figures and name_of_ndcg in row.figures]
     if len(both) < 2:
         return None
     rows: list[tuple[Cell, ...]] = []
     groups = {sweep: [r for r in both if r.sweep == sweep] for sweep in results.sweeps}
     for name, of in [("all", both), *groups.items()]:
         if len(of) > 1:
-            combined, ndcg = (np.array([r.figures[n] for r in of]) for n in (COMBINED, NDCG))
+            combined, ndcg = (np.array([r.figures[n] for r in of]) for n in (COMBINED, name_of_ndcg))
             by_combined = of[int(combined.argmax())]
-            lost = 1 - by_combined.figures[NDCG] / ndcg.max() if ndcg.max() else None
-            place = int((ndcg > by_combined.figures[NDCG]).sum()) + 1
+            lost = 1 - by_combined.figures[name_of_ndcg] / ndcg.max() if ndcg.max() else None
+            place = int((ndcg > by_combined.figures[name_of_ndcg]).sum()) + 1
             rows.append((name, len(of), _or_none(rank_correlation(combined, ndcg)), place, lost))
     table = Table(
         "agreement", "Do they rank alike?", "Rank correlation (Spearman) of the combined figure and NDCG over "
@@ -161,13 +178,13 @@ def _effects(results: Results, found: Mapping[str, Sequence[Effect]]) -> list[Se
     """A chapter a sweep: what each of its parameters does."""
     sections = []
     for sweep, effects in found.items():
-        told = [e for e in effects if e.metric in TOLD]
+        told = [e for e in effects if e.metric in (PRECISION, DIVERSITY, COMBINED, "ndcg@k", results.ndcg)]
         if told:
             lead = (
                 "Everything else being equal. An interval that leaves out zero shows an effect; one that does not may "
             )
-            lead += f"hide a small one. {_matters(told)}"
-            figures = (*_effect_plots(sweep, told), *_heat_maps(results, sweep))
+            lead += f"hide a small one. {_matters(told, results.ndcg)}"
+            figures = (*_effect_plots(sweep, told, results.ndcg), *_heat_maps(results, sweep))
             sections.append(
                 Section(
                     f"effects-{sweep}",
@@ -181,23 +198,23 @@ def _effects(results: Results, found: Mapping[str, Sequence[Effect]]) -> list[Se
     return sections
 
 
-def _matters(effects: Sequence[Effect]) -> str:
+def _matters(effects: Sequence[Effect], ndcg: str) -> str:
     """For each parameter whether its widest step shows on NDCG and on the combined figure."""
     widest = {(e.parameter, e.metric): e for e in effects}
     words = []
     for parameter in dict.fromkeys(e.parameter for e in effects):
-        shown = [name for name in (NDCG, COMBINED) if (parameter, name) in widest and widest[parameter, name].is_shown]
+        shown = [name for name in (ndcg, COMBINED) if (parameter, name) in widest and widest[parameter, name].is_shown]
         words.append(
             f"`{parameter}` matters to {' and '.join(shown)}" if shown else f"of `{parameter}` no effect is shown"
         )
     return "; ".join(words).capitalize() + "." if words else ""
 
 
-def _effect_plots(sweep: str, effects: Sequence[Effect]) -> list[Figure]:
-    figures = []
-    for metric in (COMBINED, NDCG):
+def _effect_plots(sweep: str, effects: Sequence[Effect], ndcg: str) -> list[Figure]:
+    figures, words = [], short_names(e.parameter for e in effects)
+    for metric in (COMBINED, ndcg):
         rows = {
-            f"{e.parameter.rpartition('.')[2]} {e.before} → {e.after}": {"": Estimate(e.difference, e.low, e.high)}
+            f"{words[e.parameter]} {e.before} → {e.after}": {"": Estimate(e.difference, e.low, e.high)}
             for e in effects
             if e.metric == metric
         }
@@ -226,7 +243,7 @@ def _heat_maps(results: Results, sweep: str) -> list[Figure]:
     if len(axes) < 2 or any(len(values[axis]) > 12 for axis in axes):
         return []
     figures = []
-    for metric in (COMBINED, NDCG):
+    for metric in (COMBINED, results.ndcg):
         cells = [
             [_mean(rows, metric, {axes[0]: down, axes[1]: across}) for across in values[axes[1]]]
             for down in values[axes[0]]
@@ -248,7 +265,7 @@ def _order(value: object) -> tuple[bool, object]:
 
 
 def _all(results: Results) -> Section:
-    names = [n for n in HEADLINE if any(n in row.figures for row in results.good)]
+    names = results.headline
     rows = tuple(
         (rank, row.sweep, _chosen(row), *(row.figures.get(n) for n in names), row.seconds, row.error or None)
         for rank, row in enumerate(results.rows[:MOST_ROWS], 1)
@@ -260,7 +277,8 @@ def _all(results: Results) -> Section:
 
 
 def _chosen(row: Judged) -> str:
-    return ", ".join(f"{axis.rpartition('.')[2]} {value}" for axis, value in row.trial.row.chosen.items())
+    words = short_names(row.trial.row.chosen)
+    return ", ".join(f"{words[axis]} {value}" for axis, value in row.trial.row.chosen.items())
 
 
 def _or_none(value: float) -> float | None:

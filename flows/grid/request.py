@@ -1,5 +1,6 @@
 """What somebody asked for: a sweep with the settings, the day and the lake that it is about."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date as Date
 from pathlib import Path
@@ -7,8 +8,9 @@ from typing import Any
 
 import yaml
 
+from expectations.errors import UserError
 from flows.config import NightlyConfig
-from flows.grid.config import AxisConfig, GridConfig, SearchConfig
+from flows.grid.config import AxisConfig, GridConfig, SearchConfig, SweepConfig
 from flows.grid.metrics import objectives_of
 from flows.grid.rows import Row, all_rows, axes_of, row_of
 from flows.grid.work import Planner
@@ -57,10 +59,21 @@ class GridRequest:
         """
         if self.search.method == "grid":
             return all_rows(self.grid, self.night)
-        return [
-            row_of(name, sweep, {axis: _first(choices) for axis, choices in axes_of(sweep).items()}, self.night)
-            for name, sweep in self.grid.sweeps.items()
-        ]
+        return [self._checked(name, sweep) for name, sweep in self.grid.sweeps.items()]
+
+    def _checked(self, name: str, sweep: SweepConfig) -> Row:
+        """The first configuration of a search, once every value of every axis was tried beside it."""
+        axes = axes_of(sweep)
+        first = {axis: _samples(choices)[0] for axis, choices in axes.items()}
+        for axis, choices in axes.items():
+            for value in _samples(choices):
+                try:
+                    row_of(name, sweep, first | {axis: value}, self.night)
+                except UserError as error:
+                    if choices.values or choices.whole or "integer" not in str(error):
+                        raise
+                    raise UserError(f"{error}; write `whole: true` beside low and high") from None
+        return row_of(name, sweep, first, self.night)
 
     def told(self) -> dict[str, Any]:
         """All that decides what comes out, as JSON types: `resources` decide where work runs and no more."""
@@ -69,15 +82,17 @@ class GridRequest:
         return {**self._file(night), "date": date, "lake": self.lake}
 
     def write(self, path: Path) -> None:
-        """Write the request as a file that asks for the same."""
-        path.write_text(yaml.safe_dump(self._file(self.night), sort_keys=False))
+        """Write the request as a file that asks for the same; `lake` is none of its sections."""
+        night = replace(self.night, date=self.date) if self.date else self.night
+        path.write_text(yaml.safe_dump(self._file(night), sort_keys=False))
 
     def _file(self, night: NightlyConfig) -> dict[str, Any]:
         return {"search": plain(self.search), "night": plain(night), "sweeps": plain(self.grid.sweeps)}
 
 
-def _first(axis: AxisConfig) -> Any:
-    """The first value of an axis, or the least of its range."""
+def _samples(axis: AxisConfig) -> Sequence[Any]:
+    """All values of an axis, or of its range the ends and, where it need not be whole, something between."""
     if axis.values:
-        return axis.values[0]
-    return int(axis.low or 0) if axis.whole else axis.low
+        return axis.values
+    low, high = axis.ends
+    return (int(low), int(high)) if axis.whole else (low, low + 0.381966 * (high - low), high)

@@ -4,7 +4,8 @@ Everything here is read from the trials' artifacts, so it can be drawn up again 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date as Date
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from flows.grid.metrics import HEADLINE, figures_of, is_larger_better
+from flows.grid.metrics import best_by, figures_of, headline, is_larger_better
 from flows.grid.work import TRAINED, Trial
 from models.evaluation.config import EvaluationConfig
 from models.evaluation.effects import Effect, effects, pareto_front
 from tasks.running import Night
 from tasks.stage import plain
 
-BEST_BY = ("study_precision@k", "study_diversity@k", "study_combined@k", "ndcg@k", "ndcg@10")
-"""Figures whose best configuration is told and written out as a config, besides the objectives."""
 EFFECTS_ON = ("study_precision", "study_diversity", "ndcg", "recall", "diversity", "novelty")
 """Figures that the effect of each parameter is told on: at the length of the lists. Beside them the study's combined
 one, and those of FIXED at the primary cut-off."""
@@ -52,7 +51,8 @@ class Judged:
 
     def to_dict(self, axes: Iterable[str]) -> dict[str, Any]:
         """A row of the table of results: what was chosen on each of all sweeps' axes, the headline, the rest."""
-        first = {name: self.figures[name] for name in HEADLINE if name in self.figures}
+        names = headline(self.trial.row.config.evaluation.primary_k)
+        first = {name: self.figures[name] for name in names if name in self.figures}
         return {
             "sweep": self.sweep, **{axis: self.trial.row.chosen.get(axis) for axis in axes}, **first,
             "seconds": self.seconds, "training_seconds": self.training_seconds, **self.figures,
@@ -127,7 +127,26 @@ class Results:
 
     @property
     def axes_of_front(self) -> tuple[str, ...]:
-        return self.objectives if len(self.objectives) > 1 else ("study_combined@k", "ndcg@10")
+        return self.objectives if len(self.objectives) > 1 else ("study_combined@k", self.ndcg)
+
+    @property
+    def primary_k(self) -> int:
+        """The night's cut-off, by which configurations with lists of any length are compared."""
+        return self.rows[0].trial.row.config.evaluation.primary_k
+
+    @property
+    def ndcg(self) -> str:
+        return f"ndcg@{self.primary_k}"
+
+    @property
+    def headline(self) -> list[str]:
+        """Figures of the tables, in their order."""
+        return [name for name in headline(self.primary_k) if any(name in row.figures for row in self.good)]
+
+    @property
+    def best_by(self) -> list[str]:
+        """Objectives and the figures that are always told, each once."""
+        return list(dict.fromkeys([*self.objectives, *best_by(self.primary_k)]))
 
 
 def worth(row: Judged, name: str) -> float:
@@ -178,7 +197,7 @@ def write(folder: Path, results: Results, found: Mapping[str, Sequence[Effect]])
     pq.write_table(_table(told), folder / "effects.parquet")
     (folder / "winners").mkdir(exist_ok=True)
     configs: dict[str, Path] = {}
-    for name in dict.fromkeys([*results.objectives, *BEST_BY]):
+    for name in results.best_by:
         best = results.best(name)
         if best:
             configs[name] = folder / "winners" / f"{name}.yaml"
@@ -194,7 +213,9 @@ def _config(best: Judged, name: str) -> str:
     head = (
         f"# Best {name} ({best.figures[name]:.4f}) of its sweep: {best.sweep} with {chosen}. Run: nightjar run FILE\n"
     )
-    return head + yaml.safe_dump(plain(best.trial.row.config), sort_keys=False)
+    # Of the day that it was judged on: another day's night would train anew.
+    config = replace(best.trial.row.config, date=Date.fromisoformat(best.trial.ref.date))
+    return head + yaml.safe_dump(plain(config), sort_keys=False)
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:

@@ -2,7 +2,8 @@
 
 import copy
 import itertools
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,15 @@ class Row:
 
     @property
     def name(self) -> str:
-        return self.sweep + "".join(f" {axis.rpartition('.')[2]}={value}" for axis, value in self.chosen.items())
+        words = short_names(self.chosen)
+        return self.sweep + "".join(f" {words[axis]}={value}" for axis, value in self.chosen.items())
+
+
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """Dotted names by their last part, where no other ends in the same."""
+    lasts = {name: name.rpartition(".")[2] for name in names}
+    counted = Counter(lasts.values())
+    return {name: last if counted[last] == 1 else name for name, last in lasts.items()}
 
 
 def axes_of(sweep: SweepConfig) -> dict[str, AxisConfig]:

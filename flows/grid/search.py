@@ -188,10 +188,10 @@ def distribution(axis: AxisConfig) -> BaseDistribution:
     """What Optuna draws an axis from: values as JSON, or a range."""
     if axis.values:
         return CategoricalDistribution([json.dumps(value) for value in axis.values])
-    assert axis.low is not None and axis.high is not None
+    low, high = axis.ends
     if axis.whole:
-        return IntDistribution(int(axis.low), int(axis.high), log=axis.log)
-    return FloatDistribution(axis.low, axis.high, log=axis.log)
+        return IntDistribution(int(low), int(high), log=axis.log)
+    return FloatDistribution(low, high, log=axis.log)
 
 
 def value_of(axis: AxisConfig, drawn: Any) -> Any:

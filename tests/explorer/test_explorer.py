@@ -49,7 +49,7 @@ def _serving(home: Any) -> tuple[Any, str]:
     """`nightjar explore` in a home, and its address once it answers."""
     port = _free_port()
     running = home.command("explore", "--no-browser", f"--port={port}")
-    until = time.monotonic() + 120
+    until = time.monotonic() + 300
     while "Ctrl-C" not in running.out.read_text():
         assert running.process.poll() is None and time.monotonic() < until, running.err.read_text()
         time.sleep(0.2)
@@ -61,7 +61,7 @@ def _serving(home: Any) -> tuple[Any, str]:
 def chromium() -> Iterator[Any]:
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert program, "Chromium is needed: apt-get install chromium"
-    expect.set_options(timeout=60_000)
+    expect.set_options(timeout=120_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser
@@ -78,7 +78,7 @@ def _page(chromium: Any, address: str) -> Browser:
             browser.outside.append(route.request.url)
             route.abort()
 
-    browser.page.set_default_timeout(60_000)
+    browser.page.set_default_timeout(120_000)
     browser.page.route(re.compile("^(http|ws)"), only_here)
     browser.page.on("console", lambda m: browser.errors.append(m.text) if m.type == "error" else None)
     browser.page.on("pageerror", lambda e: browser.errors.append(str(e)))
@@ -91,7 +91,7 @@ def server(undisturbed: Any) -> Iterator[str]:
     running, address = _serving(undisturbed)
     yield address
     running.process.send_signal(signal.SIGINT)
-    assert running.process.wait(60) == 0, "Ctrl-C is a clean end"
+    assert running.process.wait(180) == 0, "Ctrl-C is a clean end"
     assert "Traceback" not in running.err.read_text()
 
 
@@ -167,7 +167,9 @@ def test_a_knob_changes_the_list_at_once_and_is_judged_over_all(browser: Browser
     assert _titles(page.locator("#turned")) != before
     page.locator("#judge").click()
     expect(page.locator("#judged")).to_contain_text("difference, interval")
-    expect(page.locator("#judged")).to_contain_text("--set pipeline.order.mmr_lambda=0.1")
+    made_by = re.compile(r"nightjar run \S+\.yaml .*--set system=fusion --set pipeline\.order\.mmr_lambda=0\.1")
+    expect(page.locator("#judged")).to_contain_text(made_by)
+    expect(page.locator("#judged")).not_to_contain_text("CONFIG.yaml")
     page.locator("#reset").click()
     expect(page.locator("#turned")).to_contain_text("as released")
     assert _titles(page.locator("#turned")) == before
@@ -213,11 +215,25 @@ def test_a_sweep_is_a_table_effects_and_a_front(browser: Browser, undisturbed: A
     rows = [{"rank": 1, "pipeline.k": k, "als.factors": f, "ndcg@10": 0.1 + k / 100, "coverage@10": 0.5 / f}
             for k in (5, 10) for f in (8, 16, 32)]  # fmt: skip
     pq.write_table(pa.Table.from_pylist(rows), folder / "results.parquet")
+    step = {"sweep": "fusion", "parameter": "als.factors", "before": "16", "after": "32", "metric": "ndcg@10",
+            "difference": 0.01, "low": -0.01, "high": 0.03, "pairs": 2, "same_sign": 0.5}  # fmt: skip
+    pq.write_table(pa.Table.from_pylist([step]), folder / "effects.parquet")
     browser.open("Night")
     page = browser.open("Grid")
     expect(page.locator("#grid")).to_contain_text("6 combinations of pipeline.k, als.factors")
-    expect(page.locator("#grid svg[aria-label*='factors 32']")).to_be_visible()
+    expect(page.locator("#grid svg[aria-label*='factors 16 → 32']")).to_be_visible()
     expect(page.locator("#grid polyline")).to_be_attached()
+
+
+def test_title_and_button_at_the_top_have_room(browser: Browser):
+    page = browser.open("Grid")
+    assert page.locator(".nj.head h2").evaluate("title => title.scrollWidth <= title.clientWidth")
+    margin = """button => {
+        const text = document.createRange();
+        text.selectNodeContents(button);
+        return text.getBoundingClientRect().left - button.getBoundingClientRect().left;
+    }"""
+    assert page.locator("#other").evaluate(margin) > 10
 
 
 def test_impossible_settings_start_no_night(browser: Browser):
@@ -244,5 +260,5 @@ def test_an_empty_home_offers_to_make_data_which_can_be_cancelled(chromium: Any,
     assert not browser.outside and not browser.errors
     children = psutil.Process(running.process.pid).children(recursive=True)
     running.process.send_signal(signal.SIGTERM)
-    assert running.process.wait(60) == 0
+    assert running.process.wait(180) == 0
     assert not [p for p in psutil.wait_procs(children, timeout=20)[1] if p.is_running()], "something outlived it"

@@ -1,11 +1,28 @@
 """Knobs come from the settings classes, and turn what the bundle knows and nothing else."""
 
+from dataclasses import fields, replace
+from typing import Any, get_args
+
+import pyarrow as pa
 import pytest
 
+from benchmarks.made_bundle import foundation_tables, make_bundle, make_tables
 from expectations.errors import UserError
-from explorer.knobs import applies, differences, knobs, reach, turned, value_of
+from explorer.data import Store
+from explorer.knobs import Knob, applies, differences, knobs, reach, turned, value_of
 from explorer.questions import Question, ask
-from models.serving.config import PipelineConfig, pipeline_of
+from explorer.tabs.turn import command
+from flows.runs import RunRecord
+from models.serving.bundle import Bundle
+from models.serving.config import (
+    FiltersConfig,
+    OrderConfig,
+    PipelineConfig,
+    SourceConfig,
+    SourcesConfig,
+    System,
+    pipeline_of,
+)
 from tasks.stage import plain
 
 OWN = plain(PipelineConfig())
@@ -39,13 +56,45 @@ def test_candidates_of_a_system_are_asked_of_its_sources():
     netflix = plain(pipeline_of("netflix", PipelineConfig()))
     changed = turned(netflix, {"candidates": 50})
     assert [changed["sources"][name]["num_candidates"] for name in ("transformer", "als", "towers")] == [50, 50, 0]
+    assert differences(netflix, changed) == ["pipeline.candidates=50", "pipeline.pool_size=100"]
+    assert turned(netflix, {"candidates": 100, "pool_size": 60})["pool_size"] == 60, "turned by hand, it stays"
+    assert turned(netflix, {"candidates": 50, "pool_size": 60})["pool_size"] == 60
+    narrow = plain(pipeline_of("youtube", PipelineConfig(candidates=50)))
+    assert narrow["pool_size"] == 50 and turned(narrow, {"candidates": 200})["pool_size"] == 150
 
 
-def test_weights_of_other_systems_are_out_of_use():
-    netflix = plain(pipeline_of("netflix", PipelineConfig()))
-    by_name = {knob.name: knob for knob in knobs()}
-    assert applies(by_name["rank.foundation_weight"], netflix) and applies(by_name["k"], netflix)
-    assert not applies(by_name["rank.cf_weight"], netflix)
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory) -> Bundle:
+    """A release with a transformer, so that any system can be asked."""
+    tables = make_tables(40, 150) | foundation_tables(40, 150)
+    tables["users"] = tables["users"].set_column(1, "age", pa.nulls(40, tables["users"]["age"].type))
+    return Bundle(make_bundle(tmp_path_factory.mktemp("any"), tables, OWN), threads=1)
+
+
+@pytest.mark.parametrize("system", get_args(System))
+def test_a_knob_is_in_use_where_it_changes_a_list(bundle, system):
+    sources = {f.name: SourceConfig(num_candidates=30) for f in fields(SourcesConfig)}
+    small = PipelineConfig(
+        k=8, candidates=30, pool_size=20, sources=SourcesConfig(**sources), filters=FiltersConfig(default_age=12),
+        order=OrderConfig(exploration_position=5, exploration_head=10, genre_coverage=0.2),
+    )  # fmt: skip
+    own = plain(pipeline_of(system, small))
+
+    def lists(pipeline: dict[str, Any]) -> list[int]:
+        return list(bundle.with_pipeline(pipeline).recommend(bundle.features.users.ids).table["item_id"].to_pylist())
+
+    def turns(knob: Knob) -> list[dict[str, Any]]:
+        at, least = value_of(own, knob.name), own["k"] if knob.name == "pool_size" else knob.low
+        numbers = [knob.kind(v) for v in (max(at / 4, least), at * 2) if v <= knob.high]
+        return [turned(own, {knob.name: value}) for value in ([not at] if knob.kind is bool else numbers)]
+
+    as_released = lists(own)
+    in_use = {knob.name for knob in knobs() if applies(knob, own)}
+    off = {f"sources.{name}.num_candidates" for name in sources} - in_use  # no night would turn them
+    for knob in knobs():
+        if knob.name not in off:
+            assert any(lists(p) != as_released for p in turns(knob)) == (knob.name in in_use), knob.name
+    assert len(off) == (0 if system == "fusion" else len(sources))
 
 
 def test_a_turned_knob_changes_the_list(release):
@@ -54,3 +103,18 @@ def test_a_turned_knob_changes_the_list(release):
     other = ask(release, Question(user=name), turned(release.bundle.pipeline, {"order.mmr_lambda": 0.05}))
     assert own.items != other.items
     assert ask(release, Question(user=name)).items == own.items
+
+
+def test_the_command_starts_from_the_config_of_the_run_that_made_the_release(release, tmp_path):
+    store, changes = Store(tmp_path), ["pipeline.k=30"]
+    assert command(store, release, changes) == "nightjar run CONFIG.yaml --set system=fusion --set pipeline.k=30"
+    record = RunRecord(
+        "20260101T000000-aaaa", "a night.yaml", ["system=fusion", "pipeline.k=5"], f"{tmp_path}/lake", ""
+    )
+    for name, made in (("20260101T000000-aaaa", {"version": release.number}), ("20260102T000000-bbbb", {})):
+        replace(record, id=name, release=made).save(tmp_path)
+    assert command(store, release, changes) == (
+        "nightjar run 'a night.yaml' --set pipeline.k=5 --set system=fusion --set pipeline.k=30"
+    )
+    replace(record, id="20260103T000000-cccc", registry="http://elsewhere").save(tmp_path)
+    assert command(store, release, changes).startswith("nightjar run CONFIG.yaml"), "a version 3 of another registry"

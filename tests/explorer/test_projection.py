@@ -2,10 +2,15 @@
 
 import numpy as np
 
+from benchmarks.made_bundle import foundation_tables, make_bundle, make_tables
 from explorer import projection
+from explorer.data import Release
 from explorer.plots import Point, points
-from explorer.projection import items_in_plane, pca, tsne, user_clusters
+from explorer.projection import items_in_plane, nearest, pca, tsne, user_clusters
 from explorer.tabs import space
+from models.serving.bundle import Bundle
+from models.serving.config import PipelineConfig
+from tasks.stage import plain
 
 
 def test_pca_finds_the_directions_that_differ_most():
@@ -52,6 +57,21 @@ def test_a_picked_item_and_its_neighbours_stand_out(release, tmp_path):
     assert space.show(release, "PCA", tmp_path, item).count('r="7"') >= 2
     found, page = space.neighbours(release, release.item_names[item])
     assert found == item and "Nearest to" in page
+
+
+def test_a_release_with_a_transformer_shows_its_vectors_too(release, tmp_path):
+    tables = make_tables(40, 150) | foundation_tables(40, 150)
+    path = make_bundle(tmp_path / "made", tables, plain(PipelineConfig(system="hybrid")))
+    hybrid = Release(release.version, Bundle(path, threads=1))
+    assert list(release.vectors) == ["two towers"] and list(hybrid.vectors) == ["two towers", "transformer"]
+    titles = np.stack(tables["title_embeddings"].sort_by("item_id")["vector"].to_numpy())
+    np.testing.assert_array_equal(hybrid.vectors["transformer"][: len(titles)], titles)
+    unit = titles / np.linalg.norm(titles, axis=1, keepdims=True)
+    assert [*nearest(hybrid, 7, "transformer")] == [i for i in np.argsort(-(unit @ unit[7])) if i != 7][:12]
+    assert [*nearest(hybrid, 7)] == hybrid.bundle.similar(7, 12)["item_id"].to_pylist()
+    places = [items_in_plane(hybrid, "PCA", tmp_path, model)[1] for model in hybrid.vectors]
+    assert not np.array_equal(*places)
+    assert "by their vectors of 12 numbers, of the transformer" in space.show(hybrid, "PCA", tmp_path, 7, "transformer")
 
 
 def test_points_keep_their_place_and_say_their_title():

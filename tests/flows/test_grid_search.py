@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -67,11 +68,14 @@ def test_a_sweep_from_its_first_kill_to_its_winner(sweeps: Sweeps) -> None:
 
     killed = sweeps.run(NIGHTJAR_FAULT="trial:published")
     assert killed.returncode == -signal.SIGKILL and sweeps.published("towers") == 2
+    left = sweeps.home.processes()
     began = sweeps.published("trial")
     assert 0 < began < TRIALS
 
     done = sweeps.run()
     assert done.returncode == 0, done.stdout + done.stderr
+    _, alive = psutil.wait_procs(left, timeout=5)
+    assert left and not alive, "the next run ends what the killed one left"
     trained = ("towers", "ranker", "als_user_factors", "bundle", "events")
     assert [sweeps.published(d) for d in trained] == [0] * 5
     assert sweeps.published("trial") == TRIALS - began
@@ -81,6 +85,8 @@ def test_a_sweep_from_its_first_kill_to_its_winner(sweeps: Sweeps) -> None:
     assert [r["ndcg@10"] for r in rows] == sorted((r["ndcg@10"] for r in rows), reverse=True)
     assert all(0 < r["oracle_share@k"] <= 1 and r["seconds"] > 0 for r in rows)
     assert f"best ndcg@10             {rows[0]['ndcg@10']:.4f}" in done.stdout
+    assert len({round(r["ndcg@10"] / r["oracle_share@10"], 9) for r in rows}) == 1, "one oracle for lists of any length"
+    assert all(0 < r["random_ndcg@10"] < r["popularity_ndcg@10"] < r["oracle_ndcg@10"] for r in rows)
 
     again = sweeps.run()
     assert again.returncode == 0 and not sweeps.trace.exists()
@@ -98,7 +104,9 @@ def test_a_sweep_from_its_first_kill_to_its_winner(sweeps: Sweeps) -> None:
 def _winner_runs(sweeps: Sweeps, best: dict[str, Any]) -> None:
     """The night of the winner's config has the row's figures, and trains nothing."""
     winner = sweeps.folder / "winner.yaml"
-    assert load_config(winner).towers.dim == best["embedding"]
+    config = load_config(winner)
+    assert config.towers.dim == best["embedding"]
+    assert str(config.date) in best["trial"], "on another day its trainings would not stand"
     done = sweeps.home.run("run", str(winner))
     assert done.returncode == 0, done.stdout + done.stderr
     assert sweeps.home.states()["towers"] == "cached"

@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 import yaml
+from optuna.distributions import IntDistribution
 
 from expectations.errors import UserError
-from flows.grid.config import check_grid, load_grid
+from flows.grid.config import AxisConfig, check_grid, load_grid
 from flows.grid.metrics import objectives_of
-from flows.grid.rows import all_rows, axes_of
+from flows.grid.request import GridRequest
+from flows.grid.rows import all_rows, axes_of, short_names
+from flows.grid.search import distribution
 from models.evaluation.config import EvaluationConfig
 
 STUDY = Path(__file__).resolve().parents[3] / "deployments" / "grid.yaml"
@@ -72,6 +75,26 @@ def test_a_mistake_in_a_configuration_names_it(axes, says):
         ({"sweeps": {"one": {"axes": {"towers.dim": [8]}}}, "search": {"method": "guess"}}, "search.method"),
         ({"sweeps": {"one": {"axes": {"k": {"low": 5, "high": 1}}}}}, "low is 5; it must be below high"),
         ({"sweps": {}}, "sweps"),
+        ({"sweeps": ["a", "b"]}, "sweeps: must hold sweeps by name, is ['a', 'b']"),
+        ({"sweeps": "hello"}, "sweeps: must hold sweeps by name"),
+        ({"sweeps": {"one": [1]}}, "sweep one: must hold `axes`"),
+        ({"sweeps": {"one": {"axes": "hello"}}}, "axes of sweep one: must hold axis: [value, ...]"),
+        ({"sweeps": {"one": {"axes": {"pipeline.k": 5}}}}, "axis one.pipeline.k is 5; give it values, such as [5]"),
+        (
+            {"sweeps": {"one": {"axes": {"pipeline": [{"k": 5}]}}}},
+            "axis one.pipeline has the value {'k': 5}; a value is",
+        ),
+        ({"sweeps": {"one": {"axes": {"pipeline.k": [5, 10, 5.0]}}}}, "axis one.pipeline.k has the value 5.0 twice"),
+        (
+            {"sweeps": {"one": {"axes": {"pipeline.k": [5], "x": {"keys": ["pipeline.k"], "values": [9]}}}}},
+            "axes pipeline.k and x of sweep one both set pipeline.k",
+        ),
+        ({"sweeps": {"../../x": {"axes": {"towers.dim": [8]}}}}, "sweep '../../x': a name is letters"),
+        ({"sweeps": {"one": {"axes": {"k": {"low": 0, "high": 1, "log": True}}}}}, "low is 0; with `log: true`"),
+        (
+            {"sweeps": {"one": {"axes": {"k": {"low": 4.2, "high": 4.8, "whole": True}}}}},
+            "no whole number lies between 4.2 and 4.8",
+        ),
     ],
 )
 def test_a_mistake_in_the_file_names_its_place(values, says):
@@ -80,7 +103,32 @@ def test_a_mistake_in_the_file_names_its_place(values, says):
     assert says in str(refused.value) and "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "axis, says",
+    [
+        ({"low": 4, "high": 6}, "write `whole: true` beside low and high"),
+        ({"low": 4, "high": 6000, "whole": True}, "pipeline.k=6000: pipeline.k is 6000"),
+        ([5, 10, 6000], "pipeline.k=6000: pipeline.k is 6000"),
+    ],
+)
+def test_a_search_checks_every_value_and_both_ends_before_it_begins(axis, says):
+    grid = check_grid({"search": {"method": "random"}, "sweeps": {"one": {"axes": {"pipeline.k": axis}}}}, "test")
+    with pytest.raises(UserError) as refused:
+        GridRequest(grid, load_grid(STUDY)[1], None, "lake").rows()
+    assert says in str(refused.value)
+
+
+def test_whole_numbers_of_a_range_lie_within_it():
+    assert AxisConfig(low=4.2, high=6.8, whole=True).ends == (5, 6)
+    assert distribution(AxisConfig(low=4.2, high=6.8, whole=True)) == IntDistribution(5, 6)
+
+
 def test_objectives_have_full_names_and_unknown_ones_list_the_known():
     assert objectives_of(["ndcg", "recall@10"], EvaluationConfig()) == ("ndcg@k", "recall@10")
     with pytest.raises(UserError, match=r"no objective ndgc@k; there are ndcg@1, .*study_combined@k"):
         objectives_of(["ndgc"], EvaluationConfig())
+
+
+def test_a_setting_goes_by_its_last_word_where_no_other_ends_so():
+    names = ["pipeline.k", "pipeline.sources.als.weight", "pipeline.sources.towers.weight", "embedding"]
+    assert short_names(names) == dict(zip(names, ["k", *names[1:3], "embedding"], strict=True))

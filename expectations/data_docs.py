@@ -4,9 +4,12 @@ Audits keep their results as files, so that one build a night shows them all, al
 pages load scripts, fonts and a logo from seven hosts; the views here render the same content from this file alone.
 """
 
+import fcntl
 import html
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -80,14 +83,14 @@ def keep(docs_dir: Path, audit: Audit) -> None:
     file = docs_dir / RESULTS / f"{audit.dataset.name}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     aside = file.with_suffix(".new")
-    with LOCK:
+    with _turn(docs_dir):
         aside.write_text(json.dumps(_suite_result(audit).to_json_dict()))
         aside.replace(file)
 
 
 def build(docs_dir: Path) -> Path:
     """Build the site from all kept results; returns its `index.html`."""
-    with LOCK:
+    with _turn(docs_dir):
         context = new_context()
         for file in sorted((docs_dir / RESULTS).glob("*.json")):
             result = ExpectationSuiteValidationResultSchema().load(json.loads(file.read_text()))
@@ -101,6 +104,15 @@ def build(docs_dir: Path) -> Path:
         # Fonts and pictures of GX's own pages.
         shutil.rmtree(docs_dir / "static", ignore_errors=True)
     return docs_dir / "index.html"
+
+
+@contextmanager
+def _turn(docs_dir: Path) -> Iterator[None]:
+    """One at a time, of this process's threads and of all runs in a home; the lock goes with the process."""
+    docs_dir.mkdir(parents=True, exist_ok=True)
+    with LOCK, (docs_dir / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _site(docs_dir: Path) -> Any:

@@ -381,6 +381,7 @@ EVALUATION = Dataset(
         _maybe("low", pa.float64(), "lower end of the confidence interval (bootstrap over users); null without one"),
         _maybe("high", pa.float64(), "upper end of the confidence interval"),
         Column("num_users", pa.int32(), "users judged"),
+        _maybe("p_value", pa.float64(), "of a difference (ndcg_vs_final): how likely one as clear is by chance alone"),
     ),
     key=("system", "segment", "metric", "k"),
 )
@@ -389,7 +390,7 @@ TRIAL = Dataset(
     "trial",
     "one configuration of a sweep, judged like a night",
     (
-        Column("metric", pa.string(), "ndcg, recall, ...; oracle_ndcg is the ndcg of the oracle's lists"),
+        Column("metric", pa.string(), "ndcg, ...; oracle_ndcg, popularity_ndcg, random_ndcg: of others' lists"),
         Column("k", pa.int16(), "cut-off"),
         Column("value", pa.float64(), "mean over users, or the figure of all lists together"),
         _maybe("low", pa.float64(), "lower end of the confidence interval (bootstrap over users); null without one"),

@@ -1,6 +1,5 @@
 """The end of a night: pointers, Data Docs, the report with this run's times, and the same tables in Prefect's UI."""
 
-import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from flows.plan import Plan
 from flows.runs import RunRecord
 from tasks.audit import build_docs
 from tasks.gating import Decision, decide
-from tasks.lake import Artifact
+from tasks.lake import Artifact, write_text
 from tasks.pages.data import RunFacts, StageTime
 from tasks.registry import Registry
 from tasks.reporting import CARD, PAGE, render_cards, render_report
@@ -38,9 +37,9 @@ def conclude(
     registry = Registry(night.home, night.resources.registry)
     decision = _decide(night, plan, made, registry, config)
     facts = _facts(night, record, made, outcomes, docs, decision)
-    page = _write(night, plan, PAGE, render_report(made["report"], facts))
+    page = _write(night, plan, config.system, PAGE, render_report(made["report"], facts))
     whole, brief = render_cards(made["report"], made["evaluation"], made["bundle"], facts)
-    card = _write(night, plan, CARD, whole)
+    card = _write(night, plan, config.system, CARD, whole)
     if ran:
         registry.attach(measures["run_id"], page, "report")
         registry.attach(measures["run_id"], card, "report")
@@ -71,16 +70,17 @@ def _decide(night: Night, plan: Plan, made: dict[str, Artifact], registry: Regis
     everything = [night.artifact(r) for s in plan.steps for c in s.cells for r in c.refs]
     cut = {a.dataset: a for a in everything if a.date == plan.days.cut and a.dataset in KNOWN}
     watches = [a for a in everything if a.dataset == "watches" and a.date in plan.days.judge]
-    return decide(
-        registry,
-        {**made, **cut},
-        watches,
-        everything,
-        night.home / "scratch",
-        config.release.gates,
-        config.evaluation,
-        night.promotes,
-    )
+    with night.lake.claim([made["release"].ref]):  # another run of this night may end at the same moment
+        return decide(
+            registry,
+            {**made, **cut},
+            watches,
+            everything,
+            night.home / "scratch",
+            config.release.gates,
+            config.evaluation,
+            night.promotes,
+        )
 
 
 def _facts(
@@ -101,23 +101,12 @@ def _facts(
         gates=tuple((v.gate, "passed" if v.passed else "failed", v.figures) for v in decision.verdicts),
         decision=str(decision),
         links={"lake": night.lake.url, "data docs": str(docs), "registry": measures["registry"]},
-        command=_command(night, record),
+        command=record.command(night.home),
     )
 
 
-def _command(night: Night, record: RunRecord) -> str:
-    """What runs this night again; unknown for one that was started in Prefect, from no file."""
-    if not record.config:
-        return ""
-    changes = [word for change in record.overrides for word in ("--set", change)]
-    elsewhere = ["--lake", night.lake.url] if night.lake.url != str(night.home / "lake") else []
-    return shlex.join(["nightjar", "run", record.config, *changes, *elsewhere])
-
-
-def _write(night: Night, plan: Plan, name: str, text: str) -> Path:
-    """A page of the night, whole or not at all."""
-    folder = night.home / "reports" / plan.days.day
-    folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / f".{name}"
-    aside.write_text(text)
-    return aside.replace(folder / name)
+def _write(night: Night, plan: Plan, system: str, name: str, text: str) -> Path:
+    """A page of the night, whole or not at all; systems of one day have folders of their own."""
+    path = night.home / "reports" / plan.days.day / system / name
+    write_text(path, text)
+    return path

@@ -177,16 +177,19 @@ def plan_night(config: NightlyConfig, days: Calendar, source: Source) -> Plan:
         "towers": tower,
         "ranker": ranks,
         "index": shards,
+        "transformer": foundation[:1],
         "watches": log.watches(days.days),
         "impressions": log.impressions(days.days),
         "users": users,
         "items": items,
+        "id_map": id_map,
         "histories": now["histories"],
         "popularity": popular,
         "release": released,
     }
     others = plan.refs_beside(told.values())
-    plan.add(report(date=days.day, **told, others=others, config=config.report, template=template_digest()))
+    decided = {"system": config.system, "config": config.report, "template": template_digest()}
+    plan.add(report(date=days.day, **told, others=others, **decided))
     return plan
 
 

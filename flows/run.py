@@ -274,6 +274,8 @@ def leave_at_once_when_told(note: Callable[[str], None]) -> None:
     def leave(number: int, frame: object) -> None:
         with suppress(OSError, Failure):
             note(signal.Signals(number).name)
+        sys.stderr.flush()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # threads whose JVM goes away would print tracebacks
         end_children()
         sys.stdout.flush()
         os._exit(128 + number)

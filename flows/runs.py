@@ -1,7 +1,9 @@
 """Records of runs: what was asked for, what every stage did and why; `explain` and `show` start from the last one."""
 
 import secrets
+import shlex
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,14 @@ class RunRecord:
 
     def save(self, home: Path) -> None:
         write_json(folder(home, self.id) / "run.json", asdict(self))
+
+    def command(self, home: Path, changes: Sequence[str] = ()) -> str:
+        """What runs this night again, with further settings changed; empty for one that was started from no file."""
+        if not self.config:
+            return ""
+        settings = [*(one for one in self.overrides if one not in changes), *changes]
+        elsewhere = ["--lake", self.lake] if self.lake != str(home / "lake") else []
+        return shlex.join(["nightjar", "run", self.config, *(w for s in settings for w in ("--set", s)), *elsewhere])
 
 
 def new_id() -> str:

@@ -47,14 +47,19 @@ class Source(Protocol):
 def open_source(config: NightlyConfig, home: Path) -> Source:
     """The source that a config names; a log is looked through, and remembered while it does not change."""
     if config.source.kind == "world":
-        return MadeData(config.world, config.pipeline.k)
+        judged = config.evaluation
+        return MadeData(config.world, max(config.pipeline.k, judged.primary_k, *judged.ks))
     today = datetime.now(UTC).date().isoformat()
     return LogData(scan(config.source, home, today), config)
 
 
 @dataclass(frozen=True)
 class MadeData:
-    """The seeded world: any day can be made at any time."""
+    """The seeded world: any day can be made at any time.
+
+    Attributes:
+        k: length of the oracle's lists, which must reach every cut-off that anything is judged at.
+    """
 
     world: WorldConfig
     k: int

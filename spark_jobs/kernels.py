@@ -70,6 +70,8 @@ def solve_rows(indptr, columns, curvature, target, other_MF, base_FF, has_base, 
             pq = np.float32(0)
             for f in range(factors):
                 pq += p[f] * q[f]
+            if pq <= 0:  # underflow: the row is at its solution as far as a float can tell
+                break
             step = rs / pq
             for f in range(factors):
                 x[f] += step * p[f]

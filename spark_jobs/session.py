@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import psutil
@@ -96,6 +96,11 @@ def submitted_session(app_name: str) -> SparkSession:
     return builder.getOrCreate()
 
 
+def session_log() -> Path | None:
+    """What Spark has to say of itself, in a file: of the application that runs, or ran last, in this process."""
+    return _Folders.log_in_use
+
+
 def stop_session() -> None:
     """End the application, if there is one, and wait until its JVM is gone."""
     if SparkContext._active_spark_context is None:
@@ -121,12 +126,18 @@ def _end_jvm(gateway: Any, folders: "_Folders", patience_s: float) -> None:
     jvm = gateway.proc
     if jvm.poll() is None:
         _expect_no_answer(gateway)
+        # Its Python workers leave too when they are orphans, but in their own time.
+        workers = psutil.Process(jvm.pid).children(recursive=True)
         if jvm.stdin:
             jvm.stdin.close()  # what it takes as the sign to exit
         with suppress(subprocess.TimeoutExpired):
             jvm.wait(patience_s)
         jvm.kill()
         jvm.wait()
+        for worker in workers:
+            with suppress(psutil.Error):
+                worker.kill()
+        psutil.wait_procs(workers, timeout=3)
     shutil.rmtree(folders.own, ignore_errors=True)
 
 
@@ -140,6 +151,8 @@ def _expect_no_answer(gateway: Any) -> None:
 
 class _Folders:
     """Where Spark keeps what is not a result: a folder of this process, a log, and numba's machine code."""
+
+    log_in_use: ClassVar[Path | None] = None
 
     def __init__(self, home: Path) -> None:
         home = home.resolve()
@@ -248,6 +261,7 @@ def _temporary_files(folder: Path) -> Iterator[None]:
 
 def _start(conf: SparkConf, folders: _Folders) -> SparkSession:
     began = folders.log.stat().st_size if folders.log.exists() else 0
+    _Folders.log_in_use = folders.log
     # PySpark would print every error as a page of JSON before it raises it.
     logging.getLogger("SQLQueryContextLogger").disabled = True
     try:

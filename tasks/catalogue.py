@@ -59,7 +59,7 @@ _ALL: tuple[Model, ...] = (
         class_at="models.collaborative.popularity:Popularity",
         settings_at="spark_jobs.config:PopularityConfig",
         section="popularity",
-        trials=({"half_life_days": 0}, {"half_life_days": 30}),
+        trials=({"half_life_days": 0}, {"half_life_days": 3}, {"half_life_days": 30}),
     ),
     Model(
         name="als",
@@ -95,7 +95,7 @@ _ALL: tuple[Model, ...] = (
     ),
     Model(
         name="transformer",
-        summary="causal transformer over the history, trained with sampled softmax (SASRec, foundation model)",
+        summary="Causal transformer over the history, by sampled softmax (SASRec, foundation model).",
         train_at="models.sequence.recommender:train",
         class_at="models.sequence.recommender:TransformerRecommender",
         settings_at="models.sequence.config:TransformerConfig",

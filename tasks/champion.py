@@ -37,15 +37,17 @@ def champion_lists(
         def told(item_ids: list[int]) -> list[int]:
             return [items.get(item, -1) for item in item_ids]
 
-        nobody = told(champion.recommend_for_history([], k=k).table["item_id"].to_pylist())
-        lists = np.full((len(user_ids), k), -1, dtype=np.int64)
+        # As long as its own lists: quota and exploration act at the end, and shorter ones are others.
+        length = max(k, int(champion.pipeline["k"]))
+        nobody = told(champion.recommend_for_history([], k=length).table["item_id"].to_pylist())
+        lists = np.full((len(user_ids), length), -1, dtype=np.int64)
         lists[:, : len(nobody)] = nobody
         if asked:
             lists[list(asked.values())] = -1
-            table = champion.recommend(asked, k).table
+            table = champion.recommend(asked, length).table
             rows = [asked[user] for user in table["user_id"].to_pylist()]
             lists[rows, table["rank"].to_numpy() - 1] = told(table["item_id"].to_pylist())
-        return lists
+        return lists[:, :k]
 
 
 def _translation(of: "pa.Table", to: "pa.Table", kind: str) -> dict[int, int]:

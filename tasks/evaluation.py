@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from models.evaluation.config import EvaluationConfig
+from tasks.judged import judged_and_catalogue, segments_of
 from tasks.lake import Artifact
 from tasks.outputs import Outputs
 from tasks.recommending import FOLDER
@@ -38,31 +39,23 @@ def evaluation(
         watches: the judged days, all later than the bundle's data.
         users, items, histories, popularity: as of the last day before them.
         oracle: the best lists under the planted tastes, where data is made; else empty.
+
+    Raises:
+        Failure: the histories know something of the judged days.
+        UserError: nobody can be judged.
     """
     import pyarrow as pa
 
-    from models.evaluation.catalogue import Catalogue
     from models.evaluation.judging import headline, hits_by_source, judge
-    from models.evaluation.truth import activity_segments, judged_users, user_segments
     from models.serving.bundle import Bundle
 
     assert all(day.date > items.date for day in watches), f"judged days must be later than {items.date}"
-    columns = ["user_id", "item_id", "positive"]
-    catalogue = Catalogue.of(items.table(["item_id", "genres"]), popularity.table())
-    user_table = users.table(["user_id", "lifecycle", "engagement_tier"])
-    everyone = judged_users(
-        (day.table(columns) for day in watches), user_table["user_id"].to_numpy(), catalogue.item_ids,
-        histories.table(["user_id", "item_ids", "seen"]),
-    )  # fmt: skip
-    judged = everyone.sample(config.max_users, config.seed)
+    judged, catalogue = judged_and_catalogue(watches, users, items, histories, popularity, config)
     served = Bundle(bundle.path / FOLDER, threads=out.resources.threads, verify=False)
     final = recommendations.table(["user_id", "rank", "item_id", "source"])
     systems = _systems(served, final, judged, catalogue.item_ids, [o.table() for o in oracle], config)
     out.progress(1, 3, f"{len(systems)} systems on {len(judged.user_ids):,} users")
-    segments = user_segments(judged, user_table)
-    if not any(name.startswith("lifecycle=") for name in segments):
-        segments |= activity_segments(judged, histories.table(["user_id", "times"]))
-    table = judge(systems, judged, segments, catalogue, config)
+    table = judge(systems, judged, segments_of(judged, users, histories), catalogue, config)
     out.progress(2, 3, "each part left out in turn")
     without = _ablations(served, judged.sample(config.max_ablation_users, config.seed), catalogue, config)
     out["evaluation"].write(pa.concat_tables([table, *without]))
@@ -70,7 +63,7 @@ def evaluation(
         judged_days=[day.date for day in watches],
         ablation_k=served.pipeline["k"],
         users_judged=len(judged.user_ids),
-        left_out=everyone.left_out,
+        left_out=judged.left_out,
         hits_by_source=hits_by_source(final, judged, config.primary_k),
         **headline(table, systems, judged, config),
     )
@@ -89,7 +82,7 @@ def _systems(
 
     users, k = judged.user_ids, max((*config.ks, config.primary_k))
     systems = {"final": lists_from_table(final, users, k)}
-    for source in dict.fromkeys([*served.active, "popularity"]):
+    for source in dict.fromkeys([*served.steps.active, "popularity"]):
         systems[source] = served.retrieve(source, users.tolist(), k)[0]
     systems["random"] = random_lists(item_ids, judged.seen, k, config.seed)
     for table in oracle:

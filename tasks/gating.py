@@ -19,7 +19,7 @@ from tasks.champion import champion_lists
 from tasks.lake import Artifact
 from tasks.ledger import Entry, Ledger, head
 from tasks.recommending import FOLDER
-from tasks.registry import MODEL, Registry
+from tasks.registry import Registry
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,7 +61,8 @@ def decide(
 ) -> Decision:
     """Judge the release of a night once, and make it the champion when every gate passes.
 
-    Asked again about the same version, such as by a night that is cached or was killed on the way, it says the same.
+    Asked again about the same version, such as by a night that is cached or was killed on the way, it says the same. So
+    it must not be asked twice at the same moment: the caller claims the release.
 
     Args:
         made: the night's artifacts by dataset.
@@ -81,7 +82,7 @@ def decide(
     faults.point("gates:decided")
     facts = {"outcome": decision.outcome, "why": decision.why, "champion": decision.champion}
     facts["verdicts"] = [asdict(v) for v in verdicts]
-    registry.client.set_model_version_tag(MODEL, str(number), TAG, json.dumps(facts))
+    registry.tag(number, TAG, json.dumps(facts))
     return decision
 
 

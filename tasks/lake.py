@@ -46,6 +46,12 @@ class Ref:
         """Path below the lake."""
         return f"{self.dataset}/date={self.date}/{self.key}"
 
+    @classmethod
+    def of(cls, folder: str) -> "Ref":
+        """The one whose `folder` this is."""
+        dataset, date, key = folder.split("/")[:3]
+        return cls(dataset, date.removeprefix("date="), key)
+
 
 @dataclass(frozen=True)
 class Artifact:
@@ -325,11 +331,16 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never half of one."""
+    """Write JSON as `write_text` does."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, default=str) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old one or the new one, never half of one; several may do so at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:6]}")
     try:
-        aside.write_text(json.dumps(value, indent=2, sort_keys=True, default=str) + "\n")
+        aside.write_text(text)
         aside.replace(path)
     except OSError as error:
         aside.unlink(missing_ok=True)

@@ -25,7 +25,7 @@ def look(home: Path, digest: str, facts: dict[str, Any]) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     mark = uuid.uuid4().hex
     line = json.dumps({"look": mark, "at": datetime.now(UTC).isoformat(timespec="seconds"), **facts}) + "\n"
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         os.write(file, line.encode())
     finally:

@@ -29,8 +29,8 @@ from tasks.runtime import open_bundle
 RECORD = ".pulled.json"
 """What a target holds; a folder without it was not made by a pull."""
 
-COMMON = ("README.md", "bundle.py", "id_map.parquet")
-"""Files that come with every part, beside the manifest."""
+COMMON = ("README.md", "bundle/*", "bundle.py", "id_map.parquet")
+"""Patterns of what comes with every part, beside the manifest; `bundle.py` is the runtime of the first releases."""
 
 PARTS: dict[str, tuple[str, ...]] = {
     "index": ("index/*",),
@@ -301,7 +301,7 @@ def _open_parts(folder: Path) -> None:
     import pyarrow.parquet as pq
 
     from models.onnx_runtime import onnxruntime
-    from models.serving.bundle import check_faiss, check_towers
+    from models.serving.bundle.manifest import check_faiss, check_towers
 
     if (folder / "index").is_dir():
         check_towers(folder, manifest := read_json(folder / MANIFEST))

@@ -115,7 +115,7 @@ def _frame(job: str, columns: dict[str, np.ndarray], training: Training) -> "Ite
     if "last_time" in columns:
         table = table.set_column(2, "last_time", table["last_time"].cast(pa.timestamp("us", tz="UTC")))
     pq.write_table(table, path)
-    with explained(job, training.scratch):
+    with explained(job):
         yield spark.read.parquet(str(path))
 
 

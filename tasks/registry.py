@@ -269,17 +269,11 @@ class Registry:
 
     def point(self, alias: str, number: int) -> None:
         """Move an alias to a version."""
-        from mlflow.exceptions import MlflowException
+        _insist(lambda: self.client.set_registered_model_alias(MODEL, alias, str(number)))
 
-        for wait_s in (0.1, 0.3, 1.0, None):
-            try:
-                self.client.set_registered_model_alias(MODEL, alias, str(number))
-                break
-            except MlflowException:
-                # Of two who set a new alias at once, MLflow refuses one with an error of its database.
-                if wait_s is None:
-                    raise
-                time.sleep(wait_s)
+    def tag(self, number: int, name: str, value: str) -> None:
+        """Set a tag of a version."""
+        _insist(lambda: self.client.set_model_version_tag(MODEL, str(number), name, value))
 
     def describe(self, number: int, text: str) -> None:
         """Say in the registry what a version is, in Markdown; what is too long for it is cut."""
@@ -302,6 +296,20 @@ def make_tables(path: Path) -> None:
     engine = create_sqlalchemy_engine(f"sqlite:///{path}")
     _initialize_tables(engine)
     engine.dispose()
+
+
+def _insist(write: Callable[[], None]) -> None:
+    """Of two who set a new alias or tag at once, MLflow refuses one with an error of its database, but not twice."""
+    from mlflow.exceptions import MlflowException
+
+    for wait_s in (0.1, 0.3, 1.0, None):
+        try:
+            write()
+            break
+        except MlflowException:
+            if wait_s is None:
+                raise
+            time.sleep(wait_s)
 
 
 def _requirements() -> list[str]:

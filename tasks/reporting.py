@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from expectations.datasets import DATASETS
+from models.serving.config import System
 from tasks.lake import Artifact, read_json
 from tasks.outputs import Outputs
 from tasks.pages.config import ReportConfig
@@ -27,22 +28,26 @@ def report(
     towers: Artifact,
     ranker: Artifact,
     index: Artifact,
+    transformer: tuple[Artifact, ...],
     watches: tuple[Artifact, ...],
     impressions: tuple[Artifact, ...],
     users: Artifact,
     items: Artifact,
+    id_map: Artifact,
     histories: Artifact,
     popularity: Artifact,
     release: Artifact,
     others: tuple[Artifact, ...],
+    system: System,
     config: ReportConfig,
     template: str,
 ) -> None:
     """Write `report.html` and, for those who render or read it otherwise, `report.json`.
 
     Args:
+        transformer: of a system that asks one; else empty.
         watches, impressions: of the window and of the judged days.
-        users, items, histories, popularity: as the recommender knew them.
+        users, items, id_map, histories, popularity: as the recommender knew them.
         others: everything else that the night made or read, for volumes, audits, substitutes and lineage.
         template: `template_digest()`, so that a new template makes a new page.
     """
@@ -51,26 +56,27 @@ def report(
     from tasks.pages.contents import audits_section, data_section, lineage_section, substitutes_of
     from tasks.pages.quality import Evaluation, quality_tiles, verdict
 
-    known = (users, items, histories, popularity)
-    made = (towers, ranker, index, bundle, recommendations, evaluation, release)
+    known = (users, items, id_map, histories, popularity)
+    made = (towers, ranker, *transformer, index, bundle, recommendations, evaluation, release)
     everything = [*impressions, *watches, *others, *known, *made]
     judged = Evaluation(evaluation.table().to_pylist(), evaluation.notes)
     audits, warnings = audits_section(everything)
     sections = [
         *_quality(judged, recommendations),
         _bias(recommendations, items, popularity, config),
-        _people(recommendations, histories, users, items, _judged_days(watches, judged), config),
-        *_models(towers, ranker, index),
+        _people(recommendations, histories, users, items, id_map, _judged_days(watches, judged), config),
+        *_models(system, towers, ranker, transformer, index),
         data_section(_by_day(everything), judged.notes["judged_days"]),
         audits,
         lineage_section(everything),
     ]
+    refs = {artifact.dataset: artifact.ref for artifact in (*watches, *known, *made)}
     data = ReportData(
         title=config.title,
         date=out.date,
-        verdict=verdict(judged),
+        verdict=f"System {system}. {verdict(judged)}".strip(),
         tiles=(*quality_tiles(judged), _index_tile(index)),
-        sections=tuple(with_commands(section, out.date, towers.date) for section in sections),
+        sections=tuple(with_commands(section, out.date, refs) for section in sections),
         substitutes=tuple(substitutes_of(everything)),
         warnings=tuple(warnings),
     )
@@ -105,24 +111,35 @@ def _people(
     histories: Artifact,
     users: Artifact,
     items: Artifact,
+    id_map: Artifact,
     judged: list[Artifact],
     config: ReportConfig,
 ) -> Section:
     from tasks.pages.people import people_section
 
     days = (day.table(["user_id", "item_id", "positive"]) for day in judged)
-    tables = recommendations.table(), histories.table(["user_id", "item_ids"]), users.table(), items.table()
+    tables = (
+        recommendations.table(),
+        histories.table(["user_id", "item_ids"]),
+        users.table(),
+        items.table(),
+        id_map.table(),
+    )
     return people_section(*tables, days, config.sample_users, config.sample_places)
 
 
-def _models(towers: Artifact, ranker: Artifact, index: Artifact) -> list[Section]:
-    from tasks.pages.training import IndexFacts, TrainedModel, index_section, training_section
+def _models(
+    system: System, towers: Artifact, ranker: Artifact, transformer: tuple[Artifact, ...], index: Artifact
+) -> list[Section]:
+    from tasks.pages.training import USED_FOR, IndexFacts, TrainedModel, index_section, training_section
 
-    metric = f"recall@{towers.notes['validation_k']} on held-out days"
-    models = (
-        TrainedModel("two towers", read_json(towers.path / "training_log.json"), metric),
-        TrainedModel("ranker", read_json(ranker.path / "training_log.json"), "validation loss", is_loss=True),
-    )
+    def model(name: str, artifact: Artifact) -> TrainedModel:
+        log, k = read_json(artifact.path / "training_log.json"), artifact.notes.get("validation_k")
+        metric = f"recall@{k} on held-out days" if k else "validation loss"
+        return TrainedModel(name, log, metric, USED_FOR[system].get(name, ""), is_loss=k is None)
+
+    trained = [("two towers", towers), *(("transformer", one) for one in transformer), ("ranker", ranker)]
+    models = [model(name, artifact) for name, artifact in trained]
     notes = index.notes
     rungs = [(rung["parameter"], rung["recall"]) for rung in notes["ladder"]]
     facts = IndexFacts(notes["type"], rungs, notes["min_recall"], notes["recall_k"], notes["num_items"])

@@ -1,5 +1,6 @@
 """The stages that run in Spark, and the one Spark application that serves them all night."""
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -69,7 +70,7 @@ def interactions(out: Outputs, watches: tuple[Artifact, ...], config: Interactio
     """The window's positives by user and item."""
     from spark_jobs.interactions import interactions
 
-    with explained(out.stage, out.home):
+    with explained(out.stage):
         _write(out, interactions=interactions(_read(out, "watches", *watches), out.date, config))
 
 
@@ -85,7 +86,7 @@ def features(
     """What the log says of users and items as of the day; a real log may have no impressions and no searches."""
     from spark_jobs.features import features
 
-    with explained(out.stage, out.home):
+    with explained(out.stage):
         watched, shown = _read(out, "watches", *watches), _read(out, "impressions", *impressions)
         typed, known = _read(out, "searches", *searches), _read(out, "items", items)
         _write(out, **vars(features(watched, shown, typed, known, out.date, config)))
@@ -102,7 +103,7 @@ def sentences(
     """What every user did, in one sequence; a real log may have neither actions nor searches."""
     from spark_jobs.sentences import sentences
 
-    with explained(out.stage, out.home):
+    with explained(out.stage):
         log = _read(out, "watches", *watches), _read(out, "actions", *actions), _read(out, "searches", *searches)
         _write(out, sentences=sentences(*log, out.date, config))
 
@@ -112,7 +113,7 @@ def popularity(out: Outputs, watches: tuple[Artifact, ...], config: PopularityCo
     """Items by decayed number of positives."""
     from spark_jobs.popularity import popularity
 
-    with explained(out.stage, out.home):
+    with explained(out.stage):
         _write(out, popularity=popularity(_read(out, "watches", *watches), out.date, config))
 
 
@@ -122,7 +123,7 @@ def als(out: Outputs, interactions: Artifact, config: AlsConfig, watches: tuple[
     from spark_jobs.als import factorise
     from spark_jobs.interactions import ratings
 
-    with explained(out.stage, out.home):
+    with explained(out.stage):
         if config.feedback == "explicit":
             entries = ratings(_read(out, "watches", *watches), out.date)
         else:
@@ -138,7 +139,7 @@ def item_similarity(out: Outputs, interactions: Artifact, config: ItemSimilarity
     """Nearest items by who watched them."""
     from spark_jobs.item_similarity import item_similarity
 
-    with explained(out.stage, out.home):
+    with explained(out.stage):
         _write(out, item_similarity=item_similarity(_read(out, "interactions", interactions), out.date, config))
 
 
@@ -157,14 +158,19 @@ def _write(out: Outputs, **frames: "DataFrame") -> None:
 
 
 @contextmanager
-def explained(stage: str, home: Path) -> Iterator[None]:
+def explained(stage: str) -> Iterator[None]:
     """Spark's errors as one line that says where the rest of them is."""
     from py4j.protocol import Py4JError, Py4JJavaError
     from pyspark.errors import PySparkException
+
+    from spark_jobs.session import session_log
 
     try:
         yield
     except (PySparkException, Py4JError, ConnectionError) as error:
         text = str(error.java_exception) if isinstance(error, Py4JJavaError) else str(error)
-        words = (text.strip().splitlines() or [type(error).__name__])[0]
-        raise Failure(f"{stage}: Spark failed: {words} (all of it in {home / 'logs' / 'spark.log'})") from error
+        lines = text.strip().splitlines() or [type(error).__name__]
+        # Of a Python worker the first line says only that it failed; what went wrong is where its traceback ends.
+        raised = [line for line in lines[1:] if re.match(r"[\w.]+(Error|Exception|Failure): ", line)]
+        words = " ".join((lines[0], *raised[-1:]))
+        raise Failure(f"{stage}: Spark failed: {words} (all of it in {session_log()})") from error

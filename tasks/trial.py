@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from models.evaluation.config import EvaluationConfig
 from models.serving.config import PipelineConfig
+from tasks.judged import judged_and_catalogue
 from tasks.lake import Artifact
 from tasks.outputs import Outputs
 from tasks.recommending import FOLDER
@@ -42,7 +43,7 @@ class Held(Generic[T]):
 
 
 BUNDLE: "Held[Bundle]" = Held()
-JUDGED: "Held[tuple[Catalogue, Judged]]" = Held()
+JUDGED: "Held[tuple[Judged, Catalogue]]" = Held()
 
 
 @stage(produces=("trial",), libraries=("faiss-cpu", "onnxruntime"), memory_gib=1.0)
@@ -66,7 +67,7 @@ def trial(
         users, items, histories, popularity: as of the last day before them.
         oracle: the best lists under the planted tastes, where data is made; else empty.
     """
-    from models.evaluation.systems import lists_from_table, oracle_lists
+    from models.evaluation.systems import lists_from_table, oracle_lists, random_lists
     from models.evaluation.trial import trial_table
     from models.serving.bundle import Bundle
 
@@ -74,31 +75,17 @@ def trial(
     served = BUNDLE.get(bundle.path, lambda: Bundle(bundle.path / FOLDER, threads=1, verify=False))
     read = (*watches, users, items, histories, popularity)
     key = (*(artifact.path for artifact in read), config.max_users, config.seed)
-    catalogue, judged = JUDGED.get(key, lambda: _judged(watches, users, items, histories, popularity, config))
+    judged, catalogue = JUDGED.get(
+        key, lambda: judged_and_catalogue(watches, users, items, histories, popularity, config)
+    )
     found = served.with_pipeline(plain(pipeline)).recommend(judged.user_ids)
     longest = max(*config.ks, config.primary_k, pipeline.k)
     lists = lists_from_table(found.table, judged.user_ids, longest)
-    best = [oracle_lists(o.table(), judged.user_ids, judged.seen, catalogue.item_ids, longest) for o in oracle]
-    out["trial"].write(trial_table(lists, pipeline.k, judged, catalogue, config, best[0] if best else None))
+    yardsticks = {
+        "popularity": served.retrieve("popularity", judged.user_ids.tolist(), longest)[0],
+        "random": random_lists(catalogue.item_ids, judged.seen, longest, config.seed),
+    }
+    for best in oracle:
+        yardsticks["oracle"] = oracle_lists(best.table(), judged.user_ids, judged.seen, catalogue.item_ids, longest)
+    out["trial"].write(trial_table(lists, pipeline.k, judged, catalogue, config, yardsticks))
     out.note(k=pipeline.k, users_judged=len(judged.user_ids), removals=found.removals, sources=found.sources)
-
-
-def _judged(
-    watches: tuple[Artifact, ...],
-    users: Artifact,
-    items: Artifact,
-    histories: Artifact,
-    popularity: Artifact,
-    config: EvaluationConfig,
-) -> "tuple[Catalogue, Judged]":
-    """What the night's evaluation judges by."""
-    from models.evaluation.catalogue import Catalogue
-    from models.evaluation.truth import judged_users
-
-    catalogue = Catalogue.of(items.table(["item_id", "genres"]), popularity.table())
-    everyone = judged_users(
-        (day.table(["user_id", "item_id", "positive"]) for day in watches),
-        users.table(["user_id"])["user_id"].to_numpy(), catalogue.item_ids,
-        histories.table(["user_id", "item_ids", "seen"]),
-    )  # fmt: skip
-    return catalogue, everyone.sample(config.max_users, config.seed)

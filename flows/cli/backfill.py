@@ -223,6 +223,7 @@ def _carry_out(one: "Backfill", as_json: bool) -> None:
     from flows.backfill import backfill as flow
     from flows.cli.backfill_display import BackfillDisplay
     from flows.service.prefect_database import ready
+    from tasks.processes import claim_ownership
 
     logging.raiseExceptions = False
     logging.basicConfig(
@@ -234,6 +235,7 @@ def _carry_out(one: "Backfill", as_json: bool) -> None:
     from datetime import date as Date
 
     first, last = (Date.fromisoformat(day) for day in (one.request.start, one.request.end))
+    claim_ownership()  # before Prefect's server starts, so that the next run ends it if this one is killed
     ready(one.home)
     try:
         with BackfillDisplay(one, quiet=as_json) as LISTENERS[one.id], tags(one.tag):

@@ -12,8 +12,9 @@ from expectations.errors import UserError
 @click.argument("dataset")
 @click.option("--date", help="Logical day. Default: the newest.")
 @click.option("--lake", default="", help="Lake URL. Default: the last run's.")
+@click.option("--key", default="", help="Key of the artifact, or how it begins. Default: what the last run made.")
 @click.option("--rows", default=5, show_default=True, type=click.IntRange(0, 1000), help="Rows to show.")
-def show(dataset: str, date: str | None, lake: str, rows: int) -> None:
+def show(dataset: str, date: str | None, lake: str, key: str, rows: int) -> None:
     """Show a DATASET: schema, row count, a few rows, lineage up to the raw inputs, audit result."""
     from rich.console import Console
     from rich.table import Table
@@ -21,7 +22,7 @@ def show(dataset: str, date: str | None, lake: str, rows: int) -> None:
 
     from expectations.datasets import DATASETS
 
-    opened, artifact = _open(dataset, date, lake)
+    opened, artifact = _open(dataset, date, lake, key)
     manifest, declared = artifact.manifest, DATASETS[artifact.dataset]
     console = Console()
     console.print(f"[bold]{artifact.dataset}[/] {artifact.date}  {manifest['rows']:,} rows  {declared.meaning}")
@@ -91,8 +92,9 @@ def _audit_line(audit: dict[str, Any]) -> str:
 @click.argument("dataset")
 @click.option("--date", help="Logical day. Default: the newest.")
 @click.option("--lake", default="", help="Lake URL. Default: the last run's.")
+@click.option("--key", default="", help="Key of the artifact, or how it begins. Default: what the last run made.")
 @click.option("--to", "target", required=True, type=click.Path(path_type=Path), help="FILE.csv or FILE.parquet")
-def export(dataset: str, date: str | None, lake: str, target: Path) -> None:
+def export(dataset: str, date: str | None, lake: str, key: str, target: Path) -> None:
     """Write a DATASET to a CSV (lists as JSON) or Parquet file; the file appears whole or not at all."""
     import pyarrow.csv
     import pyarrow.parquet
@@ -101,7 +103,7 @@ def export(dataset: str, date: str | None, lake: str, target: Path) -> None:
         raise UserError(f"--to {target}: must end in .csv or .parquet")
     if not target.parent.is_dir():
         raise UserError(f"--to {target}: no such folder {target.parent}")
-    _, artifact = _open(dataset, date, lake)
+    _, artifact = _open(dataset, date, lake, key)
     if not artifact.files:
         raise UserError(f"{dataset} is a folder of files, not a table: copy {artifact.path}")
     table, aside = artifact.table(), target.with_name(f".{target.name}.part")
@@ -126,8 +128,9 @@ def _flat(table: Any) -> Any:
     return table
 
 
-def _open(dataset: str, date: str | None, lake_url: str) -> tuple[Any, Any]:
-    """The lake, and the artifact of the dataset and date that the last run made, or else the newest."""
+def _open(dataset: str, date: str | None, lake_url: str, key: str) -> tuple[Any, Any]:
+    """The lake, and the artifact of the dataset and date that the last run made, or else the newest; of those whose key
+    begins so."""
     import difflib
 
     from expectations.datasets import DATASETS
@@ -148,7 +151,9 @@ def _open(dataset: str, date: str | None, lake_url: str) -> tuple[Any, Any]:
     runs = all_runs(home)
     lake = Lake(lake_url or (runs[-1].lake if runs else str(home / "lake")), home / "scratch" / "lake")
     used = [Ref(dataset, f.split("/")[1][5:], f.split("/")[2]) for r in reversed(runs) for f in r.refs.get(dataset, [])]
-    wanted = [r for r in used if date in (None, r.date)] or sorted(lake.refs(dataset, date), reverse=True)[:1]
+    used = [] if key else used
+    every = [r for r in lake.refs(dataset, date) if r.key.startswith(key)]
+    wanted = [r for r in used if date in (None, r.date)] or sorted(every, reverse=True)[:1]
     if date is None:
         wanted.sort(key=lambda r: r.date, reverse=True)
     for ref in wanted:
@@ -157,6 +162,6 @@ def _open(dataset: str, date: str | None, lake_url: str) -> tuple[Any, Any]:
             return lake, found
     there = lake.dates(dataset)
     raise UserError(
-        f"{dataset}{f' of {date}' if date else ''} is not in the lake {lake.url}; "
+        f"{dataset}{f' of {date}' if date else ''}{f' with key {key}' if key else ''} is not in the lake {lake.url}; "
         + (f"dates there: {there[0]} .. {there[-1]}" if there else "run a night first")
     )

@@ -96,7 +96,7 @@ def history(day: str | None, as_json: bool, url: str) -> None:
 @AS_JSON
 @REGISTRY
 def compare(a: str, b: str, lake: str, as_json: bool, url: str) -> None:
-    """Compare releases A and B: figures, segments, how far their lists agree, which files differ."""
+    """Compare releases A and B: figures, both on the same users with p-values, overlap of lists, files that differ."""
     from flows.environment import home_folder
     from flows.runs import all_runs
     from tasks.comparing import compare_versions
@@ -105,13 +105,21 @@ def compare(a: str, b: str, lake: str, as_json: bool, url: str) -> None:
     registry, home = _ledger(url).registry, home_folder()
     runs = all_runs(home)
     opened = Lake(lake or (runs[-1].lake if runs else str(home / "lake")), home / "scratch" / "lake")
-    found = compare_versions(registry, opened, registry.find(a), registry.find(b))
+    found = compare_versions(registry, opened, registry.find(a), registry.find(b), home / "scratch")
     if as_json:
         return click.echo(json.dumps(found, indent=2))
-    click.echo(f"version {found['a']} beside version {found['b']}")
+    click.echo(f"version {found['a']} beside version {found['b']}, each as judged in its own night")
     for part in ("metrics", "segments"):
         for name, row in found[part].items():
             click.echo(f"  {name:<44} {row['a']:>10.4f} {row['b']:>10.4f} {row['difference']:>+10.4f}")
+    if paired := found["paired"]:
+        days = " to ".join(dict.fromkeys((paired["judged_days"][0], paired["judged_days"][-1])))
+        click.echo(f"both on the same {paired['users']:,} users of {days}, the days of version {paired['judged_by']}")
+        click.echo(f"  {'':<44} {'A':>10} {'B':>10} {'B - A':>10}   interval            p      users")
+        for name, row in paired["figures"].items():
+            figures = f"{row['a']:>10.4f} {row['b']:>10.4f} {row['difference']:>+10.4f}"
+            ends = f"{row['low']:+.4f} to {row['high']:+.4f}"
+            click.echo(f"  {name:<44} {figures}   {ends}  {row['p_value']:.3f}  {row['users']:>6,}")
     if found["overlap"] is not None:
         click.echo(f"lists: {found['overlap']:.1%} of the places of A are also in B's list, mean over users of both")
     click.echo("files that differ: " + (", ".join(found["files"]) or "none"))

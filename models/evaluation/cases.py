@@ -29,9 +29,12 @@ class Case:
     Attributes:
         train: what may be learnt from.
         users: int `[B]`, numbers of the judged users in `train`, -1 for one that it does not know.
-        histories: what each had done before; these items are masked in full ranking.
+        histories: what each had done before, as the model takes it.
         relevant: what each did then.
-        negatives: int `[B, C]`: each user's only relevant item is ranked among these; None ranks all items.
+        negatives: int `[B, C]`: each user's only relevant item is ranked among these, -1 where there are fewer; None
+            ranks all items.
+        seen: whatever each had seen before, liked or not: these items are masked in full ranking; None are the
+            histories.
     """
 
     train: Interactions
@@ -39,6 +42,7 @@ class Case:
     histories: Histories
     relevant: Histories
     negatives: Ints | None = None
+    seen: Histories | None = None
 
     @property
     def digest(self) -> str:
@@ -64,18 +68,18 @@ def judge(case: Case, scores: Scores, ks: Sequence[int], on_progress: Progress =
 
 
 def full_ranking(case: Case, scores: Scores, k: int, on_progress: Progress = lambda *_: None) -> np.ndarray:
-    """bool `[B, K]`: whether the item in each place of each list is relevant. All items but those of the past are
+    """bool `[B, K]`: whether the item in each place of each list is relevant. All items but those seen before are
     ranked.
 
     Places are counted, not sorted for: an item's place is 1 + the items that score higher.
     """
     num_items, num_users = case.train.num_items, len(case.users)
     turn = np.random.default_rng(0).permutation(num_items)
-    hits = np.zeros((num_users, k), dtype=bool)
+    hits, seen = np.zeros((num_users, k), dtype=bool), case.histories if case.seen is None else case.seen
     for rows in _batches(num_users, num_items):
-        histories = case.histories.take(rows)
-        batch = _finite(scores(case.users[rows], histories))
-        batch[histories.rows, histories.items] = -np.inf
+        batch = _finite(scores(case.users[rows], case.histories.take(rows)))
+        past = seen.take(rows).known(num_items)
+        batch[past.rows, past.items] = -np.inf
         for row, own in zip(rows, batch, strict=True):
             relevant = case.relevant.items[case.relevant.offsets[row] : case.relevant.offsets[row + 1]]
             places = [_place(own, item, turn, k) for item in relevant if item != UNKNOWABLE]
@@ -107,7 +111,8 @@ def _sampled(case: Case, scores: Scores, ks: Sequence[int]) -> np.ndarray:
         batch = _finite(scores(case.users[rows], case.histories.take(rows)))
         own = np.arange(len(rows))
         target = batch[own, case.relevant.items[rows]]
-        places[rows] = (batch[own[:, None], case.negatives[rows]] > target[:, None]).sum(axis=1)
+        beside = case.negatives[rows]
+        places[rows] = ((batch[own[:, None], beside] > target[:, None]) & (beside >= 0)).sum(axis=1)
     return places[:, None] == np.arange(max(ks))
 
 

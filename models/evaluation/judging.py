@@ -38,8 +38,9 @@ class _Rows:
         return cls({name: [] for name in EVALUATION.schema.names})
 
     def add(self, system: str, segment: str, metric: str, k: int, value: float, users: int, *ends: float) -> None:
-        low, high = ends or (None, None)
-        row = (system, segment, metric, k, value, low, high, users)
+        """`ends` are of the interval, and after them the p-value of a difference."""
+        low, high, p_value = (*ends, None, None, None)[:3]
+        row = (system, segment, metric, k, value, low, high, users, p_value)
         for name, cell in zip(EVALUATION.schema.names, row, strict=True):
             self.columns[name].append(cell)
 
@@ -58,8 +59,9 @@ def judge(
     """Judge systems on the same users: a table of the dataset `evaluation`.
 
     The segment `all` has every cut-off of `config.ks`; the others have `config.primary_k`, as do diversity, novelty
-    (means over users), coverage and Gini (of all lists of a segment together). Segments of items (`items=head`, ...)
-    count only the relevant items of that kind, on users who have some; `share_of_places` is of all users' lists.
+    (means over users), coverage and Gini (of all lists of a segment together), and the differences to the baseline.
+    Segments of items (`items=head`, ...) count only the relevant items of that kind, on users who have some;
+    `share_of_places` is of all users' lists.
 
     Args:
         segments: name -> bool `[U]`, as from `user_segments`.
@@ -74,12 +76,12 @@ def judge(
             for name, of in values.items()
         }
         _add_means(rows, segment, chosen, config)
+        _add_comparisons(rows, segment, chosen, baseline, config)
         for name, lists in systems.items():
             _add_spread(rows, name, segment, lists[members], items, config)
     for tier, tier_name in enumerate(TIERS):
         _add_means(rows, f"items={tier_name}", values_in_tier(systems, judged, items, tier, config), config)
         _add_means(rows, f"items={tier_name}", places_of_tier(systems, items, tier, config), config)
-    _add_comparisons(rows, values, baseline, config)
     _add_means(rows, "all", _overlaps(systems, baseline, config.primary_k), config)
     return rows.table()
 
@@ -120,7 +122,9 @@ def _add_spread(
     rows.add(system, segment, "gini", config.primary_k, gini(counts), len(lists))
 
 
-def _add_comparisons(rows: _Rows, values: Mapping[str, PerUser], baseline: str, config: EvaluationConfig) -> None:
+def _add_comparisons(
+    rows: _Rows, segment: str, values: Mapping[str, PerUser], baseline: str, config: EvaluationConfig
+) -> None:
     k = config.primary_k
     for system in (name for name in values if name != baseline):
         for metric in COMPARED:
@@ -129,7 +133,7 @@ def _add_comparisons(rows: _Rows, values: Mapping[str, PerUser], baseline: str, 
                 config.seed, config.num_resamples, config.confidence_level,
             )  # fmt: skip
             users = len(values[system][metric, k])
-            rows.add(system, "all", f"{metric}_vs_final", k, c.difference, users, c.low, c.high)
+            rows.add(system, segment, f"{metric}_vs_final", k, c.difference, users, c.low, c.high, c.p_value)
 
 
 def _overlaps(systems: Systems, baseline: str, k: int) -> dict[str, PerUser]:

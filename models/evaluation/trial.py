@@ -4,7 +4,7 @@ The values by user are what makes two configurations comparable pair by pair aft
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -17,27 +17,32 @@ from models.evaluation.truth import Judged
 from models.metrics.beyond_accuracy import coverage, gini, recommendation_counts
 from models.metrics.bootstrap import bootstrap_means
 from models.metrics.ranking import PerUser, ranking_metrics
-from models.metrics.study import COMBINED, DIVERSITY, PRECISION, combined
-
-ORACLE_NDCG = "oracle_ndcg"
+from models.metrics.study import COMBINED, DIVERSITY, PRECISION, combined, study_metrics
 
 
 def trial_table(
-    lists: np.ndarray, k: int, judged: Judged, items: Catalogue, config: EvaluationConfig, oracle: np.ndarray | None
+    lists: np.ndarray,
+    k: int,
+    judged: Judged,
+    items: Catalogue,
+    config: EvaluationConfig,
+    yardsticks: Mapping[str, np.ndarray],
 ) -> pa.Table:
     """A table of the dataset `trial`: every metric at the night's cut-offs and at the length of the lists.
 
     Args:
         lists: int64 `[U, K]` for the judged users, -1 where a list is shorter.
         k: length of the lists that the configuration asks for.
-        oracle: the best lists under the planted tastes for the same users, where data is made.
+        yardsticks: the lists of others for the same users (popularity, random, oracle), whose NDCG and genre figures
+            stand beside as `popularity_ndcg` and the like.
     """
-    ks = sorted({*config.ks, config.primary_k, k})
-    values = _at_length(lists, k, judged, items, dataclasses.replace(config, ks=tuple(ks)))
-    if oracle is not None:
-        found = ranking_metrics(judged.truth.contains(oracle), judged.truth.sizes, ks)
-        values |= {(ORACLE_NDCG, cut): found["ndcg", cut] for cut in ks}
+    ks, tastes = sorted({*config.ks, config.primary_k, k}), Tastes.of(judged, items)
+    values = _at_length(lists, k, judged, items, tastes, dataclasses.replace(config, ks=tuple(ks)))
     rows = [*_means(values, judged, config), *_combined(values, judged, config)]
+    for name, others in yardsticks.items():
+        beside = _beside(others, judged, items, tastes, ks)
+        told = [*_means(beside, judged, config), *_combined(beside, judged, config)]
+        rows += [row | {"metric": f"{name}_{row['metric']}", "user_ids": [], "by_user": []} for row in told]
     for cut in sorted({config.primary_k, k}):
         counts = recommendation_counts(lists[:, :cut], len(items.tier))[items.item_ids]
         for metric, value in (("coverage", coverage(counts)), ("gini", gini(counts))):
@@ -45,9 +50,18 @@ def trial_table(
     return pa.Table.from_pylist(rows, schema=TRIAL.schema)
 
 
-def _at_length(lists: np.ndarray, k: int, judged: Judged, items: Catalogue, config: EvaluationConfig) -> PerUser:
+def _beside(lists: np.ndarray, judged: Judged, items: Catalogue, tastes: Tastes, ks: Sequence[int]) -> PerUser:
+    """NDCG, and what the study asks of a list."""
+    found = ranking_metrics(judged.truth.contains(lists), judged.truth.sizes, ks)
+    values = {("ndcg", cut): found["ndcg", cut] for cut in ks}
+    has_genres = items.genre_vectors.shape[1] > 0
+    return values | (study_metrics(lists, tastes.top, items.primary_genre, ks) if has_genres else {})
+
+
+def _at_length(
+    lists: np.ndarray, k: int, judged: Judged, items: Catalogue, tastes: Tastes, config: EvaluationConfig
+) -> PerUser:
     """The night's figures, and those of its primary cut-off at the length of the lists too."""
-    tastes = Tastes.of(judged, items)
     values = values_per_user(lists, judged, items, tastes, config)
     if k == config.primary_k:
         return values

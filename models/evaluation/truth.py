@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.errors import UserError
+from models.evaluation.splits import check_no_leak
 from models.metrics.item_sets import ItemSets
 
 RECENT_S = 7 * 86_400
@@ -57,6 +59,20 @@ class Judged:
         if num_users <= max_users:
             return self
         return self.take(np.sort(np.random.default_rng([seed, 2]).permutation(num_users)[:max_users]))
+
+
+def check_histories(histories: pa.Table, first_day: str) -> None:
+    """Refuse histories that reach into the judged days: the models have learnt from the same log.
+
+    Args:
+        histories: dataset `histories` at the cut, at least `times`.
+        first_day: first of the judged days (UTC).
+
+    Raises:
+        Failure: something in them happened on that day or later.
+    """
+    cut = int(datetime.fromisoformat(first_day).replace(tzinfo=UTC).timestamp())
+    check_no_leak(pc.list_flatten(histories["times"]).to_numpy(), cut)
 
 
 def judged_users(

@@ -95,12 +95,20 @@ def coverage(counts: np.ndarray) -> float:
 
 
 def lorenz_curve(counts: np.ndarray) -> np.ndarray:
-    """Cumulated share of all recommendations that the least recommended items have: float64 `[N + 1]`, from 0 to 1."""
+    """Cumulated share of all recommendations that the least recommended items have: float64 `[N + 1]`, from 0 to 1.
+
+    Where nothing is recommended all items are alike: the diagonal.
+    """
     ascending = np.concatenate([[0], np.cumsum(np.sort(counts))])
-    return ascending / max(ascending[-1], 1)
+    return ascending / ascending[-1] if ascending[-1] else np.linspace(0, 1, len(ascending))
 
 
 def gini(counts: np.ndarray) -> float:
-    """Inequality of how often items are recommended: 0 when all alike, towards 1 when one item takes all."""
+    """Inequality of how often items are recommended: 0 when all alike, towards 1 when one item takes all.
+
+    NaN without items.
+    """
+    if not len(counts):
+        return float("nan")
     curve = lorenz_curve(counts)
     return float(1 - (curve[1:] + curve[:-1]).sum() / len(counts))

@@ -65,7 +65,10 @@ def bootstrap_means(
 def paired_bootstrap(
     a: np.ndarray, b: np.ndarray, seed: int, num_resamples: int = 1000, level: float = 0.95
 ) -> Comparison:
-    """Compare two systems by the values `[U]` of the same users; a user without a value in either is left out."""
+    """Compare two systems by the values `[U]` of the same users; a user without a value in either is left out.
+
+    Where no user is left, nothing is known: all figures are NaN.
+    """
     both = np.stack([a, b], axis=1)[~(np.isnan(a) | np.isnan(b))]
     sums, counts = _units(both, seed)
     draws = _resamples(len(sums), num_resamples, seed)
@@ -86,6 +89,8 @@ def paired_bootstrap(
 
 
 def _p_value(differences: np.ndarray) -> float:
+    if np.isnan(differences).all():
+        return float("nan")
     # One is added above and below: no finite number of resamples shows that something never happens.
     num_resamples = len(differences)
     tail = min((differences <= 0).sum(), (differences >= 0).sum())

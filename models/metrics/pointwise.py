@@ -5,9 +5,15 @@ Shapes: N predictions. Labels are 0 or 1. Nothing here knows of lists.
 
 import numpy as np
 
+from expectations.errors import Failure
+
 
 def auc(labels_N: np.ndarray, scores_N: np.ndarray) -> float | None:
-    """Chance that a positive scores above a negative, ties count half; None with only one kind of label."""
+    """Chance that a positive scores above a negative, ties count half; None with only one kind of label.
+
+    Raises:
+        Failure: scores that are not finite, which have no order.
+    """
     return grouped_auc(np.zeros(len(labels_N), dtype=np.int64), labels_N, scores_N)
 
 
@@ -18,7 +24,15 @@ def grouped_auc(groups_N: np.ndarray, labels_N: np.ndarray, scores_N: np.ndarray
     Args:
         groups_N: group of each row, mostly the user.
         labels_N: 0 or 1.
+
+    Raises:
+        Failure: scores that are not finite, which have no order.
     """
+    wrong = np.count_nonzero(~np.isfinite(scores_N))
+    if wrong:
+        raise Failure(
+            f"AUC: {wrong:,} of {len(scores_N):,} scores are not finite; look for NaN in the training of the model"
+        )
     if not len(labels_N):
         return None
     order = np.lexsort((scores_N, groups_N))

@@ -86,17 +86,21 @@ def limits(data: ReportData, evaluation: Evaluation) -> list[str]:
             f"Served worst: users with {in_words(name)}, NDCG@{k} {value:.3f} ({e.low:.3f} to {e.high:.3f}, "
             f"{users:,} users)."
         )
-    unsure = [name for _, name, e in ranked if _overlaps(evaluation, name, e.low)]
+    unsure = [name for _, name, _ in ranked if not _is_clearly_better(evaluation, name)]
     if unsure:
-        told.append(f"No better than popularity, as far as these users can show: {', '.join(map(in_words, unsure))}.")
+        told.append(
+            "No better than popularity, as far as these users can show (NDCG, user by user): "
+            f"{', '.join(map(in_words, unsure))}."
+        )
     told += [f"In place of missing data: {text}" for text in data.substitutes]
     told += [f"Audit warning: {text}" for text in data.warnings]
     return told
 
 
-def _overlaps(evaluation: Evaluation, segment: str, low: float) -> bool:
-    popularity = evaluation.estimate("popularity", "ndcg", segment)
-    return popularity is not None and low <= popularity.high
+def _is_clearly_better(evaluation: Evaluation, segment: str) -> bool:
+    """By the paired difference: the intervals of both may overlap where it is clear."""
+    row = evaluation.row("popularity", "ndcg_vs_final", segment)
+    return row is not None and row["high"] is not None and row["high"] < 0
 
 
 def _data(volumes: Section | None) -> str:

@@ -18,6 +18,7 @@ def people_section(
     histories: pa.Table,
     users: pa.Table,
     items: pa.Table,
+    id_map: pa.Table,
     judged: Iterable[pa.Table],
     num_users: int,
     num_places: int,
@@ -25,6 +26,7 @@ def people_section(
     """Lists of a few users, spread from those without a history to those with the longest.
 
     Args:
+        id_map: outside ids, by which people are known to those who read.
         judged: `user_id`, `item_id`, `positive` of the judged days, to mark what was liked in the end.
     """
     sizes = dict(
@@ -43,9 +45,11 @@ def people_section(
     }  # fmt: skip
     shown_items = {i for ids in past.values() for i in ids[-_HISTORY_SHOWN:]} | {r["item_id"] for r in offers}
     titles = _titles(items, shown_items)
+    of_users = id_map.filter((pc.field("kind") == "user") & pc.field("id").isin(wanted))
+    names = {r["id"]: r["external_id"] for r in of_users.to_pylist()}
     people = tuple(
         Person(
-            name=f"user {user}",
+            name=f"user {names.get(user, user)}",
             about=_about(attributes.get(user, {}), sizes.get(user, 0)),
             history=tuple(_listed(titles, i) for i in reversed(past.get(user, [])[-_HISTORY_SHOWN:])),
             offered=_offered(offers, user, titles, liked, num_places),

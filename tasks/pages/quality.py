@@ -53,6 +53,11 @@ class Evaluation:
         low, high = (row[end] if row[end] is not None else row["value"] for end in ("low", "high"))
         return Estimate(float(row["value"]), float(low), float(high))
 
+    def p_value(self, system: str, k: int) -> float | None:
+        """Of the difference in NDCG to the final lists; None for a system that is not compared with them."""
+        row = self.row(system, "ndcg_vs_final", k=k)
+        return None if row is None else row["p_value"]
+
     def systems(self) -> list[str]:
         """Judged systems without ablations: best NDCG first."""
         names = {system for system, segment, *_ in self.rows if segment == "all"}
@@ -66,9 +71,9 @@ class Evaluation:
 
     def ablations(self) -> list[str]:
         """Parts that were left out in turn, the most missed first."""
-        names = [s for s, _, metric, _ in self.rows if s.startswith(ABLATION) and metric == "ndcg_vs_final"]
+        compared = [s for s, segment, metric, _ in self.rows if (segment, metric) == ("all", "ndcg_vs_final")]
         return sorted(
-            (n for n in names if n != CONTROL),
+            (n for n in compared if n.startswith(ABLATION) and n != CONTROL),
             key=lambda n: (self.value(n, "ndcg_vs_final", k=self.ablation_k) or 0, n),
         )
 

@@ -7,18 +7,28 @@ from typing import Any
 from tasks.pages.data import Cell, Figure, Section, Table
 from tasks.pages.plots import lines
 
+USED_FOR: dict[str, dict[str, str]] = {
+    "fusion": {"two towers": "candidates, variety", "transformer": "candidates", "ranker": "order"},
+    "youtube": {"two towers": "candidates, order, variety", "ranker": "order"},
+    "netflix": {"two towers": "variety, similar items", "transformer": "candidates, order", "ranker": "nothing here"},
+    "hybrid": {"two towers": "candidates, variety", "transformer": "order", "ranker": "order"},
+}
+"""What each system asks a trained model for; what is trained for nothing else serves the other systems of the day."""
+
 
 @dataclass(frozen=True)
 class TrainedModel:
     """A model's name, its `training_log.json` and the words for its validation metric.
 
     Attributes:
+        used_for: what the night's system asks it for.
         is_loss: the metric is a loss with its sign turned, as training wants larger to be better.
     """
 
     name: str
     log: Mapping[str, Any]
     metric: str
+    used_for: str
     is_loss: bool = False
 
     def measured(self, epoch: Mapping[str, Any]) -> float | None:
@@ -35,13 +45,23 @@ def training_section(models: Sequence[TrainedModel]) -> Section:
         epochs = model.log["epochs"]
         best = epochs[model.log["best_epoch"] - 1]
         rows.append(
-            (model.name, len(epochs), best["epoch"], best["steps"], best["loss"], model.metric, model.measured(best))
+            (
+                model.name,
+                model.used_for,
+                len(epochs),
+                best["epoch"],
+                best["steps"],
+                best["loss"],
+                model.metric,
+                model.measured(best),
+            )
         )
     table = Table(
         "training", "Trained models",
-        "The weights of the kept epoch are the ones served; training stops when the validation metric no longer "
-        "improves.",
-        ("model", "epochs", "kept", "steps an epoch", "loss", "validation metric", "value"), tuple(rows), digits=4,
+        "The weights of the kept epoch are the ones in the release; training stops when the validation metric no "
+        "longer improves.",
+        ("model", "used for", "epochs", "kept", "steps an epoch", "loss", "validation metric", "value"), tuple(rows),
+        digits=4,
     )  # fmt: skip
     lead = (
         "Curves that still fall at the end ask for more epochs; a validation metric that turns down while the loss "

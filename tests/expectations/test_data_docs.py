@@ -1,5 +1,6 @@
 """The site lists every result, shows bad rows as text, and loads nothing from anywhere."""
 
+import multiprocessing
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from expectations.auditing import judge
+from expectations.auditing import Audit, judge
 from expectations.data_docs import build, keep
 from expectations.datasets import USERS, WATCHES
 
@@ -24,6 +25,15 @@ def site(clean: Callable[..., Any], write: Callable[..., Any], tmp_path: Path) -
     keep(tmp_path / "docs", judge(USERS, {DAYS[1]: write(USERS, DAYS[1], clean(USERS, DAYS[1]))}, {}, {}))
     build(tmp_path / "docs")
     return tmp_path / "docs"
+
+
+def keep_and_build(site: Path, audit: Audit, barrier: Any) -> None:
+    for _ in range(50):
+        barrier.wait(30)
+        keep(site, audit)
+    for _ in range(3):
+        barrier.wait(30)
+        build(site)
 
 
 def results(site: Path, dataset: str) -> list[Path]:
@@ -73,3 +83,17 @@ def test_a_later_audit_takes_the_place_of_the_last(site: Path, clean: Any, write
     (file,) = results(site, "watches")
     assert day in file.as_posix() and "completion=1.5" not in file.read_text()
     assert results(site, "users")
+
+
+def test_several_runs_of_a_home_may_keep_and_build_at_once(site: Path, clean: Any, write: Any) -> None:
+    day = "2026-03-05"
+    audit = judge(WATCHES, {day: write(WATCHES, day, clean(WATCHES, day))}, {}, {})
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(2)
+    runs = [context.Process(target=keep_and_build, args=(site, audit, barrier)) for _ in range(2)]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join(120)
+    assert [run.exitcode for run in runs] == [0, 0]
+    assert (site / "index.html").exists() and results(site, "users") and results(site, "watches")

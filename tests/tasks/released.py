@@ -77,7 +77,7 @@ def serving(folder: Path, *module: str, **environment: str) -> Iterator[None]:
             process.wait(20)
 
 
-def wait_for(url: str, timeout_s: float = 60) -> None:
+def wait_for(url: str, timeout_s: float = 240) -> None:
     until = time.monotonic() + timeout_s
     while True:
         try:

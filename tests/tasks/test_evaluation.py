@@ -1,5 +1,6 @@
 import shutil
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.made_bundle import make_bundle, make_tables
+from expectations.errors import Failure
 from models.evaluation.config import EvaluationConfig
 from models.serving.bundle import Bundle
 from models.serving.config import OrderConfig, PipelineConfig
@@ -168,3 +170,10 @@ def test_the_seed_decides_sample_and_chance(run, inputs):
     quick = {"max_users": 20, "max_ablation_users": 0, "num_resamples": 100}
     tables = [run(**inputs | {"config": EvaluationConfig(seed=s, **quick)})[0] for s in (0, 1)]
     assert not tables[0].equals(tables[1])
+
+
+def test_a_late_row_in_the_histories_ends_the_night(run, inputs, artifact_of, tmp_path):
+    late = inputs["histories"].table().to_pylist()
+    late[0]["times"][-1] = int(datetime.fromisoformat(f"{JUDGED[0]}T08:00+00:00").timestamp())
+    with pytest.raises(Failure, match=r"leak: 1 of .* not before the cut .* filter what is trained on by time"):
+        run(**inputs | {"histories": artifact_of(tmp_path, "histories", CUT, late)})

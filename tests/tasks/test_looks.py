@@ -15,6 +15,11 @@ def test_looks_are_counted_by_test_set(tmp_path: Path) -> None:
     assert [json.loads(line)["model"] for line in lines] == ["als"] * 3
 
 
+def test_a_file_of_looks_is_no_program(tmp_path: Path) -> None:
+    look(tmp_path, ONE, {})
+    assert (tmp_path / FOLDER / f"{ONE[:32]}.jsonl").stat().st_mode & 0o111 == 0
+
+
 def test_looks_at_once_are_all_counted(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         counts = list(pool.map(lambda n: look(tmp_path, ONE, {"n": n}), range(64)))

@@ -7,15 +7,31 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from expectations.errors import Failure
 from flows.config import SECTIONS
 from models.interactions import Histories, Interactions, Recommender, Training
+from models.onnx_runtime import onnxruntime
+from models.retrieval.catalogue import Encoded
+from models.retrieval.export import export_item_tower, export_user_tower
+from models.retrieval.recommender import TwoTower
+from models.sequence.export import export_transformer
+from models.sequence.recommender import TransformerRecommender
 from tasks import spark
 from tasks.catalogue import MODELS
 
 USERS, ITEMS, DAY_S = 60, 40, 86_400
 Train = Callable[..., Recommender]
+
+WITHOUT_LOSS = {"popularity", "item_similarity"}
+"""They count."""
+WITHOUT_BOUNDS: dict[str, dict[str, Any]] = {
+    "transformer": {"temperature": 1e-40},
+    "two_tower": {"temperature": 1e-40},
+    "als": {"feedback": "explicit"},  # ratings whose squares are beyond float32
+}
+"""Settings by which a model's loss becomes NaN."""
 
 
 def tastes(seed: int) -> np.ndarray:
@@ -93,6 +109,15 @@ def test_strangers_and_empty_histories_have_scores(model: Recommender) -> None:
     assert np.isfinite(model.scores(np.array([-1, -1]), DATA.histories.take(np.array([3, 4])))).all()
 
 
+def test_unknown_items_of_a_history_count_as_not_there(model: Recommender) -> None:
+    own, users = DATA.histories, np.arange(USERS)
+    rows, strange = users.repeat(4), np.tile([-1, ITEMS, -ITEMS - 1, ITEMS + 100], USERS)
+    mixed = Histories.of(np.concatenate([rows, own.rows, rows]), np.concatenate([strange, own.items, strange]), USERS)
+    assert np.array_equal(model.scores(users, mixed), scores(model))
+    only, nothing = Histories.of(rows, strange, USERS), Histories.of(rows[:0], strange[:0], USERS)
+    assert np.array_equal(model.scores(users, only), model.scores(users, nothing))
+
+
 def test_strangers_with_a_history_are_known_by_it(model: Recommender, name: str) -> None:
     """A newcomer with somebody's history gets what is near to it, without a training."""
     if name == "popularity":
@@ -103,18 +128,57 @@ def test_strangers_with_a_history_are_known_by_it(model: Recommender, name: str)
     assert np.mean(own) > 0.8
 
 
-def test_ratings_that_are_no_numbers_stop_or_are_not_read(name: str, model: Recommender, train: Train) -> None:
-    bad = replace(DATA, ratings=np.where(np.arange(len(DATA.ratings)) == 7, np.nan, DATA.ratings))
-    try:
-        assert np.array_equal(scores(train(name, bad)), scores(model))
-    except Failure as failure:
-        assert "nan" in str(failure).lower()
+def test_every_model_is_known_to_have_a_loss_or_none() -> None:
+    assert {*WITHOUT_BOUNDS, *WITHOUT_LOSS} == set(MODELS)
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
+def test_a_loss_that_is_no_number_ends_the_training(name: str, train: Train) -> None:
+    if name not in WITHOUT_BOUNDS:
+        pytest.skip("has no loss")
+    huge = replace(DATA, ratings=DATA.ratings * np.float32(1e30))
+    with pytest.raises(Failure, match=r"the loss (became|is) nan"):
+        train(name, huge, settings=MODELS[name].settings(**WITHOUT_BOUNDS[name]))
 
 
 def test_explicit_feedback_stops_at_a_rating_that_is_no_number(train: Train) -> None:
     bad = replace(DATA, ratings=np.where(np.arange(len(DATA.ratings)) == 7, np.nan, DATA.ratings))
     with pytest.raises(Failure, match="rating is nan for user_id"):
         train("als", bad, settings=MODELS["als"].settings(feedback="explicit"))
+
+
+def answer(graph: Path, **inputs: np.ndarray) -> np.ndarray:
+    return onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"]).run(None, inputs)[0]
+
+
+def by_graph_of_transformer(model: TransformerRecommender, folder: Path) -> np.ndarray:
+    with torch.no_grad():
+        titles = model.model.title_vectors(model.titles.take(np.arange(1, ITEMS + 1))).numpy()
+    export_transformer(model.model, np.arange(ITEMS), titles, 0, folder / "members.onnx")
+    item = DATA.histories.items.reshape(USERS, -1).astype(np.int64) + 1
+    rest = model.model.shape.max_tokens - item.shape[1]
+    sentences = {"item": np.pad(item, ((0, 0), (0, rest))), "length": DATA.histories.sizes}
+    return answer(folder / "members.onnx", **sentences) @ titles.T
+
+
+def by_graphs_of_towers(model: TwoTower, folder: Path) -> np.ndarray:
+    towers, inputs, length = model._model, dict(model._item_inputs), model._history_length
+    items = Encoded(np.arange(ITEMS), inputs)
+    export_item_tower(towers, items, folder / "items.onnx")
+    export_user_tower(towers, Encoded(np.arange(1), {}), items, length, folder / "users.onnx")
+    vectors = answer(folder / "items.onnx", **{name: rows[1:] for name, rows in inputs.items()})
+    return answer(folder / "users.onnx", history=DATA.histories.last(length) + 1) @ vectors.T
+
+
+@pytest.mark.parametrize(
+    ("exported", "by_graph"), [("transformer", by_graph_of_transformer), ("two_tower", by_graphs_of_towers)]
+)
+def test_exported_graphs_score_as_the_model_does(
+    exported: str, by_graph: Callable[..., np.ndarray], train: Train, tmp_path: Path
+) -> None:
+    """Counts, neighbours and factors are tables, and have no graph."""
+    model = train(exported)
+    np.testing.assert_allclose(by_graph(model, tmp_path), scores(model), atol=1e-5)
 
 
 def test_settings_have_a_section_and_trials_are_settings(name: str) -> None:

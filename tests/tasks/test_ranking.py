@@ -15,7 +15,7 @@ from expectations.datasets import DATASETS
 from models.config import FitConfig
 from models.onnx_graph import Graph
 from models.ranking.config import RankerConfig
-from models.serving.bundle import PAIR_FEATURES
+from models.serving.bundle.features import PAIR_FEATURES
 from tasks.config import ResourcesConfig
 from tasks.lake import Artifact, Ref
 from tasks.outputs import Outputs

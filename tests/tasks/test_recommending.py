@@ -83,7 +83,7 @@ def test_an_index_of_other_towers_makes_no_bundle(tmp_path, inputs):
 
 
 def test_every_user_gets_a_list_from_the_bundles_own_runtime(tmp_path, inputs, monkeypatch):
-    monkeypatch.setattr("models.serving.bundle.BATCH", 8)
+    monkeypatch.setattr("models.serving.bundle.release.BATCH", 8)
     made = bundled(tmp_path, inputs)
     out = outputs(tmp_path / "lists", "recommendations")
     told = []

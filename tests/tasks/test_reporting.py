@@ -20,7 +20,7 @@ from models.evaluation.truth import judged_users, user_segments
 from tasks.config import ResourcesConfig
 from tasks.lake import Artifact, Ref
 from tasks.outputs import Outputs
-from tasks.pages.breakdowns import in_words
+from tasks.pages.breakdowns import in_words, segments_section
 from tasks.pages.card import brief_card, limits, model_card
 from tasks.pages.commands import RUN
 from tasks.pages.config import ReportConfig
@@ -55,7 +55,9 @@ class MadeNight:
         self.watches = [self.make_watches(day) for day in (*self.days, *self.judged_days)]
         self.recommendations = self.make_recommendations()
         self.evaluation = self.make_evaluation()
-        self.towers, self.ranker, self.index = self.make_models()
+        self.towers, self.transformer, self.ranker, self.index = self.make_models()
+        known = [{"kind": "user", "id": u, "external_id": f"known-{u}"} for u in range(self.num_users)]
+        self.id_map = self.make("id_map", CUT, known)
 
     def draw(self, user: int, count: int) -> list[int]:
         weights = self.weights * np.where(self.genre == self.taste[user], 12, 1)
@@ -161,7 +163,7 @@ class MadeNight:
         }  # fmt: skip
         return self.make("evaluation", DATE, pa.concat_tables([table, without]), notes=notes)
 
-    def make_models(self) -> tuple[Artifact, Artifact, Artifact]:
+    def make_models(self) -> tuple[Artifact, ...]:
         def log(losses: list[float], best: int) -> dict[str, str]:
             epochs = [
                 {"epoch": n, "steps": 50, "loss": loss, "metric": 0.3 - 0.01 * (n - best) ** 2}
@@ -170,10 +172,11 @@ class MadeNight:
             return {"training_log.json": json.dumps({"epochs": epochs, "best_epoch": best})}
 
         towers = self.make("towers", CUT, notes={"validation_k": 100}, files=log([5.1, 4.4, 4.1, 3.95, 3.9, 3.88], 4))
+        transformer = self.make("transformer", CUT, notes={"validation_k": 50}, files=log([3.1, 2.9], 2))
         ranker = self.make("ranker", CUT, files=log([0.71, 0.64, 0.62], 3))
         rungs = [{"parameter": 2**p, "recall": r} for p, r in enumerate((0.41, 0.66, 0.83, 0.93, 0.97))]
         facts = {"type": "ivf", "ladder": rungs, "recall": 0.97, "min_recall": 0.95, "recall_k": 100, "num_items": 60}
-        return towers, ranker, self.make("index", CUT, notes=facts)
+        return towers, transformer, ranker, self.make("index", CUT, notes=facts)
 
     def impressions(self) -> tuple[Artifact, ...]:
         return tuple(self.make("impressions", w.date) for w in self.watches)
@@ -187,13 +190,15 @@ class MadeNight:
             "index",
             "users",
             "items",
+            "id_map",
             "histories",
             "popularity",
         )
         empty = {name: self.make(name, DATE) for name in ("bundle", "release")}
         return {name: getattr(self, name) for name in names} | empty | {
             "watches": tuple(self.watches), "impressions": self.impressions(), "others": (),
-            "config": ReportConfig(), "template": template_digest(),
+            "transformer": (self.transformer,), "system": "netflix", "config": ReportConfig(),
+            "template": template_digest(),
         }  # fmt: skip
 
 
@@ -353,7 +358,7 @@ def test_people_reach_from_no_history_to_the_longest_and_ticks_are_true(made: Ar
         zip(night.items.table()["item_id"].to_pylist(), night.items.table()["title"].to_pylist(), strict=True)
     )
     for person in people:
-        user = int(person.name.removeprefix("user "))
+        user = int(person.name.removeprefix("user known-"))
         expected = {titles[i] for u, i in liked if u == user}
         assert all(item.watched == (item.title in expected) for item in person.offered)
     assert any(item.watched for person in people for item in person.offered)
@@ -451,7 +456,12 @@ def test_every_chapter_says_how_its_figures_are_read_and_computed_again(made: Ar
         *reads, (_, again) = section.commands
         assert reads and again.startswith(f"{RUN} --date {DATE} --force ")
         assert f"<code>{again}</code>" in page
-        assert all(re.fullmatch(r"nightjar (show|export) (\w+) --date .*", c)[2] in DATASETS for _, c in reads)
+        pattern = r"nightjar (show|export) (\w+) --date [-0-9]+ --key \w+( --to \w+.csv)?"
+        assert all(re.fullmatch(pattern, command)[2] in DATASETS for _, command in reads)
+        if section.id == "training":
+            assert again.endswith("--force towers --force transformer --force ranker")
+            rows = {row[0]: row[1] for row in section.tables[0].rows}
+            assert rows["transformer"] == "candidates, order" and rows["ranker"] == "nothing here"
     live = render_report(made, RunFacts(command="nightjar run deployments/demo.yaml --set 'a.b=[1, 2]'"))
     assert "CONFIG.yaml" not in live
     assert f"nightjar run deployments/demo.yaml --set &#39;a.b=[1, 2]&#39; --date {DATE} --force evaluation" in live
@@ -482,6 +492,22 @@ def test_the_card_beside_the_version_is_brief(made: Artifact, judged: Evaluation
     brief = brief_card(ReportData.load(made.path), judged, RunFacts(decision="It is champion."))
     assert "base64" not in brief and "## Lineage" not in brief and len(brief) < MOST_DESCRIBED
     assert "## Limits" in brief and "It is champion." in brief and "| final | " in brief
+
+
+def test_a_lead_over_popularity_is_judged_user_by_user(made: Artifact, judged: Evaluation):
+    """Not by two intervals that overlap: the same users had both lists."""
+    name = next(n for n in judged.segments(of_items=False) if judged.row("popularity", "ndcg_vs_final", n))
+    key, said = ("popularity", name, "ndcg_vs_final", judged.k), "No better than popularity"
+    for high, expected in ((-0.01, False), (0.01, True)):
+        rows = {**judged.rows, key: {**judged.rows[key], "value": -0.05, "low": -0.09, "high": high, "p_value": 0.004}}
+        changed = Evaluation(rows.values(), judged.notes)
+        told = next((line for line in limits(ReportData.load(made.path), changed) if line.startswith(said)), "")
+        assert (in_words(name) in told) == expected
+        section = segments_section(changed)
+        assert section is not None
+        table = section.tables[0]
+        row = dict(zip(table.columns, next(r for r in table.rows if r[0] == in_words(name)), strict=True))
+        assert (row["lead"], row["p"]) == (0.05, 0.004)
 
 
 def test_limits_name_who_is_served_worst_and_what_stood_in(made: Artifact, judged: Evaluation):

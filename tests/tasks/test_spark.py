@@ -233,7 +233,7 @@ def test_one_application_that_dies_with_its_owner(tmp_path: Path) -> None:
         assert same and heap == f"{int(4 * spark.MEMORY_SHARE * 1024)}m"
         assert psutil.pid_exists(jvm)
         os.kill(owner.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while psutil.pid_exists(jvm) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not psutil.pid_exists(jvm)

@@ -110,8 +110,23 @@ def test_every_other_system_is_compared_with_final_user_by_user(table: pa.Table)
     assert compared["value"] == pytest.approx(1 / np.log2(3) - 1)
     assert compared["low"] == compared["high"] == pytest.approx(compared["value"])  # the same for every user
     assert row(table, "blind", "recall_vs_final")["value"] == -1
+    assert compared["p_value"] < 0.01, "the same difference for every user is no chance"
+    assert {r["metric"] for r in table.to_pylist() if r["p_value"] is not None} == {"ndcg_vs_final", "recall_vs_final"}
     finals = table.filter(pc.equal(table["system"], "final"))["metric"].to_pylist()
     assert not any("vs" in m for m in finals)
+
+
+def test_segments_of_users_are_compared_too(judged: Judged, catalogue: Catalogue):
+    """Half of the users lose by the other system what the other half wins: nothing at all, and a lot in each half."""
+    first = np.arange(NUM_USERS) < NUM_USERS // 2
+    right, wrong = np.arange(NUM_USERS)[:, None] % NUM_ITEMS, (np.arange(NUM_USERS)[:, None] + 1) % NUM_ITEMS
+    lists = {"final": np.where(first[:, None], right, wrong), "other": np.where(first[:, None], wrong, right)}
+    segments = {"all": np.ones(NUM_USERS, dtype=bool), "history=0": first, "history=1-4": ~first}
+    table = judge(lists, judged, segments, catalogue, CONFIG)
+    whole, lost, won = (row(table, "other", "ndcg_vs_final", segment=segment) for segment in segments)
+    assert (whole["value"], lost["value"], won["value"]) == (0, -1, 1)
+    assert whole["p_value"] > 0.5 and max(lost["p_value"], won["p_value"]) < 0.01
+    assert lost["num_users"] == won["num_users"] == NUM_USERS // 2
 
 
 def test_without_genres_there_is_no_diversity_rather_than_a_perfect_one(judged: Judged, catalogue: Catalogue):

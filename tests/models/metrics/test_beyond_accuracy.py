@@ -53,6 +53,12 @@ def test_gini_of_equal_counts_is_zero_and_of_one_taker_almost_one():
     assert ba.gini(np.array([0] * 9 + [5])) == pytest.approx(0.9)
 
 
+def test_gini_of_no_recommendations_is_zero_and_of_no_items_unknown():
+    assert ba.gini(np.zeros(5, dtype=int)) == pytest.approx(0)
+    assert ba.lorenz_curve(np.zeros(4, dtype=int)) == pytest.approx([0, 0.25, 0.5, 0.75, 1])
+    assert np.isnan(ba.gini(np.zeros(0, dtype=int)))
+
+
 def test_lorenz_curve_runs_from_zero_to_one_below_the_diagonal():
     curve = ba.lorenz_curve(np.array([4, 1, 3, 0]))
     assert curve == pytest.approx([0, 0, 1 / 8, 4 / 8, 1])

@@ -64,6 +64,11 @@ def test_a_user_that_one_system_cannot_be_judged_on_is_left_out():
     assert comparison.difference == pytest.approx(1)
 
 
+def test_without_common_users_nothing_is_known():
+    comparison = paired_bootstrap(np.array([np.nan]), np.array([1.0]), seed=0)
+    assert np.isnan(list(vars(comparison).values())).all()
+
+
 def test_a_system_compared_with_itself_differs_by_nothing():
     values = np.random.default_rng(0).random(50)
     comparison = paired_bootstrap(values, values, seed=0)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
+from expectations.errors import Failure
 from models.metrics.pointwise import (
     auc,
     calibration_ratio,
@@ -52,6 +53,11 @@ def test_grouped_auc_ignores_what_differs_between_groups() -> None:
 def test_nothing_to_compare_has_no_value() -> None:
     assert auc(np.ones(4), np.arange(4)) is None
     assert calibration_ratio(np.ones(3), np.zeros(3)) is None
+
+
+def test_scores_without_an_order_are_refused() -> None:
+    with pytest.raises(Failure, match="2 of 4 scores are not finite"):
+        auc(np.array([0, 1, 1, 0]), np.array([0.1, np.nan, 0.3, np.inf]))
 
 
 def test_calibration_is_predicted_over_actual() -> None:

@@ -35,7 +35,7 @@ POSTGRES = {"POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"}
 def _help(*words: str) -> str:
     """What a command of this environment says of itself; fails when there is none."""
     command = [str(Path(sys.executable).parent / words[0]), *words[1:], "--help"]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=400).stdout
 
 
 def _calls(service: dict[str, Any]) -> list[list[str]]:

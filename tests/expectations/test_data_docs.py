@@ -29,10 +29,10 @@ def site(clean: Callable[..., Any], write: Callable[..., Any], tmp_path: Path) -
 
 def keep_and_build(site: Path, audit: Audit, barrier: Any) -> None:
     for _ in range(50):
-        barrier.wait(30)
+        barrier.wait(400)
         keep(site, audit)
     for _ in range(3):
-        barrier.wait(30)
+        barrier.wait(400)
         build(site)
 
 

@@ -53,7 +53,7 @@ def night(make_home):
 def elsewhere(tmp_path_factory):
     """A Python that has what the bundle's README asks for, and nothing else."""
     folder = tmp_path_factory.mktemp("elsewhere")
-    subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True, timeout=120)
+    subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True, timeout=400)
     python = folder / "venv" / "bin" / "python"
     pip = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check", "-c"]
     subprocess.run([*pip, str(ROOT / "constraints.txt"), *NEEDED], check=True, timeout=400)

@@ -74,7 +74,7 @@ def test_a_sweep_from_its_first_kill_to_its_winner(sweeps: Sweeps) -> None:
 
     done = sweeps.run()
     assert done.returncode == 0, done.stdout + done.stderr
-    _, alive = psutil.wait_procs(left, timeout=5)
+    _, alive = psutil.wait_procs(left, timeout=60)
     assert left and not alive, "the next run ends what the killed one left"
     trained = ("towers", "ranker", "als_user_factors", "bundle", "events")
     assert [sweeps.published(d) for d in trained] == [0] * 5

@@ -157,7 +157,7 @@ def process_list() -> Iterator[list[Any]]:
     for process in started:
         process.terminate()
     for process in started:
-        process.wait(timeout=30)
+        process.wait(timeout=400)
 
 
 @pytest.fixture(scope="session")

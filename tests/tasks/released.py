@@ -74,14 +74,14 @@ def serving(folder: Path, *module: str, **environment: str) -> Iterator[None]:
             yield
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(400)
 
 
 def wait_for(url: str, timeout_s: float = 240) -> None:
     until = time.monotonic() + timeout_s
     while True:
         try:
-            with urllib.request.urlopen(url, timeout=2):
+            with urllib.request.urlopen(url, timeout=10):
                 return
         except OSError:
             assert time.monotonic() < until, f"nobody answers at {url}"
@@ -117,7 +117,7 @@ class Faulty:
 
             def answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                there = HTTPConnection("127.0.0.1", proxy.upstream, timeout=30)
+                there = HTTPConnection("127.0.0.1", proxy.upstream, timeout=400)
                 there.request(self.command, self.path, body, dict(self.headers))
                 response = there.getresponse()
                 data = response.read()

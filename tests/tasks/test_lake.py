@@ -31,18 +31,18 @@ def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     server = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        for _ in range(150):
+        for _ in range(600):
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=1)
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5)
                 break
             except OSError:
                 time.sleep(0.2)
         request = urllib.request.Request(f"http://127.0.0.1:{port}/lakes", method="PUT")
-        urllib.request.urlopen(request, timeout=5)
+        urllib.request.urlopen(request, timeout=60)
         yield f"s3://lakes/night?endpoint_override=127.0.0.1:{port}&scheme=http&region=us-east-1"
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(400)
 
 
 @pytest.fixture(params=["folder", "s3"])

@@ -38,7 +38,7 @@ def command(ledger: Ledger, *arguments: str, **environment: str) -> "subprocess.
 
 def run(ledger: Ledger, *arguments: str, **environment: str) -> tuple[int, str, str]:
     process = command(ledger, *arguments, **environment)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=400)
     return process.returncode, out, err
 
 
@@ -77,7 +77,7 @@ def test_two_processes_that_promote_at_once(ledger):
     ledger.move(1, "first")
     arguments = ("--after", "1", "--why", "mine is better")
     processes = [command(ledger, "promote", str(v), *arguments, NIGHTJAR_WHO=f"w{v}") for v in (2, 3)]
-    ends = [(p, *p.communicate(timeout=120)) for p in processes]
+    ends = [(p, *p.communicate(timeout=400)) for p in processes]
     entries = ledger.entries()
     assert [(e.sequence, e.valid) for e in entries] == [(1, True), (2, True), (3, False)]
     won, lost = (next(n for n in (2, 3) if ends[n - 2][0].returncode == code) for code in (0, 1))

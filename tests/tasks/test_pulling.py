@@ -322,7 +322,7 @@ def test_a_wrong_password_is_told(server, monkeypatch, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "flows", "pull", "--to", str(tmp_path / "at"), "--registry",
          f"http://127.0.0.1:{server.port}"],
-        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=400, check=False,
         env={**os.environ, "NIGHTJAR_HOME": str(tmp_path / "home")},
     )  # fmt: skip
     assert done.returncode == 1 and "MLFLOW_TRACKING_PASSWORD" in done.stderr, done.stderr
@@ -400,10 +400,10 @@ def test_a_kill_leaves_the_target_usable(both, made, newer, tmp_path, fault):
     registry, old, new = both
     pull(registry, old, tmp_path / "at")
     killed = command(registry, f"/{new.number}", tmp_path / "at", tmp_path / "home", NIGHTJAR_FAULT=fault)
-    assert killed.wait(120) == -signal.SIGKILL
+    assert killed.wait(400) == -signal.SIGKILL
     assert usable(tmp_path / "at", made, newer)
     again = command(registry, f"/{new.number}", tmp_path / "at", tmp_path / "home")
-    out, err = again.communicate(timeout=120)
+    out, err = again.communicate(timeout=400)
     assert again.returncode == 0 and json.loads(out)["version"]["number"] == new.number, err
     assert contents(tmp_path / "at") == contents(newer)
     assert not (tmp_path / ".at.pulling").exists()

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -165,7 +164,7 @@ def test_two_runs_at_once_make_it_once(tmp_path):
     runs = [
         subprocess.Popen([sys.executable, tmp_path / "race.py"], stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
-    assert sorted(r.communicate(timeout=120)[0].strip() for r in runs) == ["cached", "ran"]
+    assert sorted(r.communicate(timeout=400)[0].strip() for r in runs) == ["cached", "ran"]
 
 
 def test_steps_share_memory_and_threads(stage_of, count):
@@ -173,16 +172,22 @@ def test_steps_share_memory_and_threads(stage_of, count):
     large, small = stage_of(count, "popularity", memory_gib=3), stage_of(count, "popularity", memory_gib=1)
     inside: list[str] = []
 
+    began, may_leave = {n: threading.Event() for n in "abc"}, threading.Event()
+
     def run(stage: Stage, name: str) -> None:
         with admission.admit(stage):
             inside.append(name)
-            time.sleep(0.3)
+            began[name].set()
+            assert may_leave.wait(120)
             inside.append(f"{name} left")
 
     threads = [threading.Thread(target=run, args=a) for a in ((large, "a"), (large, "b"), (small, "c"))]
-    for thread in threads:
-        thread.start()
-        time.sleep(0.05)
+    threads[0].start()
+    assert began["a"].wait(120)
+    threads[1].start()
+    threads[2].start()
+    assert began["c"].wait(120)
+    may_leave.set()
     for thread in threads:
         thread.join()
-    assert inside.index("c") < inside.index("a left") < inside.index("b")
+    assert inside.index("a left") < inside.index("b")

@@ -1,6 +1,5 @@
 """A real service on loopback: `nightjar up` in a home of its own, on ports that nobody else has."""
 
-import base64
 import json
 import os
 import signal
@@ -12,12 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
-from flows.service.http import BUSY
+from flows.service.http import call
 
 
 def free_port() -> int:
@@ -62,24 +59,10 @@ class Service:
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         os.kill(self.pids()[name], number)
 
-    def get(self, name: str, path: str, body: Any = None, auth: str | None = None, method: str | None = None) -> Any:
-        """What a server answers to a GET, or to a POST when there is a body; the status when it is no success."""
-        data = None if body is None else json.dumps(body).encode()
-        request = Request(self.records()[name]["url"] + path, data, {"Content-Type": "application/json"}, method=method)
+    def get(self, name: str, path: str, body: Any = None, auth: str | None = None, method: str = "") -> Any:
+        """What a server answers to a GET, or to a POST when there is a body."""
         credential = self.auth if auth is None else auth
-        if credential:
-            request.add_header("Authorization", "Basic " + base64.b64encode(credential.encode()).decode())
-        for _ in range(60):
-            try:
-                with build_opener(ProxyHandler({})).open(request, timeout=30) as response:
-                    text = response.read()
-                return json.loads(text) if text else None
-            except HTTPError as error:
-                code = error.code
-            if code != BUSY:
-                break
-            time.sleep(0.5)
-        return code
+        return call(self.records()[name]["url"] + path, body, method=method, auth=credential, timeout_s=60)
 
     def api(self, path: str, body: Any = None) -> Any:
         return self.get("prefect", f"/api{path}", body)
@@ -140,7 +123,7 @@ def postgres() -> Iterator[str]:
             yield f"postgresql://night:se%3Acret%2F1@127.0.0.1:{port}"
         finally:
             server.send_signal(signal.SIGINT)
-            server.wait(120)
+            server.wait(400)
 
 
 def _answers(pg_isready: Path, port: int) -> bool:

@@ -16,7 +16,7 @@ def _kill_all(home, running):
     for process in home.processes():
         with suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
-    running.wait(120)
+    running.wait(400)
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ def test_its_readme_works(base, tmp_path):
     extend(base, tmp_path / "grown", items("n1"), ["i0"], {"version": 4})
     readme = (tmp_path / "grown" / "README.md").read_text()
     code = readme.split("```python\n")[1].split("```")[0].replace("path/of/this/folder", str(tmp_path / "grown"))
-    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0 and "It is version 4 with other items." in readme, done.stderr
 
 

@@ -122,7 +122,7 @@ def test_the_folder_alone_gives_the_same_recommendations(copied, bundle, tmp_pat
     empty.mkdir()
     run = subprocess.run(
         [sys.executable, "-I", "-c", ALONE.format(folder=str(copied))],
-        cwd=empty, capture_output=True, text=True, timeout=120, check=False,
+        cwd=empty, capture_output=True, text=True, timeout=400, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     file, heavy, table = json.loads(run.stdout)
@@ -136,7 +136,7 @@ def test_the_readme_in_the_bundle_works(copied, tmp_path):
     code = code.replace("path/of/this/folder", str(copied))
     assert len(code.splitlines()) <= 12
     run = subprocess.run(
-        [sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=400, check=False
     )
     assert run.returncode == 0, run.stderr
     assert "reason" in run.stdout

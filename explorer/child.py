@@ -14,6 +14,7 @@ from typing import Any
 from expectations.errors import Failure, UserError
 from flows.config import check_config
 from flows.environment import home_folder, prepare
+from flows.service.own_server import start_server
 from tasks.lake import read_json
 from tasks.running import Outcome, Watcher
 from tasks.stage import Step
@@ -49,6 +50,7 @@ def main(folder: Path) -> int:
     """Run what the request says; returns the exit code, an error stands in `FOLDER/error.txt`."""
     request, home = read_json(folder / REQUEST), home_folder()
     prepare(home)
+    start_server(home)
     try:
         _run(request, home, Teller(folder / EVENTS))
     except (UserError, Failure) as error:

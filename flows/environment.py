@@ -58,7 +58,7 @@ def variables(home: Path) -> dict[str, str]:
         "SPARK_LOCAL_IP": "127.0.0.1",
         # Quiet: the run's own display tells what happens.
         "PREFECT_LOGGING_LEVEL": "WARNING",
-        # A command's own server shares its terminal, and has much to say of a run that is interrupted.
+        # One that Prefect starts itself, for a flow that is called from Python, shares the terminal of that program.
         "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_LOGGING_LEVEL": "ERROR",

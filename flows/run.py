@@ -27,7 +27,7 @@ from flows.execution import run_steps
 from flows.nightly import nightly, plan_night
 from flows.plan import Plan
 from flows.runs import RunRecord, new_id
-from flows.service.prefect_database import ready
+from flows.service.own_server import await_server
 from flows.sources import Source, open_source
 from tasks.explain import explain
 from tasks.lake import Lake
@@ -156,8 +156,9 @@ def warm_up_for(night: Night, steps: Iterable[Step]) -> list[threading.Thread]:
 def reach_registry(night: Night) -> None:
     """Import MLflow and make its tables, where there are none."""
     # MLflow's import sets up the SQLAlchemy mappers of whatever is imported by then, and fails for good when these are
-    # Prefect's, half imported by the thread that starts the flow. So they are imported before.
-    import prefect.server.database.orm_models  # noqa: F401
+    # Prefect's, half imported by the thread that starts the flow, as happens where Prefect has no server yet.
+    if not os.environ.get("PREFECT_API_URL"):
+        import prefect.server.database.orm_models  # noqa: F401
 
     from tasks.registry import Registry
 
@@ -181,7 +182,7 @@ UNDER_WAY: ContextVar[Started | None] = ContextVar("under_way", default=None)
 def execute(started: Started, watcher: Watcher) -> dict[str, Any]:
     """Run the plan under Prefect and keep its record, however it ends."""
     started.night.watcher = watcher
-    ready(started.home)
+    await_server()
     token = UNDER_WAY.set(started)
     try:
         config = started.request.config

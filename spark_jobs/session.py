@@ -50,6 +50,9 @@ _NO_PERFDATA = "-XX:-UsePerfData"
 # heavy loops are not Java's, so that 10 million events take no longer either. Executors of a cluster keep it.
 _QUICK_COMPILER = "-XX:TieredStopAtLevel=1"
 
+_COLLECTOR = "-XX:+UseParallelGC"
+"""G1 keeps pauses short, which nobody waits for here, at the price of a write barrier and of threads of its own."""
+
 
 def spark_session(
     master: str, memory_gib: float, threads: int, home: Path, app_name: str, java_options: tuple[str, ...] = ()
@@ -145,8 +148,10 @@ def _expect_no_answer(gateway: Any) -> None:
     """Keep what still talks to a JVM at the end of a process from printing tracebacks when that is gone."""
     gateway._gateway_client.is_connected = False  # Java objects that are collected are no longer told of
     context: Any = SparkContext._active_spark_context
-    if context is not None:
-        context._accumulatorServer.handle_error = lambda *_: None
+    # A process may end while another of its threads still starts Spark.
+    accumulators = getattr(context, "_accumulatorServer", None)
+    if accumulators is not None:
+        accumulators.handle_error = lambda *_: None
 
 
 class _Folders:
@@ -194,6 +199,7 @@ def _java_options(options: tuple[str, ...], folders: _Folders) -> str:
             f"-Dlog4j2.configurationFile=file:{folders.log4j}",
             "-Djava.net.preferIPv4Stack=true",
             _QUICK_COMPILER,
+            _COLLECTOR,
             *options,
         )
     )

@@ -2,6 +2,7 @@
 
 - PySpark is loaded from where it is installed. Spark's own zip of it holds no compiled files, which costs every worker
   half a second of processor time.
+- What the jobs' workers import, a second of processor time, is imported here once: workers are forks of this process.
 - After each task PySpark collects garbage through all loaded modules, 30 ms once numba is among them. What survived a
   task once is set aside, so that the next collection looks at new objects only.
 """
@@ -22,8 +23,13 @@ def main() -> None:
     without_zip = [entry for entry in sys.path if not entry.endswith("pyspark.zip")]
     if PathFinder.find_spec("pyspark", without_zip):
         sys.path[:] = without_zip
+    import pyspark.worker  # noqa: F401
     from pyspark import daemon
 
+    import spark_jobs.als
+    import spark_jobs.item_similarity  # noqa: F401
+
+    gc.freeze()
     daemon.gc = SimpleNamespace(collect=_collect_and_set_aside)  # type: ignore[assignment]
     daemon.manager()
 

@@ -74,9 +74,11 @@ def start(start: str, end: str, dry_run: bool, as_json: bool, **options: Any) ->
         return _dry_run(request, as_json)
     from flows.backfilling.state import Backfill
     from flows.environment import home_folder, prepare
+    from flows.service.own_server import start_server
 
     home = home_folder()
     prepare(home)
+    start_server(home)  # before planning imports Prefect
     if request.stages:
         _check_stages(request, home)
     return _carry_out(Backfill.create(home, request), as_json)
@@ -128,10 +130,12 @@ def resume(id_: str, as_json: bool) -> None:
     """Finish a backfill that was stopped, killed or cancelled, or that failed; what has succeeded is not repeated."""
     from flows.backfilling.state import find_backfill
     from flows.environment import home_folder, prepare
+    from flows.service.own_server import start_server
 
     home = home_folder()
     one = find_backfill(home, id_)
     prepare(home)
+    start_server(home)
     _carry_out(one, as_json)
 
 
@@ -222,8 +226,7 @@ def _carry_out(one: "Backfill", as_json: bool) -> None:
     from flows.backfill import LISTENERS
     from flows.backfill import backfill as flow
     from flows.cli.backfill_display import BackfillDisplay
-    from flows.service.prefect_database import ready
-    from tasks.processes import claim_ownership
+    from flows.service.own_server import await_server
 
     logging.raiseExceptions = False
     logging.basicConfig(
@@ -235,8 +238,7 @@ def _carry_out(one: "Backfill", as_json: bool) -> None:
     from datetime import date as Date
 
     first, last = (Date.fromisoformat(day) for day in (one.request.start, one.request.end))
-    claim_ownership()  # before Prefect's server starts, so that the next run ends it if this one is killed
-    ready(one.home)
+    await_server()
     try:
         with BackfillDisplay(one, quiet=as_json) as LISTENERS[one.id], tags(one.tag):
             flow(start=first, end=last, resume=one.id, lake=one.request.lake)

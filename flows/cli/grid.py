@@ -54,9 +54,12 @@ def grid() -> None:
 def start(file: Path, dry_run: bool, **options: Any) -> None:
     """Start or continue a sweep."""
     from flows.environment import home_folder, prepare
+    from flows.service.own_server import start_server
 
     home = home_folder()
     prepare(home)
+    if not dry_run:
+        start_server(home)  # before planning imports Prefect
     request = _request(file, home, options)
     return _dry_run(request, home) if dry_run else _carry_out(request, home)
 
@@ -157,8 +160,7 @@ def _carry_out(request: "GridRequest", home: Path) -> None:
     """Run it under Prefect."""
     from flows.cli.grid_display import GridDisplay, print_results
     from flows.grid_search import LISTENER, grid_search
-    from flows.service.prefect_database import ready
-    from tasks.processes import claim_ownership
+    from flows.service.own_server import await_server
 
     logging.raiseExceptions = False
     log = home / "grids" / "log.txt"
@@ -166,8 +168,7 @@ def _carry_out(request: "GridRequest", home: Path) -> None:
     logging.basicConfig(
         filename=log, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
     )
-    claim_ownership()  # before Prefect's server starts, so that the next run ends it if this one is killed
-    ready(home)
+    await_server()
     console = _console()
     with GridDisplay(console) as display:
         LISTENER.set(display)

@@ -36,10 +36,13 @@ def run(
     """
     from flows.config import load_config
     from flows.environment import home_folder, prepare
+    from flows.service.own_server import start_server
 
     settings = load_config(config, overrides)
     home = home_folder()
     prepare(home)
+    if not dry_run:
+        start_server(home)  # while it starts, this process imports Prefect
     from flows.run import NightRequest, plan_request
 
     request = NightRequest(

@@ -11,12 +11,6 @@ from expectations.prepared import prepared
 from tasks.databases import place
 
 
-def ready(home: Path) -> None:
-    """Before the first flow of a command: the server that it may start finds its database."""
-    if not os.environ.get("PREFECT_API_URL"):
-        make_database(home)
-
-
 def make_database(home: Path) -> None:
     """Make Prefect's database, when it is not there."""
     place(home / "prefect" / "prefect.db", template(), make_tables)

@@ -1,0 +1,102 @@
+"""The Prefect server of one command, in a home whose service is down.
+
+Prefect would start one itself, but late, when the first client is made, with all of the server's imports in this
+process too, and on a port that two commands may both have found free: both would then talk to the same server. Here it
+is the first thing that a command starts, and it gets a socket that is bound already.
+"""
+
+import atexit
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from expectations.errors import Failure
+from flows.service.http import answers
+from flows.service.prefect_database import make_database
+from tasks.processes import claim_ownership
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 180.0
+LOG = "logs/prefect.log"
+_ENVIRONMENT = {
+    # As Prefect starts a temporary server: no pages, and no services that look for late runs.
+    "PREFECT_UI_ENABLED": "0",
+    "PREFECT__SERVER_EPHEMERAL": "1",
+    "PREFECT__SERVER_FINAL": "1",
+    # Into the log.
+    "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+}
+
+
+class _Server:
+    """What this process has started, if anything."""
+
+    process: subprocess.Popen[bytes] | None = None
+    url = ""
+    log = Path()
+
+
+def start_server(home: Path) -> None:
+    """Start a server where the environment names none; to be called before Prefect is imported, which reads that."""
+    if os.environ.get("PREFECT_API_URL"):
+        return
+    make_database(home)
+    claim_ownership()  # so that the next run ends the server if this one is killed
+    _Server.log = home / LOG
+    _Server.log.parent.mkdir(parents=True, exist_ok=True)
+    with socket.socket() as bound, _Server.log.open("wb") as log:
+        bound.bind(("127.0.0.1", 0))
+        _Server.process = subprocess.Popen(
+            [sys.executable, "-m", "flows.service.own_server", str(bound.fileno())],
+            cwd=ROOT,
+            env={**os.environ, **_ENVIRONMENT},
+            pass_fds=[bound.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        _Server.url = f"http://127.0.0.1:{bound.getsockname()[1]}/api"
+    os.environ["PREFECT_API_URL"] = _Server.url
+    atexit.register(_end)
+
+
+def await_server() -> None:
+    """Wait until the server that `start_server` has started answers; at once where it has started none.
+
+    Raises:
+        Failure: it ended, or did not answer in time.
+    """
+    if _Server.process is None:
+        return
+    until = time.monotonic() + PATIENCE_S
+    while not answers(f"{_Server.url}/health"):
+        if _Server.process.poll() is not None or time.monotonic() > until:
+            words = [line for line in _Server.log.read_text(errors="replace").splitlines() if line.strip()][-3:]
+            raise Failure(f"Prefect's server did not start; its log {_Server.log} ends:\n  " + "\n  ".join(words))
+        time.sleep(0.05)
+
+
+def serve(descriptor: int) -> None:
+    """Be that server, on a bound socket."""
+    import uvicorn
+
+    config = uvicorn.Config("prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on")
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
+
+
+def _end() -> None:
+    server = _Server.process
+    if server is not None:
+        server.terminate()
+        try:
+            server.wait(5)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))

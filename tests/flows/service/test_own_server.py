@@ -1,0 +1,96 @@
+"""A command's own Prefect server: one for each command, there before Prefect is imported, gone with the command."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows.service.http import answers
+
+ROOT = Path(__file__).resolve().parents[3]
+COMMAND = """
+import json, os, sys
+from pathlib import Path
+from flows.environment import prepare
+from flows.service import own_server
+
+home = Path(sys.argv[1])
+prepare(home)
+own_server.start_server(home)
+assert "prefect" not in sys.modules
+own_server.await_server()
+from prefect import flow
+
+@flow(name="one")
+def one():
+    return 1
+
+one()
+server = own_server._Server.process
+imported = [m for m in sys.modules if m.startswith("prefect.server")]
+print(json.dumps([os.environ["PREFECT_API_URL"], server and server.pid, imported]), flush=True)
+sys.stdin.readline()
+"""
+
+
+def command(home, **environment):
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("NIGHTJAR", "PREFECT"))}
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, str(home)],
+        cwd=ROOT, env=env | environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def running(tmp_path):
+    """Two commands at once, of two homes, each in the middle of its work."""
+    both = [command(tmp_path / name) for name in ("a", "b")]
+    yield [(process, *json.loads(process.stdout.readline())) for process in both]
+    for process in both:
+        process.kill()
+        process.wait()
+
+
+def names(home):
+    """Of the flows that a home's database knows."""
+    import sqlite3
+
+    with sqlite3.connect(home / "prefect/prefect.db") as database:
+        return [row[0] for row in database.execute("select name from flow")]
+
+
+def test_commands_at_once_have_servers_of_their_own_that_go_with_them(running, tmp_path):
+    (one, url, pid, imported), (other, other_url, other_pid, _) = running
+    assert url != other_url and pid != other_pid
+    assert imported == [], "the server's imports are the server's"
+    assert names(tmp_path / "a") == names(tmp_path / "b") == ["one"]
+    (listening,) = [c for c in psutil.Process(pid).net_connections() if c.status == "LISTEN"]
+    assert listening.laddr.ip == "127.0.0.1" and f"127.0.0.1:{listening.laddr.port}/" in url
+    one.communicate("\n")
+    assert not psutil.pid_exists(pid) and not answers(f"{url}/health")
+    assert answers(f"{other_url}/health")
+    other.communicate("\n")
+    assert not psutil.pid_exists(other_pid)
+
+
+def test_the_server_that_the_environment_names_is_used(running, tmp_path):
+    (_, url, _, _), _ = running
+    third = command(tmp_path / "c", PREFECT_API_URL=url)
+    named, started, _ = json.loads(third.communicate("\n")[0])
+    assert (named, started) == (url, None) and not (tmp_path / "c/prefect/prefect.db").exists()
+
+
+def test_one_that_does_not_start_says_why(make_home):
+    home = make_home()
+    folder = home.path / "home"
+    (folder / "prefect").mkdir(parents=True)
+    (folder / "prefect/prefect.db").write_text("no database")
+    done = home.night()
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert f"Prefect's server did not start; its log {folder}/logs/prefect.log ends" in done.stderr, done.stderr
+    assert "not a database" in done.stderr
+    assert home.left_running() == []

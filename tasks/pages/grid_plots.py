@@ -27,7 +27,7 @@ def heat_map(
     """
     known = [v for row in values for v in row if v == v]
     low, spread = min(known, default=0.0), (max(known, default=0.0) - min(known, default=0.0)) or 1.0
-    with drawing(0.7 + 0.36 * len(rows)) as (figure, [axes]):
+    with drawing(0.9 + 0.36 * len(rows)) as (figure, [axes]):
         for y, row in enumerate(values):
             for x, value in enumerate(row):
                 if value != value:
@@ -42,7 +42,8 @@ def heat_map(
         axes.grid(visible=False)
         axes.spines[["left", "bottom"]].set_visible(False)
         axes.set_xlabel(xlabel)
-        axes.set_ylabel(ylabel)
+        # Above the rows, not along them: a map of few rows is lower than the name of a setting is long.
+        axes.set_title(f"{ylabel} ↓", loc="left", fontsize=8.5, color=MUTED)
         spoken = "; ".join(
             f"{row} {column} {value:.3f}" for row, line in zip(rows, values, strict=True)
             for column, value in zip(columns, line, strict=True) if value == value

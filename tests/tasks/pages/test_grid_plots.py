@@ -6,7 +6,7 @@ from tasks.pages.grid_plots import Point, fronts, heat_map
 def test_a_heat_map_writes_its_values_and_leaves_holes():
     svg = heat_map("heat", ["64", "128"], ["5", "10"], [[0.1, 0.25], [float("nan"), 0.4]], "dim", "k")
     assert svg.startswith("<svg") and svg.endswith("</svg>")
-    assert all(value in svg for value in ("0.100", "0.250", "0.400", "var(--first)")) and "nan" not in svg
+    assert all(value in svg for value in ("0.100", "0.250", "0.400", "var(--first)", "dim ↓")) and "nan" not in svg
 
 
 def test_a_map_of_equal_values_is_drawn():

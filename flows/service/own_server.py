@@ -16,6 +16,7 @@ from pathlib import Path
 from expectations.errors import Failure
 from flows.service.http import answers
 from flows.service.prefect_database import make_database
+from flows.service.state import open_log
 from tasks.processes import claim_ownership
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,8 +47,7 @@ def start_server(home: Path) -> None:
     make_database(home)
     claim_ownership()  # so that the next run ends the server if this one is killed
     _Server.log = home / LOG
-    _Server.log.parent.mkdir(parents=True, exist_ok=True)
-    with socket.socket() as bound, _Server.log.open("wb") as log:
+    with socket.socket() as bound, open_log(_Server.log) as log:
         bound.bind(("127.0.0.1", 0))
         _Server.process = subprocess.Popen(
             [sys.executable, "-m", "flows.service.own_server", str(bound.fileno())],

@@ -14,21 +14,16 @@ import psutil
 from expectations.errors import Failure
 from flows.service.http import answers
 from flows.service.parts import TAG, Part
-from flows.service.state import Record, load_all, log_file, redacted
+from flows.service.state import Record, load_all, log_file, open_log, redacted
 from tasks.processes import OWNER, end_leftovers
 
 ROOT = Path(__file__).resolve().parents[2]
-MAX_LOG_BYTES = 10 * 2**20
 FLOW_RUN = "PREFECT__FLOW_RUN_ID"
 
 
 def start(part: Part, home: Path, asked: int = 0) -> Record:
     """Start a process that outlives this one, its output in its log; recorded at once with the port asked for."""
-    log = log_file(home, part.name)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
-        log.replace(log.with_suffix(".log.1"))
-    with log.open("a") as out:
+    with open_log(log_file(home, part.name)) as out:
         process = subprocess.Popen(
             part.command,
             cwd=ROOT,

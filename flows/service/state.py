@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+MAX_LOG_BYTES = 10 * 2**20
 
 Say = Callable[[str], None]
 """Tells the user one line."""
@@ -20,6 +22,14 @@ def folder(home: Path) -> Path:
 
 def log_file(home: Path, name: str) -> Path:
     return folder(home) / "logs" / f"{name}.log"
+
+
+def open_log(path: Path) -> IO[bytes]:
+    """A log to write to at its end, for a process to come; one that has grown large is set aside."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
+        path.replace(path.with_suffix(".log.1"))
+    return path.open("ab")
 
 
 @dataclass(frozen=True)

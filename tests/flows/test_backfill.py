@@ -222,7 +222,7 @@ def test_cancelling_ends_what_runs_and_a_resume_finishes_the_rest(make_home, tmp
         time.sleep(0.2)
     id_ = newest(home)["id"]
     assert f"cancelled {id_}" in home.run("backfill", "cancel", id_).stdout
-    done = running.wait(240)
+    done = running.wait(600)
     assert done.returncode == 128 + signal.SIGTERM and "nightjar backfill resume" in done.stdout
     one = as_json(home.run("backfill", "status", id_, "--json"))
     assert one["state"] == "cancelled" and one["counts"] == {"interrupted": 1, "skipped": 2}

@@ -121,7 +121,7 @@ def cancelled(home, api: str) -> None:
     assert newest(home)["id"] == id_
     done = home.run("backfill", "cancel", id_)
     assert done.returncode == 0, done.stderr
-    command.wait(240)
+    command.wait(600)
     wait_for(lambda: not victims(home, "night"))
     assert newest(home)["state"] == "cancelled" and newest(home)["counts"] == {"interrupted": 1, "skipped": 3}
     runs = {"flow_runs": {"tags": {"all_": [f"backfill:{id_}"]}}}
@@ -132,7 +132,7 @@ def cancelled(home, api: str) -> None:
     assert schedule["active"]
 
 
-def wait_for(look, timeout: float = 240) -> None:
+def wait_for(look, timeout: float = 600) -> None:
     until = time.monotonic() + timeout
     while not look():
         assert time.monotonic() < until, f"not within {timeout} s"

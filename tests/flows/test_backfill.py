@@ -202,7 +202,8 @@ def test_only_promote_makes_a_champion_and_says_so_in_the_ledger(filled):
 def test_two_at_once_over_the_same_days_do_the_work_once(make_home, tmp_path):
     home, trace = make_home(), tmp_path / "trace"
     home.config.write_text(TINY)
-    arguments = ["backfill", "2026-01-20", "2026-01-21", "--config", str(home.config)]
+    # Two releases at once are two nights' matter (test_night.py).
+    arguments = ["backfill", "2026-01-20", "2026-01-21", "--config", str(home.config), "--stages", "als,towers"]
     both = [home.command(*arguments, NIGHTJAR_TRACE=str(trace)) for _ in range(2)]
     ends = [one.wait(500) for one in both]
     assert [e.returncode for e in ends] == [0, 0], "\n".join(e.stdout + e.stderr for e in ends)
@@ -214,8 +215,9 @@ def test_two_at_once_over_the_same_days_do_the_work_once(make_home, tmp_path):
 def test_cancelling_ends_what_runs_and_a_resume_finishes_the_rest(make_home, tmp_path):
     home, trace = make_home(), tmp_path / "trace"
     home.config.write_text(TINY)
+    stages = "--stages", "als,embeddings"
     running = home.command(
-        "backfill", "2026-01-20", "2026-01-22", "--config", str(home.config), NIGHTJAR_TRACE=str(trace)
+        "backfill", "2026-01-20", "2026-01-22", "--config", str(home.config), *stages, NIGHTJAR_TRACE=str(trace)
     )
     until = time.monotonic() + 300
     while not list((home.path / "home/lake").glob("towers/*/*")) and time.monotonic() < until:

@@ -7,9 +7,11 @@ is the first thing that a command starts, and it gets a socket that is bound alr
 
 import atexit
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -50,7 +52,7 @@ def start_server(home: Path) -> None:
     with socket.socket() as bound, open_log(_Server.log) as log:
         bound.bind(("127.0.0.1", 0))
         _Server.process = subprocess.Popen(
-            [sys.executable, "-m", "flows.service.own_server", str(bound.fileno())],
+            [sys.executable, "-m", "flows.service.own_server", str(bound.fileno()), str(os.getpid())],
             cwd=ROOT,
             env={**os.environ, **_ENVIRONMENT},
             pass_fds=[bound.fileno()],
@@ -79,12 +81,20 @@ def await_server() -> None:
         time.sleep(0.05)
 
 
-def serve(descriptor: int) -> None:
-    """Be that server, on a bound socket."""
+def serve(descriptor: int, owner: int) -> None:
+    """Be that server, on a bound socket, for as long as the process that started it lives."""
+    threading.Thread(target=_go_with, args=(owner,), daemon=True).start()
     import uvicorn
 
     config = uvicorn.Config("prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on")
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
+
+
+def _go_with(owner: int) -> None:
+    """A command that is killed ends nothing; its orphan ends itself."""
+    while os.getppid() == owner:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _end() -> None:
@@ -99,4 +109,4 @@ def _end() -> None:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]))
+    serve(*map(int, sys.argv[1:3]))

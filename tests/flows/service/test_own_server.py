@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -75,6 +76,16 @@ def test_commands_at_once_have_servers_of_their_own_that_go_with_them(running, t
     assert answers(f"{other_url}/health")
     other.communicate("\n")
     assert not psutil.pid_exists(other_pid)
+
+
+def test_a_command_that_is_killed_leaves_no_server(running):
+    for process, _, pid, _ in running:
+        process.kill()
+        process.wait()
+        until = time.monotonic() + 120
+        while psutil.pid_exists(pid):
+            assert time.monotonic() < until
+            time.sleep(0.2)
 
 
 def test_the_server_that_the_environment_names_is_used(running, tmp_path):

@@ -1,6 +1,6 @@
 # Two commands do everything on a fresh machine: `make run` and `make test`. Both set up what they need first.
 .DEFAULT_GOAL := help
-.PHONY: help setup run peers test lint types check
+.PHONY: help setup run peers lint types check test soak
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV := .venv
@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 PREPARED := $(VENV)/.prepared
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 10
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 8
 
 setup: $(PREPARED) ## Make .venv from exact pins, and find or install Java
 
@@ -45,6 +45,15 @@ lint: setup ## ruff
 types: setup ## mypy
 	@$(BIN)/mypy
 
-# A file's tests stay together: they share a home or a service that is dear to make.
-test: lint types peers ## Lint, types and every test
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Two processes. A file's tests stay together: they share a home or a service that is dear to make.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+
+check: lint types peers ## For every save: lint, types, and all tests that need no JVM, server, browser or whole night
+	@$(PYTEST) -m "not slow and not soak"
+
+test: lint types peers ## What CI runs: lint, types and every test but those of `make soak`
+	@$(PYTEST) -m "not soak" --durations 20
+
+# An hour at most. `make soak NIGHTJAR_TEST_SEED=...` repeats the random moments of an earlier one.
+soak: setup peers ## At length: a kill inside every stage, kills at random, the demo's night, 200 examples of every law
+	@HYPOTHESIS_PROFILE=soak timeout --signal INT 3600 $(PYTEST) -m "soak or hypothesis" --durations 20

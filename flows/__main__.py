@@ -1,10 +1,12 @@
 """The `nightjar` command: one table of commands, each imported when it is called, so that `--help` is quick."""
 
+import errno
 import gc
 import importlib
 import os
 import sys
-from typing import Any
+from collections.abc import Sequence
+from contextlib import suppress
 
 import click
 
@@ -45,16 +47,15 @@ class Table(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        if ctx.resilient_parsing or _asks_for_table():
+        if ctx.resilient_parsing:  # a shell completes names
             return click.Command(cmd_name, short_help=COMMANDS[cmd_name][1])
         module, _, name = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
-
-def _asks_for_table() -> bool:
-    """Whether the command line is `nightjar`, `nightjar --help`: lists commands, runs none."""
-    return all(a.startswith("-") for a in sys.argv[1:])
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
 @click.group(cls=Table, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -70,38 +71,46 @@ def cli(ctx: click.Context, debug: bool) -> None:
 
 
 def main() -> None:
-    """Run the command line; errors end as one message and an exit code: 2 the user's mistake, 1 a failure."""
-    from expectations.errors import Failure, UserError
-
+    """Run the command line and leave with its exit code."""
     # Libraries make a million objects that stay while they are imported; looking through them every 700 new ones is a
     # tenth of that time.
     gc.set_threshold(100_000, 50, 50)
-    debug = "--debug" in sys.argv
-    arguments = [a for a in sys.argv[1:] if a != "--debug"]
+    _exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; errors end as one message on stderr.
+
+    Returns:
+        The exit code: 0, 2 for the user's mistake, 1 for a failure, 130 for an interruption.
+    """
+    from expectations.errors import Failure, UserError
+
+    debug = "--debug" in arguments
     try:
-        _exit(cli.main(arguments, prog_name="nightjar", standalone_mode=False) or 0)
+        known = [a for a in arguments if a != "--debug"]
+        return int(cli.main(known, prog_name="nightjar", standalone_mode=False) or 0)
     except (UserError, Failure) as error:
-        _fail(str(error), 2 if isinstance(error, UserError) else 1, error, debug)
-    except click.Abort:
-        _fail("interrupted; what was published stands, the same command continues", 130, None, debug)
+        return _told(str(error), 2 if isinstance(error, UserError) else 1, error, debug)
     except click.ClickException as error:
         error.show()
-        _exit(error.exit_code)
-    except KeyboardInterrupt:
-        _fail("interrupted; what was published stands, the same command continues", 130, None, debug)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return _told("interrupted; what was published stands, the same command continues", 130, None, debug)
     except OSError as error:
-        _fail(_os_error(error), 1, error, debug)
+        return _told(_os_error(error), 1, error, debug)
     except Exception as error:
-        _fail(f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1, error, debug)
+        return _told(f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1, error, debug)
 
 
 def _os_error(error: OSError) -> str:
-    if error.errno == 28:
+    if error.errno == errno.ENOSPC:
         return "the disk is full; free some space (`nightjar gc --delete` helps) and run the same command again"
     return f"{error.filename or 'file system'}: {error.strerror} (--debug shows where)"
 
 
-def _fail(message: str, code: int, error: BaseException | None, debug: bool) -> None:
+def _told(message: str, code: int, error: BaseException | None, debug: bool) -> int:
+    """Print what went wrong, and give back the exit code."""
     if debug and error is not None:
         import traceback
 
@@ -110,13 +119,11 @@ def _fail(message: str, code: int, error: BaseException | None, debug: bool) -> 
     click.secho(f"error: {first}", fg="red", err=True)
     for line in rest:
         click.echo(line, err=True)
-    _exit(code)
+    return code
 
 
-def _exit(code: Any) -> None:
+def _exit(code: int) -> None:
     """Leave at once with all output written: idle threads of Prefect and Spark would only delay the end."""
-    from contextlib import suppress
-
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
@@ -124,8 +131,8 @@ def _exit(code: Any) -> None:
         import atexit
 
         atexit._run_exitfuncs()
-        os._exit(int(code))
-    sys.exit(int(code))
+        os._exit(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

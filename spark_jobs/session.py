@@ -99,6 +99,14 @@ def submitted_session(app_name: str) -> SparkSession:
     return builder.getOrCreate()
 
 
+def interpreting(spark: SparkSession) -> SparkSession:
+    """A session of the same application that does not compile its queries; they give the very same rows."""
+    quick = spark.newSession()
+    quick.conf.set("spark.sql.codegen.wholeStage", "false")
+    quick.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
+    return quick
+
+
 def session_log() -> Path | None:
     """What Spark has to say of itself, in a file: of the application that runs, or ran last, in this process."""
     return _Folders.log_in_use

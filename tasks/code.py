@@ -7,9 +7,11 @@ counts, so editing a loss reruns the stages that use that loss and nothing else.
 import ast
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 HOUSE = ("tasks", "models", "spark_jobs", "expectations")
 
@@ -19,6 +21,8 @@ MACHINERY = {
     "tasks.faults", "spark_jobs.java", "spark_jobs.class_archive", "spark_jobs.rehearsal",
     "expectations.settings", "expectations.errors", "expectations.prepared",
 }  # fmt: skip
+
+PARSES_AT_MOST = 50
 
 Definition = tuple[str, str]  # (module, top-level name); name "*" is the whole module
 
@@ -125,7 +129,7 @@ def _load(name: str, root: Path) -> _Module:
     path = _file(name, root)
     assert path is not None, f"{name} is imported, but has no file below {root}"
     module = _Module(path)
-    for statement in ast.parse(path.read_text()).body:
+    for statement in _parse(path.read_text()).body:
         if isinstance(statement, ast.Import | ast.ImportFrom):
             module.imports.update(_imported(statement, name, root))
         elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -147,17 +151,32 @@ def _file(name: str, root: Path) -> Path | None:
     return None
 
 
-def _is_docstring(node: ast.AST) -> bool:
+def _is_docstring(node: Any) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-
-
-class _Strip(ast.NodeTransformer):
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        return None if _is_docstring(node) else self.generic_visit(node)
 
 
 @cache
 def _text(statement: ast.stmt) -> str:
-    """The statement's tree without docstrings; the tree that was loaded stays as it is."""
-    copy = ast.parse(ast.unparse(statement)).body[0]
-    return ast.dump(_Strip().visit(copy))
+    """The statement's tree without docstrings."""
+    return _dump(statement)
+
+
+def _dump(value: Any) -> str:
+    """As `ast.dump`, which has no way to leave something out."""
+    if isinstance(value, ast.AST):
+        return f"{type(value).__name__}({', '.join(f'{name}={_dump(v)}' for name, v in ast.iter_fields(value))})"
+    if isinstance(value, list):
+        return f"[{', '.join(_dump(v) for v in value if not _is_docstring(v))}]"
+    return repr(value)
+
+
+def _parse(source: str) -> ast.Module:
+    """The tree of a source text.
+
+    CPython before 3.11.8 and 3.12.2 counts the depth of a tree for all threads together, so that a good text may fail
+    while another thread, such as one that imports a library, parses too (github.com/python/cpython/issues/106905).
+    """
+    for _ in range(PARSES_AT_MOST):
+        with suppress(SystemError):
+            return ast.parse(source)
+    return ast.parse(source)

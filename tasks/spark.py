@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 MEMORY_SHARE = 0.35
 """Of the night's memory, what the JVM's heap may grow to; its Python workers and the other stages need the rest."""
+
+INTERPRETED_BYTES = 8 * 2**20
+"""Of Parquet: below it, compiling a stage's queries takes the JVM longer than running them uncompiled does."""
 
 _LOCK = threading.Lock()
 
@@ -71,7 +74,8 @@ def interactions(out: Outputs, watches: tuple[Artifact, ...], config: Interactio
     from spark_jobs.interactions import interactions
 
     with explained(out.stage):
-        _write(out, interactions=interactions(_read(out, "watches", *watches), out.date, config))
+        read = _reader(out, *watches)
+        _write(out, interactions=interactions(read("watches", *watches), out.date, config))
 
 
 @stage(produces=("user_features", "item_features", "histories", "exposures"), libraries=("pyspark",))
@@ -87,8 +91,9 @@ def features(
     from spark_jobs.features import features
 
     with explained(out.stage):
-        watched, shown = _read(out, "watches", *watches), _read(out, "impressions", *impressions)
-        typed, known = _read(out, "searches", *searches), _read(out, "items", items)
+        read = _reader(out, *watches, *impressions, *searches, items)
+        watched, shown = read("watches", *watches), read("impressions", *impressions)
+        typed, known = read("searches", *searches), read("items", items)
         _write(out, **vars(features(watched, shown, typed, known, out.date, config)))
 
 
@@ -104,7 +109,8 @@ def sentences(
     from spark_jobs.sentences import sentences
 
     with explained(out.stage):
-        log = _read(out, "watches", *watches), _read(out, "actions", *actions), _read(out, "searches", *searches)
+        read = _reader(out, *watches, *actions, *searches)
+        log = read("watches", *watches), read("actions", *actions), read("searches", *searches)
         _write(out, sentences=sentences(*log, out.date, config))
 
 
@@ -114,7 +120,8 @@ def popularity(out: Outputs, watches: tuple[Artifact, ...], config: PopularityCo
     from spark_jobs.popularity import popularity
 
     with explained(out.stage):
-        _write(out, popularity=popularity(_read(out, "watches", *watches), out.date, config))
+        read = _reader(out, *watches)
+        _write(out, popularity=popularity(read("watches", *watches), out.date, config))
 
 
 @stage(produces=("als_user_factors", "als_item_factors"), libraries=("pyspark", "numba"), threads=2)
@@ -125,9 +132,9 @@ def als(out: Outputs, interactions: Artifact, config: AlsConfig, watches: tuple[
 
     with explained(out.stage):
         if config.feedback == "explicit":
-            entries = ratings(_read(out, "watches", *watches), out.date)
+            entries = ratings(_reader(out, *watches)("watches", *watches), out.date)
         else:
-            entries = _read(out, "interactions", interactions)
+            entries = _reader(out, interactions)("interactions", interactions)
         made = factorise(entries, config, out.progress)
     out["als_user_factors"].write(made.users)
     out["als_item_factors"].write(made.items)
@@ -140,14 +147,19 @@ def item_similarity(out: Outputs, interactions: Artifact, config: ItemSimilarity
     from spark_jobs.item_similarity import item_similarity
 
     with explained(out.stage):
-        _write(out, item_similarity=item_similarity(_read(out, "interactions", interactions), out.date, config))
+        pairs = _reader(out, interactions)("interactions", interactions)
+        _write(out, item_similarity=item_similarity(pairs, out.date, config))
 
 
-def _read(out: Outputs, dataset: str, *artifacts: Artifact) -> "DataFrame":
+def _reader(out: Outputs, *inputs: Artifact) -> "Callable[..., DataFrame]":
+    """What reads inputs of a stage (dataset, artifacts), all in one session; queries over little are interpreted."""
     from spark_jobs.frames import read
+    from spark_jobs.session import interpreting
 
     spark = session(out.resources, out.home)
-    return read(spark, DATASETS[dataset], [file for artifact in artifacts for file in artifact.files])
+    if sum(file.stat().st_size for artifact in inputs for file in artifact.files) < INTERPRETED_BYTES:
+        spark = interpreting(spark)
+    return lambda dataset, *artifacts: read(spark, DATASETS[dataset], [f for a in artifacts for f in a.files])
 
 
 def _write(out: Outputs, **frames: "DataFrame") -> None:

@@ -1,16 +1,22 @@
-"""What all tests share: a home of their own, nights in further ones, no telemetry, patience on a busy machine."""
+"""What all tests share: three tiers, a home of their own, one finished night, no telemetry.
+
+A test is `slow` when it needs a JVM, a server, a browser or a whole night: `make check` leaves it out. A `soak` test
+repeats at length what a cheaper test proves once: `make test` leaves it out, `make soak` runs it.
+"""
 
 import os
+import random
 import sys
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from flows.environment import prepare
-from tests.homes import make_home, undisturbed
+from tests.homes import continued, golden, golden_days, make_home
 
-__all__ = ["make_home", "undisturbed"]
+__all__ = ["continued", "golden", "golden_days", "make_home"]
 
 # Before anything heavy is imported: libraries read these variables at import.
 _HOME = Path(tempfile.mkdtemp(prefix="nightjar-tests-"))
@@ -21,8 +27,39 @@ if not hasattr(sys.modules["__main__"], "__file__"):
     sys.modules["__main__"].__file__ = __file__
 
 # Slow draws on a loaded machine are no defect of the code under test.
-settings.register_profile("nightjar", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=50)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "nightjar"))
+settings.register_profile("test", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=50)
+settings.register_profile("soak", settings.get_profile("test"), max_examples=200)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
+
+SLOW = {"golden", "golden_days", "spark", "make_service", "postgres", "chromium"}
+"""Fixtures whose users are slow; other slow tests say so by a mark of their own."""
+
+SEED = os.environ.get("NIGHTJAR_TEST_SEED") or str(random.SystemRandom().randrange(10**6))
+"""Of everything that tests do at random; the same in all processes of a run, which inherit it."""
+os.environ["NIGHTJAR_TEST_SEED"] = SEED
+
+
+def pytest_report_header() -> str:
+    return f"random moments: NIGHTJAR_TEST_SEED={SEED}"
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """Random moments of a test, the same for the same seed."""
+    return random.Random(f"{SEED} {request.node.name}")
+
+
+# Before pytest-xdist writes the group of a test into its name.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow, keep the tests of a file together, and begin with the slow ones: short ones fill the end."""
+    for item in items:
+        if SLOW & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(Path(__file__).parent).as_posix()))
+    slow = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("soak")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def pytest_sessionfinish() -> None:

@@ -1,7 +1,6 @@
 """`nightjar backfill`: the nights of a range of days, and what became of them."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +119,7 @@ def status(id_: str, as_json: bool) -> None:
         from flows.cli.backfill_display import whole
 
         Console().print(whole(one, one.days()))
-    sys.exit(1 if summary["counts"].get("failed") else 0)
+    click.get_current_context().exit(1 if summary["counts"].get("failed") else 0)
 
 
 @backfill.command()

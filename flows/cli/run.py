@@ -38,7 +38,7 @@ def run(
     from flows.environment import home_folder, prepare
     from flows.service.own_server import start_server
 
-    settings = load_config(config, overrides)
+    settings, day = load_config(config, overrides), parse_date(date)
     home = home_folder()
     prepare(home)
     if not dry_run:
@@ -47,7 +47,7 @@ def run(
 
     request = NightRequest(
         config=settings,
-        date=parse_date(date),
+        date=day,
         lake=lake or str(home / "lake"),
         from_stage=from_stage or "",
         force=tuple(force),

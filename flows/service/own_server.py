@@ -6,6 +6,7 @@ is the first thing that a command starts, and it gets a socket that is bound alr
 """
 
 import atexit
+import gc
 import os
 import signal
 import socket
@@ -83,6 +84,7 @@ def await_server() -> None:
 
 def serve(descriptor: int, owner: int) -> None:
     """Be that server, on a bound socket, for as long as the process that started it lives."""
+    gc.set_threshold(100_000, 50, 50)  # as in `flows.__main__`: imports make a million objects that stay
     threading.Thread(target=_go_with, args=(owner,), daemon=True).start()
     import uvicorn
 

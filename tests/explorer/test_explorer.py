@@ -6,7 +6,6 @@ No page may ask anything of a machine but this one, nor say an error to the brow
 import re
 import shutil
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,6 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
+
+from tests.servers import free_port
 
 
 @dataclass
@@ -39,15 +40,9 @@ class Browser:
         box.press("Enter")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _serving(home: Any) -> tuple[Any, str]:
     """`nightjar explore` in a home, and its address once it answers."""
-    port = _free_port()
+    port = free_port()
     running = home.command("explore", "--no-browser", f"--port={port}")
     until = time.monotonic() + 300
     while "Ctrl-C" not in running.out.read_text():
@@ -87,8 +82,17 @@ def _page(chromium: Any, address: str) -> Browser:
 
 
 @pytest.fixture(scope="module")
-def server(undisturbed: Any) -> Iterator[str]:
-    running, address = _serving(undisturbed)
+def home(continued: Callable[..., Any]) -> Any:
+    """A home with one release, in which the explorer may write."""
+    home = continued()
+    done = home.night()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return home
+
+
+@pytest.fixture(scope="module")
+def server(home: Any) -> Iterator[str]:
+    running, address = _serving(home)
     yield address
     running.process.send_signal(signal.SIGINT)
     assert running.process.wait(180) == 0, "Ctrl-C is a clean end"
@@ -207,10 +211,10 @@ def test_items_in_a_plane_and_a_click_that_shows_the_nearest(browser: Browser):
     expect(page.locator("#nearest .message")).to_contain_text("no item 'no such thing'")
 
 
-def test_a_sweep_is_a_table_effects_and_a_front(browser: Browser, undisturbed: Any):
+def test_a_sweep_is_a_table_effects_and_a_front(browser: Browser, home: Any):
     page = browser.open("Grid")
     expect(page.locator("#grid")).to_contain_text("No sweep yet")
-    folder = undisturbed.path / "home/grids/20260101T000000-beef"
+    folder = home.path / "home/grids/20260101T000000-beef"
     folder.mkdir(parents=True)
     rows = [{"rank": 1, "pipeline.k": k, "als.factors": f, "ndcg@10": 0.1 + k / 100, "coverage@10": 0.5 / f}
             for k in (5, 10) for f in (8, 16, 32)]  # fmt: skip

@@ -1,28 +1,20 @@
 """A backfill on a real server with two workers, while things are killed at random moments."""
 
 import json
-import os
-import random
 import re
 import signal
-import socket
 import time
 
 import psutil
 import pytest
 
 from flows.service.http import call
+from tests.homes import TINY
+from tests.servers import free_port
+
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 DAYS = "2026-01-20", "2026-01-25"
-TINY = """
-world: {num_users: 60, num_items: 120, num_days: 8}
-window: {train_days: 5, judge_days: 1, rank_days: 2}
-als: {factors: 4, iterations: 1}
-towers: {dim: 8, fit: {max_epochs: 1}}
-ranker: {fit: {max_epochs: 1}}
-evaluation: {max_ablation_users: 5, num_resamples: 100}
-pipeline: {k: 5}
-"""
 KILLED = {
     # what: how its command line is known
     "command": r"-m flows backfill",
@@ -30,12 +22,6 @@ KILLED = {
     "worker": r"prefect worker start",
     "server": r"prefect server start",
 }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def victims(home, what: str) -> list[psutil.Process]:
@@ -50,22 +36,17 @@ def victims(home, what: str) -> list[psutil.Process]:
 
 
 @pytest.mark.timeout(2700)
-def test_six_days_by_two_workers_with_kills_at_random_moments(make_home, tmp_path):
-    calm = make_home()
-    calm.config.write_text(TINY)
+def test_six_days_by_two_workers_with_kills_at_random_moments(make_home, tmp_path, chance):
+    calm = make_home(TINY)
     done = calm.run("backfill", *DAYS, "--config", str(calm.config), "--max-parallel", "2")
     assert done.returncode == 0, done.stdout + done.stderr
 
-    home, trace = make_home(), tmp_path / "trace"
-    home.config.write_text(TINY)
+    home, trace = make_home(TINY), tmp_path / "trace"
     home.environment["NIGHTJAR_TRACE"] = str(trace)
     up = "up", "--workers", "2", "--config", str(home.config), "--prefect-port", str(free_port()), "--mlflow-port", "0"
     up = (*up[:-1], str(free_port()))
     assert home.run(*up).returncode == 0
 
-    seed = int.from_bytes(os.urandom(4))
-    print(f"random kills with seed {seed}")
-    chance = random.Random(seed)
     order = [*KILLED, *chance.sample(list(KILLED), 2)]
     chance.shuffle(order)
     start = "backfill", *DAYS, "--config", str(home.config), "--max-parallel", "2", "--on", "pool", "--on-failure"
@@ -140,7 +121,7 @@ def wait_for(look, timeout: float = 600) -> None:
 
 
 def newest(home):
-    return json.loads(home.run("backfill", "list", "--json").stdout)[0]
+    return json.loads(home.ask("backfill", "list", "--json").stdout)[0]
 
 
 def computed_after_published(trace) -> list[str]:

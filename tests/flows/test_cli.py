@@ -22,7 +22,7 @@ def test_help_lists_every_command_and_imports_nothing_that_is_slow():
 
 @pytest.mark.parametrize("command", ["run", "explain", "show", "export", "quarantine", "gc", "doctor"])
 def test_every_command_has_help(make_home, command):
-    done = make_home().run(command, "--help")
+    done = make_home().ask(command, "--help")
     assert done.returncode == 0 and "Usage: nightjar" in done.stdout
 
 
@@ -33,10 +33,10 @@ def test_every_command_has_help(make_home, command):
         (["run", "CONFIG", "--set", "als.faktors=3"], "unknown key als.faktors, did you mean factors?"),
         (["run", "CONFIG", "--set", "als.factors=-1"], "als.factors is -1"),
         (["run", "CONFIG", "--date", "2026-02-30"], "--date 2026-02-30: no such day"),
-        (["run", "CONFIG", "--date", "1990-01-01"], "choose a later date"),
-        (["run", "CONFIG", "--force", "fishing"], "no stage 'fishing'; stages: catalogue"),
-        (["run", "CONFIG", "--lake", "gopher://x"], "lake: 'gopher://x' is no lake URL"),
-        (["run", "CONFIG", "--set", "source.kind=movielens", "--set", "source.path=/nowhere"], "/nowhere"),
+        (["run", "CONFIG", "--dry-run", "--date", "1990-01-01"], "choose a later date"),
+        (["run", "CONFIG", "--dry-run", "--force", "fishing"], "no stage 'fishing'; stages: catalogue"),
+        (["run", "CONFIG", "--dry-run", "--lake", "gopher://x"], "lake: 'gopher://x' is no lake URL"),
+        (["run", "CONFIG", "--dry-run", "--set", "source.kind=movielens", "--set", "source.path=/nowhere"], "/nowhere"),
         (["explain"], "no run yet"),
         (["show", "watchs"], "did you mean watches?"),
         (["show", "watches"], "run a night first"),
@@ -47,12 +47,20 @@ def test_every_command_has_help(make_home, command):
 )
 def test_mistakes_end_in_one_message_and_exit_code_2(make_home, arguments, says):
     home = make_home()
-    done = home.run(*(str(home.config) if a == "CONFIG" else a for a in arguments))
+    done = home.ask(*(str(home.config) if a == "CONFIG" else a for a in arguments))
     assert done.returncode == 2, done.stderr
     assert says in done.stderr and "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) <= 4
 
 
 def test_debug_shows_the_traceback(make_home):
-    done = make_home().run("--debug", "run", "nowhere.yaml")
+    done = make_home().ask("--debug", "run", "nowhere.yaml")
     assert done.returncode == 2 and "Traceback" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_night_that_cannot_be_planned_ends_like_any_mistake_and_its_server_with_it(make_home):
+    home = make_home()
+    done = home.night("--date", "1990-01-01")
+    assert done.returncode == 2 and "choose a later date" in done.stderr and "Traceback" not in done.stderr
+    assert home.left_running() == []

@@ -12,6 +12,9 @@ import pytest
 import yaml
 
 from flows.config import load_config
+from tests.homes import LEARNT
+
+pytestmark = pytest.mark.slow
 
 GRID = {
     "search": {"objectives": ["ndcg@10"]},
@@ -56,13 +59,14 @@ class Sweeps:
 
 
 @pytest.fixture(scope="module")
-def sweeps(make_home: Callable[[], Any]) -> Sweeps:
-    return Sweeps(make_home(), GRID)
+def sweeps(continued: Callable[..., Any]) -> Sweeps:
+    """What Spark makes stands already."""
+    return Sweeps(continued(LEARNT), GRID)
 
 
 @pytest.mark.timeout(1800)
 def test_a_sweep_from_its_first_kill_to_its_winner(sweeps: Sweeps) -> None:
-    dry = sweeps.run("--dry-run")
+    dry = sweeps.home.ask("grid", str(sweeps.file), "--dry-run")
     assert dry.returncode == 0, dry.stderr
     assert "trainings of towers             2, 0 there already" in dry.stdout
 
@@ -92,9 +96,9 @@ def test_a_sweep_from_its_first_kill_to_its_winner(sweeps: Sweeps) -> None:
     assert again.returncode == 0 and not sweeps.trace.exists()
     assert {r["trial"]: r["ndcg@10"] for r in sweeps.rows()} == {r["trial"]: r["ndcg@10"] for r in rows}
     assert "12" in (sweeps.folder / "report.html").read_text()
-    shown = sweeps.home.run("grid", "show", sweeps.folder.name)
+    shown = sweeps.home.ask("grid", "show", sweeps.folder.name)
     assert shown.returncode == 0 and "embedding" in shown.stdout
-    (listed,) = json.loads(sweeps.home.run("grid", "list", "--json").stdout)
+    (listed,) = json.loads(sweeps.home.ask("grid", "list", "--json").stdout)
     assert listed["state"] == "succeeded" and listed["counts"]["configurations"] == TRIALS
 
     _winner_runs(sweeps, rows[0])
@@ -168,6 +172,6 @@ def test_mistakes_end_in_one_message_before_anything_runs(make_home, change, say
 
 def test_no_sweep_yet_says_how_to_start_one(make_home):
     home = make_home()
-    assert "nightjar grid deployments/grid.yaml" in home.run("grid", "list").stdout
-    missing = home.run("grid", "show", "x")
+    assert "nightjar grid deployments/grid.yaml" in home.ask("grid", "list").stdout
+    missing = home.ask("grid", "show", "x")
     assert missing.returncode == 2 and "no such sweep" in missing.stderr

@@ -80,7 +80,7 @@ def test_a_home_that_is_a_file_is_refused(tmp_path, monkeypatch):
 
 
 def test_doctor_is_content_here(make_home):
-    done = make_home().run("doctor")
+    done = make_home().ask("doctor")
     assert done.returncode == 0, done.stdout
     assert all(word in done.stdout for word in ("python", "java", "packages", "home", "disk", "memory", "4200", "5000"))
 
@@ -89,7 +89,7 @@ def test_doctor_names_what_is_missing_and_the_remedy(make_home, tmp_path):
     home = make_home()
     home.environment = {"PATH": str(tmp_path), "JAVA_HOME": str(tmp_path)}
     (home.path / "home").write_text("a file where the home should be")
-    done = home.run("doctor")
+    done = home.ask("doctor")
     assert done.returncode == 1 and "NIGHTJAR_HOME" in done.stdout and "Traceback" not in done.stderr
 
 
@@ -100,5 +100,5 @@ def test_doctor_names_a_taken_port(make_home):
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", 5000))
         taken.listen()
-        done = make_home().run("doctor")
+        done = make_home().ask("doctor")
     assert done.returncode == 0 and "5000, MLflow's UI's, is taken" in done.stdout and "lsof -i :5000" in done.stdout

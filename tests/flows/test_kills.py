@@ -1,14 +1,24 @@
-"""`kill -9` at any moment, then the same command again: the night completes with the very same content."""
+"""`kill -9` at any moment, then the same command again: the night completes with the very same content.
+
+That every stage's own steps survive a kill is shown on tiny stages (`tests/tasks/test_running.py`); here the real night
+is killed where several things are under way. `make soak` kills it inside every stage.
+"""
 
 import os
-import random
 import signal
 import subprocess
 import time
 
 import pytest
 
-FAULTS = [
+from tests.homes import COUNTED, LEARNT
+
+pytestmark = pytest.mark.slow
+
+MOMENTS = ["als:progress", "towers:progress", "release:logged", "release:registered", "ledger:written"]
+"""Spark at work, a training at work, and between the three steps by which a release becomes known."""
+
+EVERY = [
     "catalogue:begin", "events:progress", "events:published", "interactions:computed", "features:published",
     "popularity:audited", "als:progress", "item_similarity:computed", "content_similarity:begin", "towers:progress",
     "embeddings:audited", "index:progress", "ranker:progress", "bundle:computed", "recommendations:progress",
@@ -19,15 +29,21 @@ FORCED = {"ledger": "release"}
 """What happens after the last stage, and the stage that leads there."""
 
 
-@pytest.mark.timeout(1800)
-def test_a_kill_inside_every_stage(make_home, undisturbed):
-    """One home goes through all of it: every run gets a little further than the last, then dies.
+def test_kills_at_the_moments_that_differ(continued, golden):
+    """One home goes through all of them: every run gets a little further than the last, then dies."""
+    _killed_at(MOMENTS, continued(COUNTED), golden)
 
-    The stage is forced, as an earlier run may have made it beside the stage in which it died.
-    """
-    home = make_home()
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_a_kill_inside_every_stage(make_home, golden):
+    _killed_at(EVERY, make_home(), golden)
+
+
+def _killed_at(faults, home, golden):
+    """The stage is forced, as an earlier run may have made it beside the stage in which it died."""
     survived = []
-    for fault in FAULTS:
+    for fault in faults:
         stage = fault.partition(":")[0]
         done = home.night("--force", FORCED.get(stage, stage), NIGHTJAR_FAULT=fault)
         if done.returncode != -signal.SIGKILL:
@@ -35,7 +51,7 @@ def test_a_kill_inside_every_stage(make_home, undisturbed):
     assert not survived
     done = home.night()
     assert done.returncode == 0, done.stderr
-    _same(home, undisturbed)
+    _same(home, golden)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
@@ -44,7 +60,7 @@ def test_an_interrupted_run_leaves_at_once_and_cleans_up(make_home, number):
     running = home.command("run", str(home.config))
     deadline = time.monotonic() + 300
     while not list((home.path / "home/lake").glob("watches/*/*")) and time.monotonic() < deadline:
-        time.sleep(0.2)
+        time.sleep(0.1)
     began = time.monotonic()
     running.process.send_signal(number)
     done = running.wait()
@@ -54,9 +70,8 @@ def test_an_interrupted_run_leaves_at_once_and_cleans_up(make_home, number):
     assert home.record()["state"] == "interrupted" and home.left_running() == []
 
 
-def _same(home, undisturbed) -> None:
-    mine, theirs = home.digests(), undisturbed.digests()
-    assert mine == theirs
+def _same(home, golden) -> None:
+    assert home.digests() == golden.digests()
     assert home.left_running() == []
     assert list((home.path / "home/lake/.staging").iterdir()) == []
     assert list((home.path / "home/scratch").glob(".*")) == []
@@ -71,24 +86,30 @@ def _same(home, undisturbed) -> None:
     assert len(runs) == 1 and runs[0].info.status == "FINISHED"
 
 
+def test_a_kill_at_a_random_moment(continued, golden, chance):
+    _killed_after([chance.uniform(0.3, 14)], continued(LEARNT), golden, chance)
+
+
+@pytest.mark.soak
 @pytest.mark.timeout(1800)
-def test_kills_at_random_moments(make_home, undisturbed):
-    """From an empty home on: of the process alone or of its whole group, sooner or later, then the command again."""
-    home, chance, killed = make_home(), random.Random(seed := os.urandom(4).hex()), 0
-    print(f"random kills with seed {seed}")
-    for attempt in range(8):
+def test_kills_at_random_moments(make_home, golden, chance):
+    """From an empty home on, later and later."""
+    _killed_after([chance.uniform(0.3, 4 + 3 * attempt) for attempt in range(8)], make_home(), golden, chance)
+
+
+def _killed_after(seconds, home, golden, chance):
+    """The process alone is killed, or its whole group."""
+    for patience in seconds:
         running = home.command("run", str(home.config))
         try:
-            running.process.wait(chance.uniform(0.3, 4 + 3 * attempt))
+            running.process.wait(patience)
             break
         except subprocess.TimeoutExpired:
-            killed += 1
             if chance.random() < 0.5:
                 running.process.kill()
             else:
                 os.killpg(running.process.pid, signal.SIGKILL)
             running.process.wait()
-    assert killed >= 2
     done = home.night()
     assert done.returncode == 0, done.stdout + done.stderr
-    _same(home, undisturbed)
+    _same(home, golden)

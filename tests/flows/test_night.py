@@ -8,26 +8,30 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from tests.homes import LEARNT
+
+pytestmark = pytest.mark.slow
+
 STAGES = [
     "catalogue", "events", "interactions", "features", "popularity", "als", "item_similarity", "content_similarity",
     "towers", "embeddings", "index", "ranker", "bundle", "recommendations", "oracle", "evaluation", "release", "report",
 ]  # fmt: skip
 
 
-def test_every_stage_ran_and_the_release_was_made(undisturbed):
-    record = undisturbed.record()
+def test_every_stage_ran_and_the_release_was_made(golden):
+    record = golden.record()
     assert record["state"] == "succeeded" and record["release"]["version"] == 1
-    assert list(undisturbed.states()) == STAGES and set(undisturbed.states().values()) == {"ran"}
+    assert list(golden.states()) == STAGES and set(golden.states().values()) == {"ran"}
 
 
-def test_the_registry_has_one_version_with_the_bundle_and_the_alias(undisturbed, tmp_path):
+def test_the_registry_has_one_version_with_the_bundle_and_the_alias(golden, tmp_path):
     from tasks.pulling import pull
     from tasks.registry import Registry
 
-    registry = Registry(undisturbed.path / "home")
+    registry = Registry(golden.path / "home")
     (version,) = registry.versions()
     assert set(version.aliases) == {"candidate", "champion"}
-    (bundle,) = (undisturbed.path / "home/lake/bundle").glob("date=*/*")
+    (bundle,) = (golden.path / "home/lake/bundle").glob("date=*/*")
     assert version.tags["nightjar.bundle"].endswith(bundle.name)
     released = pull(registry, version, tmp_path / "release")
     manifest = json.loads((tmp_path / "release/manifest.json").read_text())
@@ -43,18 +47,18 @@ def test_the_registry_has_one_version_with_the_bundle_and_the_alias(undisturbed,
     ]
 
 
-def test_mlflow_alone_serves_the_release(undisturbed, tmp_path):
+def test_mlflow_alone_serves_the_release(golden, tmp_path):
     import mlflow
     import pandas as pd
 
     from tasks.registry import Registry
 
-    registry = Registry(undisturbed.path / "home")
+    registry = Registry(golden.path / "home")
     mlflow.set_tracking_uri(registry.uri)
     mlflow.set_registry_uri(registry.uri)
     model = mlflow.pyfunc.load_model("models:/nightjar-recommender@candidate")
-    lists = pq.read_table(next((undisturbed.path / "home/lake/recommendations").glob("date=*/*/*.parquet")))
-    ids = pq.read_table(next((undisturbed.path / "home/lake/id_map").glob("date=*/*/*.parquet"))).to_pandas()
+    lists = pq.read_table(next((golden.path / "home/lake/recommendations").glob("date=*/*/*.parquet")))
+    ids = pq.read_table(next((golden.path / "home/lake/id_map").glob("date=*/*/*.parquet"))).to_pandas()
     outside = ids.set_index(["kind", "id"])["external_id"]
     user = lists["user_id"][0].as_py()
     answer = model.predict(pd.DataFrame({"user_id": [outside["user", user]], "k": [10]}))
@@ -68,39 +72,49 @@ def test_mlflow_alone_serves_the_release(undisturbed, tmp_path):
     assert nobody["item_id"].tolist() == two["item_id"].tolist()[5:]
 
 
-def test_the_pointers_name_what_the_night_made(undisturbed):
-    lake = undisturbed.path / "home/lake"
+def test_the_pointers_name_what_the_night_made(golden):
+    lake = golden.path / "home/lake"
     for name in ("recommendations", "embeddings"):
         pointer = json.loads((lake / f"current/{name}.json").read_text())
         assert pointer["schema_version"] == 1 and (lake / pointer["path"] / "manifest.json").exists()
 
 
-def test_data_docs_and_report_are_there(undisturbed):
-    release = undisturbed.record()["release"]
+def test_data_docs_and_report_are_there(golden):
+    release = golden.record()["release"]
     report = Path(release["report"]).read_text()
     assert "nightjar-recommender 1" in report and "http://" not in report and "https://" not in report
-    assert (undisturbed.path / "home/data-docs/index.html").exists()
+    assert (golden.path / "home/data-docs/index.html").exists()
 
 
-def test_the_second_run_is_cached_and_changes_nothing(undisturbed):
-    before = undisturbed.digests()
-    done = undisturbed.night()
+@pytest.fixture(scope="module")
+def home(continued):
+    """A home with a release of its own."""
+    found = continued()
+    done = found.night()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert found.ran() == {"release", "report"}
+    return found
+
+
+def test_the_second_run_is_cached_and_changes_nothing(home):
+    before = home.digests()
+    done = home.night()
     assert done.returncode == 0, done.stderr
-    assert set(undisturbed.states().values()) == {"cached"} and undisturbed.digests() == before
+    assert set(home.states().values()) == {"cached"} and home.digests() == before
 
 
-def test_nothing_is_left_running_or_lying_aside(undisturbed):
-    assert undisturbed.left_running() == []
-    assert list((undisturbed.path / "home/lake/.staging").iterdir()) == []
+def test_nothing_is_left_running_or_lying_aside(home):
+    assert home.left_running() == []
+    assert list((home.path / "home/lake/.staging").iterdir()) == []
 
 
-def test_explain_without_a_config_tells_of_the_last_run(undisturbed):
-    out = undisturbed.run("explain").stdout
+def test_explain_without_a_config_tells_of_the_last_run(golden):
+    out = golden.ask("explain").stdout
     assert all(name in out for name in STAGES) and "would run" not in out
 
 
-def test_a_changed_setting_reruns_its_descendants_and_nothing_else(undisturbed):
-    out = undisturbed.run("explain", "--set", "als.factors=9").stdout
+def test_a_changed_setting_reruns_its_descendants_and_nothing_else(golden):
+    out = golden.ask("explain", "--set", "als.factors=9").stdout
     runs = {line.split()[1] for line in out.splitlines() if "would run" in line}
     assert runs == {"als", "bundle", "recommendations", "evaluation", "release", "report"}
     assert "config config.factors 8 -> 9" in " ".join(out.split())
@@ -108,72 +122,75 @@ def test_a_changed_setting_reruns_its_descendants_and_nothing_else(undisturbed):
 
 def test_a_dry_run_writes_nothing(make_home):
     home = make_home()
-    done = home.night("--dry-run")
+    done = home.ask("run", str(home.config), "--dry-run")
     assert done.returncode == 0 and done.stdout.count("would run") == len(STAGES)
     assert not list((home.path / "home/lake").iterdir()) and not list((home.path / "home/runs").iterdir())
 
 
-def test_from_runs_a_stage_and_everything_after_it(undisturbed):
-    out = undisturbed.night("--from", "evaluation", "--dry-run").stdout
+def test_from_runs_a_stage_and_everything_after_it(golden):
+    out = golden.ask("run", str(golden.config), "--from", "evaluation", "--dry-run").stdout
     assert {line.split()[0] for line in out.splitlines() if "would run" in line} == {"evaluation", "release", "report"}
 
 
 @pytest.mark.parametrize("dataset", ["watches", "recommendations", "item_similarity", "users"])
-def test_show_tells_schema_rows_lineage_and_audit(undisturbed, dataset):
-    out = undisturbed.run("show", dataset).stdout
+def test_show_tells_schema_rows_lineage_and_audit(golden, dataset):
+    out = golden.ask("show", dataset).stdout
     assert all(text in out for text in ("lineage", "audit: passed", "rows", "meaning"))
 
 
-def test_show_follows_lineage_to_the_raw_inputs(undisturbed):
-    out = undisturbed.run("show", "recommendations").stdout
+def test_show_follows_lineage_to_the_raw_inputs(golden):
+    out = golden.ask("show", "recommendations").stdout
     assert all(name in out for name in ("bundle", "towers", "watches", "made by events from its settings"))
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_export_writes_the_whole_dataset(undisturbed, tmp_path, suffix):
+def test_export_writes_the_whole_dataset(golden, tmp_path, suffix):
     target = tmp_path / f"lists.{suffix}"
-    assert undisturbed.run("export", "recommendations", "--to", str(target)).returncode == 0
+    assert golden.ask("export", "recommendations", "--to", str(target)).returncode == 0
     rows = pyarrow.csv.read_csv(target) if suffix == "csv" else pq.read_table(target)
-    lake = undisturbed.path / "home/lake/recommendations"
+    lake = golden.path / "home/lake/recommendations"
     assert rows.num_rows == pq.read_table(next(lake.glob("date=*/*/*.parquet"))).num_rows
 
 
-def test_gc_keeps_what_a_release_needs_and_takes_the_rest(undisturbed):
-    assert "/date=" not in undisturbed.run("gc", "--keep-days", "0").stdout  # records of older runs may go
-    lake = undisturbed.path / "home/lake"
+def test_gc_keeps_what_a_release_needs_and_takes_the_rest(home):
+    assert "/date=" not in home.ask("gc", "--keep-days", "0").stdout  # records of older runs may go
+    lake = home.path / "home/lake"
     (index,) = (lake / "index").glob("date=*/*")
     stray = index.with_name("f" * 32)
     shutil.copytree(index, stray)
-    out = undisturbed.run("gc", "--keep-days", "0").stdout
+    out = home.ask("gc", "--keep-days", "0").stdout
     assert "f" * 32 in out and stray.exists()
-    undisturbed.run("gc", "--keep-days", "0", "--delete")
+    home.ask("gc", "--keep-days", "0", "--delete")
     assert not stray.exists() and index.exists()
 
 
-def test_a_corrected_day_reruns_its_descendants_only(undisturbed):
+def test_a_corrected_day_reruns_its_descendants_only(home):
     """A damaged day is made again; as its content is the same, nothing after it runs."""
-    part = sorted((undisturbed.path / "home/lake/watches").glob("date=*/*/*.parquet"))[3]
+    part = sorted((home.path / "home/lake/watches").glob("date=*/*/*.parquet"))[3]
     part.write_bytes(part.read_bytes()[:-20])
-    before = undisturbed.digests()
-    assert undisturbed.night().returncode == 0
-    assert {n for n, s in undisturbed.states().items() if s == "ran"} == {"events"}
-    assert undisturbed.digests() == before
+    before = home.digests()
+    assert home.night().returncode == 0
+    assert home.ran() == {"events"}
+    assert home.digests() == before
 
 
-def test_every_filter_removes_something(undisturbed):
-    (path,) = (undisturbed.path / "home/lake/recommendations").glob("date=*/*/manifest.json")
+def test_every_filter_removes_something(golden):
+    (path,) = (golden.path / "home/lake/recommendations").glob("date=*/*/manifest.json")
     removals = json.loads(path.read_text())["notes"]["removals"]
     assert all(removals.get(reason, 0) > 0 for reason in ("seen", "region", "tier", "maturity", "availability")), (
         removals
     )
 
 
-def test_two_runs_at_once_in_one_home(make_home, undisturbed):
-    home = make_home()
+@pytest.mark.parametrize(
+    "start", ["after Spark", pytest.param("from nothing", marks=[pytest.mark.soak, pytest.mark.timeout(1200)])]
+)
+def test_two_runs_at_once_in_one_home(make_home, continued, golden, start):
+    home = make_home() if start == "from nothing" else continued(LEARNT)
     runs = [home.command("run", str(home.config)) for _ in range(2)]
-    ends = [run.wait(500) for run in runs]
+    ends = [run.wait(1000) for run in runs]
     assert [end.returncode for end in ends] == [0, 0], ends
-    assert home.digests() == undisturbed.digests()
+    assert home.digests() == golden.digests()
     from tasks.ledger import Ledger
     from tasks.registry import Registry
 
@@ -183,18 +200,10 @@ def test_two_runs_at_once_in_one_home(make_home, undisturbed):
     assert entry.moves and entry.to == 1
 
 
-def test_the_same_night_from_scratch_has_the_same_digests(make_home, undisturbed):
-    home = make_home()
-    done = home.night("--sequential", "--set", "resources.memory_gib=4")
-    assert (done.returncode, done.stderr) == (0, ""), done.stderr
-    assert home.left_running() == []
-    assert home.digests() == undisturbed.digests()
-
-
 @pytest.fixture(scope="module")
-def two_releases(make_home):
+def two_releases(continued):
     """A home with a good release and one whose lists only want to be varied."""
-    home = make_home()
+    home = continued()
     done = home.night()
     assert done.returncode == 0 and "it is the champion now" in done.stdout, done.stdout + done.stderr
     # Variety alone decides: of a large pool, whatever is least like the rest of the list.
@@ -220,7 +229,7 @@ def test_the_first_release_is_champion_and_a_worse_one_is_refused(two_releases):
 
 
 def test_two_releases_are_compared(two_releases):
-    found = json.loads(two_releases.run("compare", "@champion", "2", "--json").stdout)
+    found = json.loads(two_releases.ask("compare", "@champion", "2", "--json").stdout)
     assert (found["a"], found["b"], found["notes"]) == (1, 2, [])
     ndcg = found["metrics"]["final.ndcg_at_10"]
     assert ndcg["difference"] == ndcg["b"] - ndcg["a"] < 0
@@ -232,7 +241,7 @@ def test_two_releases_are_compared(two_releases):
     lists = [table.groupby("user_id")["item_id"].agg(set) for table in tables]
     overlap = sum(len(a & b) / len(a) for a, b in zip(*lists, strict=True)) / len(lists[0])
     assert found["overlap"] == pytest.approx(overlap)
-    assert "files that differ: pipeline.json, recommendations/" in two_releases.run("compare", "1", "2").stdout
+    assert "files that differ: pipeline.json, recommendations/" in two_releases.ask("compare", "1", "2").stdout
 
 
 def _same_users_tell_the_same_as_the_gates(home, found):
@@ -249,9 +258,9 @@ def _same_users_tell_the_same_as_the_gates(home, found):
         assert row["b"] - row["a"] == pytest.approx(row["difference"]) and row["low"] < row["difference"] < row["high"]
         assert row["a"] == pytest.approx(found["metrics"][f"final.{metric}_at_10"]["a"]), "asked anew it says the same"
         assert row["p_value"] < 0.05 and row["users"] == paired["users"] > 20
-    told = home.run("compare", "2", "1").stdout
+    told = home.ask("compare", "2", "1").stdout
     assert "both on the same" in told and f"{-paired['figures']['all ndcg@10']['difference']:+.4f}" in told
-    assert "both are version 1" in home.run("compare", "1", "@champion").stderr
+    assert "both are version 1" in home.ask("compare", "1", "@champion").stderr
 
 
 def test_a_champion_whose_files_are_gone_fails_the_gates_that_need_it(two_releases):

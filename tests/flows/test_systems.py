@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from tests.homes import LISTED
+
 SMALL = "transformer: {dim: 16, fit: {max_epochs: 1}}\nsentences: {length: 40}\n"
 
 SERVE = """
@@ -29,8 +31,9 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def home(make_home):
-    home = make_home()
+def home(continued):
+    """What both share with the golden night stands."""
+    home = continued(LISTED)
     home.config.write_text(home.config.read_text() + SMALL)
     return home
 
@@ -64,5 +67,5 @@ def test_member_and_title_vectors_are_artifacts_that_belong_together(home):
     vectors = [np.stack(table["vector"].to_numpy()) for table in (members, titles)]
     assert vectors[0].shape[1] == vectors[1].shape[1] == 16
     assert all(np.linalg.norm(v, axis=1) == pytest.approx(1, abs=1e-4) for v in vectors)
-    done = home.run("show", "member_embeddings")
+    done = home.ask("show", "member_embeddings")
     assert done.returncode == 0 and "transformer" in done.stdout, done.stdout + done.stderr

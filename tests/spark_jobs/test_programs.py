@@ -24,6 +24,8 @@ from spark_jobs.config import AlsConfig, ItemSimilarityConfig, PopularityConfig
 from spark_jobs.java import find_java
 from spark_jobs.program import program
 
+pytestmark = pytest.mark.slow
+
 Rows = Callable[[DataFrame, Dataset], pa.Table]
 SPARK_HOME = Path(pyspark.__file__).parent
 JOBS = Path(als.__file__).parent

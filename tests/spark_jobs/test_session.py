@@ -9,6 +9,8 @@ import psutil
 import pytest
 from pyspark.sql import SparkSession
 
+pytestmark = pytest.mark.slow
+
 # In a process of its own, because a process has one session.
 LIFE = """
 import json, os, psutil, sys, tempfile

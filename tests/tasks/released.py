@@ -1,13 +1,8 @@
 """A release for tests: a made bundle and its lists, registered as a night registers them, in a store of any kind."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import threading
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -60,32 +55,6 @@ def contents(folder: Path) -> dict[str, bytes]:
         for p in folder.rglob("*")
         if p.is_file() and p.name != ".pulled.json"
     }
-
-
-@contextmanager
-def serving(folder: Path, *module: str, **environment: str) -> Iterator[None]:
-    """A server in a process of its own, ended with the block."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *module], cwd=ROOT, stdout=log, stderr=log, env={**os.environ, **environment}
-        )
-        try:
-            yield
-        finally:
-            process.terminate()
-            process.wait(400)
-
-
-def wait_for(url: str, timeout_s: float = 240) -> None:
-    until = time.monotonic() + timeout_s
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=10):
-                return
-        except OSError:
-            assert time.monotonic() < until, f"nobody answers at {url}"
-            time.sleep(0.2)
 
 
 @dataclass

@@ -70,7 +70,12 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Train:
     return one
 
 
-@pytest.fixture(scope="module", params=list(MODELS))
+BY_SPARK = {"als"}
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(n, marks=pytest.mark.slow) if n in BY_SPARK else n for n in MODELS]
+)
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -141,6 +146,7 @@ def test_a_loss_that_is_no_number_ends_the_training(name: str, train: Train) -> 
         train(name, huge, settings=MODELS[name].settings(**WITHOUT_BOUNDS[name]))
 
 
+@pytest.mark.slow
 def test_explicit_feedback_stops_at_a_rating_that_is_no_number(train: Train) -> None:
     bad = replace(DATA, ratings=np.where(np.arange(len(DATA.ratings)) == 7, np.nan, DATA.ratings))
     with pytest.raises(Failure, match="rating is nan for user_id"):

@@ -6,7 +6,6 @@ import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from models.serving.bundle import Bundle
 from tasks import pulling
 from tasks.pulling import PARTS, pull
 from tasks.registry import Registry
+from tests.servers import free_port, serving, wait_for
 from tests.tasks.released import (
     ROOT,
     Faulty,
@@ -27,9 +27,7 @@ from tests.tasks.released import (
     make_release,
     register,
     replace,
-    serving,
     stored,
-    wait_for,
 )  # fmt: skip
 
 AUTH = "reader:secret of some length"
@@ -63,12 +61,6 @@ def one(tmp_path, made):
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr(pulling, "WAITS_S", (0.05, 0.1))
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def names(folder):

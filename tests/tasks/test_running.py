@@ -1,5 +1,7 @@
 """Laws of every stage: the same key is made once, the order of days does not matter, publishing is atomic."""
 
+import json
+import signal
 import subprocess
 import sys
 import threading
@@ -191,3 +193,57 @@ def test_steps_share_memory_and_threads(stage_of, count):
     for thread in threads:
         thread.join()
     assert inside.index("a left") < inside.index("b")
+
+
+KILLS = """
+import json, os, sys
+from pathlib import Path
+
+root, home = map(Path, sys.argv[1:3])
+sys.path[:0] = [str(root), str(root / "tests" / "tasks")]
+from conftest import copying, counting, make_stage
+from tasks.audit import warm_up
+from tasks.config import ResourcesConfig
+from tasks.lake import Lake
+from tasks.machine import Machine
+from tasks.running import Night
+
+warm_up()
+counted, copied = make_stage(counting, "popularity"), make_stage(copying, "index")
+
+def night(home, fault):
+    lake = Lake(str(home / "lake"), home / "scratch")
+    lake.sweep()
+    steps = [step := counted.over(["2026-03-01", "2026-03-02", "2026-03-03"])]
+    steps.append(copied(date="2026-03-03", popularity=step.refs("popularity")[2]))
+    os.environ["NIGHTJAR_FAULT"] = fault
+    for step in steps:
+        Night(lake, home, Machine(ResourcesConfig())).execute(step)
+    return {r.folder: lake.find(r).content_digest for s in steps for c in s.cells for r in c.refs}
+
+def forked(home, fault):
+    # A process that is killed; starting an interpreter for each would take its imports anew.
+    pid = os.fork()
+    if pid == 0:
+        night(home, fault)
+        os._exit(0)
+    return os.waitpid(pid, 0)[1]
+
+told, whole = {}, night(home / "whole", "")
+for fault in sys.argv[3:]:
+    end, mine = forked(home / fault, fault), night(home / fault, "")
+    told[fault] = [end, mine == whole, [p.name for p in (home / fault / "lake/.staging").iterdir()]]
+print(json.dumps(told))
+"""
+
+
+def test_a_stage_killed_at_any_of_its_steps_is_made_by_the_next_run(tmp_path):
+    """Every stage goes through these steps; whole nights are killed in `tests/flows/test_kills.py`."""
+    places = [f"counting:{place}" for place in ("begin", "progress", "computed", "audited", "published")]
+    places += [f"copying:{place}" for place in ("begin", "computed", "audited", "published")]
+    root = Path(__file__).resolve().parents[2]
+    (tmp_path / "kills.py").write_text(KILLS)
+    command = [sys.executable, tmp_path / "kills.py", root, tmp_path, *places]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {place: [signal.SIGKILL, True, []] for place in places}

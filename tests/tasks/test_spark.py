@@ -27,6 +27,8 @@ from tasks.lake import Artifact, Ref, read_parts
 from tasks.outputs import Outputs
 from tasks.stage import Stage
 
+pytestmark = pytest.mark.slow
+
 DAY = "2026-03-02"
 SMALL = AlsConfig(factors=4, iterations=2)
 

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,12 +14,7 @@ from typing import Any
 import pytest
 
 from flows.service.http import call
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.servers import free_port
 
 
 @dataclass
@@ -47,7 +41,7 @@ class Service:
         return self.up(*ports, "--config", str(self.home.config), *more, **environment)
 
     def status(self) -> dict[str, Any]:
-        return dict(json.loads(self.home.run("status", "--json").stdout))
+        return dict(json.loads(self.home.ask("status", "--json").stdout))
 
     def records(self) -> dict[str, dict[str, Any]]:
         found = [json.loads(p.read_text()) for p in self.folder.glob("*.pid.json")]
@@ -91,8 +85,9 @@ class Service:
 
 
 @pytest.fixture(scope="session")
-def make_service(make_home: Callable[[], Any]) -> Callable[[], Service]:
-    return lambda: Service(make_home(), free_port(), free_port())
+def make_service(continued: Callable[..., Any]) -> Callable[[], Service]:
+    """Makes services of homes in which the golden night lacks but its release."""
+    return lambda: Service(continued(), free_port(), free_port())
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ def test_both_servers_ask_for_the_password(service):
 
 def test_no_password_is_shown(service):
     told = (
-        service.told.stdout + service.told.stderr + service.home.run("status").stdout + service.home.run("logs").stdout
+        service.told.stdout + service.told.stderr + service.home.ask("status").stdout + service.home.ask("logs").stdout
     )
     seen = told + "".join(" ".join(p.cmdline()) for p in service.home.processes())
     assert not [s for s in _secrets() if s in seen]
@@ -63,7 +63,7 @@ def test_a_night_is_released_to_postgresql_and_survives_a_restart(service, postg
     with psycopg2.connect(f"{postgres}/mlflow") as connection, connection.cursor() as cursor:
         cursor.execute("select name, version from model_versions order by name")
         assert cursor.fetchall() == [("nightjar-ledger", 1), ("nightjar-recommender", 1)]
-    gc = service.home.run("gc", "--keep-days", "0")
+    gc = service.home.ask("gc", "--keep-days", "0")
     assert gc.returncode == 0 and "bundle/" not in gc.stdout
 
 

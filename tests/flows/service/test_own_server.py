@@ -12,6 +12,8 @@ import pytest
 
 from flows.service.http import answers
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = """
 import json, os, sys

@@ -7,6 +7,9 @@ from contextlib import suppress
 
 import psutil
 import pytest
+import yaml
+
+from tests.homes import TINY
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,7 @@ def test_status_says_that_all_is_well(service):
     status = service.status()
     assert status["well"] and [s["state"] for s in status["services"]] == ["up"] * 3
     assert {s["deployment"] for s in status["schedule"]} >= {"nightly", "watch"}
-    assert "something is not well" not in service.home.run("status").stdout
+    assert "something is not well" not in service.home.ask("status").stdout
 
 
 def test_the_schedule_makes_runs(service):
@@ -79,7 +82,7 @@ def test_a_killed_process_is_started_again_where_it_was(service, name):
     before, ports = service.pids(), {n: r["port"] for n, r in service.records().items()}
     deployment = service.deployment("nightly")["id"]
     service.kill(name)
-    status = service.home.run("status")
+    status = service.home.ask("status")
     assert status.returncode == 1 and "gone" in status.stdout and "mend it with: nightjar up" in status.stdout
     assert f"{name}: process {before[name]} is gone; starting it again" in service.up().stdout
     assert {n for n, pid in service.pids().items() if pid != before[n]} == {name}
@@ -101,7 +104,7 @@ def test_a_pid_that_is_another_process_now_is_left_alone(service):
 
 def test_a_server_that_does_not_answer_is_restarted(service):
     service.kill("mlflow", signal.SIGSTOP)
-    assert "does not answer" in service.home.run("status").stdout
+    assert "does not answer" in service.home.ask("status").stdout
     assert "lives but does not answer" in service.up().stdout
     assert service.status()["well"]
 
@@ -150,7 +153,8 @@ def _patch(service, name, change):
 
 def test_a_scheduled_night_goes_on_after_down_and_up(service):
     deployment = service.deployment("nightly")
-    one_night = {"parameters": {**deployment["parameters"], "catch_up_days": 0}}
+    tiny = {n: {**deployment["parameters"].get(n, {}), **v} for n, v in yaml.safe_load(TINY).items()}
+    one_night = {"parameters": {**deployment["parameters"], **tiny, "catch_up_days": 0}}
     service.get("prefect", f"/api/deployments/{deployment['id']}", one_night, method="PATCH")
     _patch(service, "nightly", {"schedule": {"cron": "* * * * *", "timezone": "UTC"}})
     running = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
@@ -169,9 +173,9 @@ def test_a_scheduled_night_goes_on_after_down_and_up(service):
 
 
 def test_logs(service):
-    out = service.home.run("logs", "nightjar-1", "-n", "3").stdout.splitlines()
+    out = service.home.ask("logs", "nightjar-1", "-n", "3").stdout.splitlines()
     assert 1 <= len(out) <= 3 and all(line.startswith("nightjar-1") for line in out)
-    done = service.home.run("logs", "gardener")
+    done = service.home.ask("logs", "gardener")
     assert done.returncode == 2 and "there are: mlflow, nightjar-1, nightjar-2, prefect" in done.stderr
 
 
@@ -179,4 +183,4 @@ def test_down_ends_everything_and_twice_is_no_mistake(service):
     assert "prefect: ended" in service.home.run("down").stdout
     assert service.home.left_running() == []
     assert "nothing was up" in service.home.run("down").stdout
-    assert service.home.run("status").returncode == 1
+    assert service.home.ask("status").returncode == 1

@@ -20,14 +20,15 @@ def _kill_all(home, running):
 
 
 @pytest.fixture
-def home(make_home, tmp_path):
-    found = make_home()
+def home(continued, golden_days, tmp_path):
+    """Databases are to be made; the lake has three nights but for their releases."""
+    found = continued(of=golden_days)
     found.environment["NIGHTJAR_PREPARED"] = str(tmp_path)
     return found
 
 
 @pytest.mark.parametrize("database", ["prefect/prefect.db", "mlflow/mlflow.db"])
-def test_a_run_killed_while_tables_are_made(make_service, home, undisturbed, database):
+def test_a_run_killed_while_tables_are_made(make_service, home, golden, database):
     path = home.path / "home" / database
     running = home.command("run", str(home.config))
     # The file aside is locked most of the time; that it is there says that tables are being made.
@@ -36,7 +37,7 @@ def test_a_run_killed_while_tables_are_made(make_service, home, undisturbed, dat
     assert not path.exists()
     done = home.night()
     assert done.returncode == 0, done.stderr
-    assert home.digests() == undisturbed.digests()
+    assert golden.digests().items() <= home.digests().items()
     assert not list(path.parent.glob(".making-*"))
 
 

@@ -46,7 +46,7 @@ types: setup ## mypy
 	@$(BIN)/mypy
 
 # Two processes. A file's tests stay together: they share a home or a service that is dear to make.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: lint types peers ## For every save: lint, types, and all tests that need no JVM, server, browser or whole night
 	@$(PYTEST) -m "not slow and not soak"

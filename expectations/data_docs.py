@@ -29,10 +29,10 @@ from jinja2 import ChoiceLoader, DictLoader
 
 from expectations.auditing import Audit, brief
 from expectations.datasets import DATASETS
+from expectations.kept_results import INDEX, results_folder
 from expectations.rule import Rule
 from expectations.suites import LOCK, expectation, new_context, suite
 
-RESULTS = "results"
 STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;color:#222;max-width:76rem;margin:1.5rem auto;padding:0 1rem}
 table{border-collapse:collapse;width:100%;margin:.4rem 0 1rem}
@@ -80,7 +80,7 @@ _VIEW = {"module_name": OfflinePage.__module__, "class_name": OfflinePage.__name
 
 def keep(docs_dir: Path, audit: Audit) -> None:
     """Keep the results of an audit for the next build, in place of the dataset's last ones."""
-    file = docs_dir / RESULTS / f"{audit.dataset.name}.json"
+    file = results_folder(docs_dir) / f"{audit.dataset.name}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     aside = file.with_suffix(".new")
     with _turn(docs_dir):
@@ -92,7 +92,7 @@ def build(docs_dir: Path) -> Path:
     """Build the site from all kept results; returns its `index.html`."""
     with _turn(docs_dir):
         context = new_context()
-        for file in sorted((docs_dir / RESULTS).glob("*.json")):
+        for file in sorted(results_folder(docs_dir).glob("*.json")):
             result = ExpectationSuiteValidationResultSchema().load(json.loads(file.read_text()))
             context.suites.add(suite(DATASETS[result.suite_name]))
             context.validation_results_store.set(_identifier(result), result)
@@ -103,7 +103,7 @@ def build(docs_dir: Path) -> Path:
         context.build_data_docs(site_names=["nightjar"])
         # Fonts and pictures of GX's own pages.
         shutil.rmtree(docs_dir / "static", ignore_errors=True)
-    return docs_dir / "index.html"
+    return docs_dir / INDEX
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from typing import Any
 
 from prefect.runtime import flow_run
 
+from expectations.datasets import DATASETS
 from expectations.errors import Failure, UserError
 from flows.artifacts import show_stages
 from flows.backfilling.watcher import DayWatcher, watcher_by_tags
@@ -36,8 +37,6 @@ from tasks.processes import claim_ownership, end_children, end_leftovers, owner_
 from tasks.running import Night, Outcome, Watcher
 from tasks.sources.scratch import sweep_asides
 from tasks.stage import Step, plain
-
-SPARK_STAGES = {"interactions", "features", "popularity", "als", "item_similarity"}
 
 
 @dataclass(frozen=True)
@@ -133,14 +132,14 @@ def warm_up(started: Started) -> None:
 
 def warm_up_for(night: Night, steps: Iterable[Step]) -> list[threading.Thread]:
     """The same for any steps; returns the threads that do it, to be waited for before a step runs."""
-    missing = {s.name for s in steps if night.misses(s)}
+    missing = {s.name: s.stage for s in steps if night.misses(s)}
     jobs: list[Callable[[], Any]] = []
     threads: list[threading.Thread] = []
-    if missing & SPARK_STAGES:
+    if any("pyspark" in stage.libraries for stage in missing.values()):
         from tasks.spark import start_in_background
 
         start_in_background(night.resources, night.home)
-    if missing:
+    if any(DATASETS[name].is_table for stage in missing.values() for name in stage.produces):
         from tasks.audit import warm_up
 
         jobs.append(warm_up)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from expectations.datasets import Dataset
+from expectations.kept_results import INDEX, site_is_current
 from expectations.verdict import Verdict
 
 
@@ -45,7 +46,12 @@ def audit(
 
 
 def build_docs(docs_dir: Path) -> Path:
-    """Make Data Docs of the last audit of every dataset; once a night. Returns the site's `index.html`."""
+    """Make Data Docs of the last audit of every dataset, unless nothing was audited since they were made.
+
+    Returns the site's `index.html`.
+    """
+    if site_is_current(docs_dir):
+        return docs_dir / INDEX
     from expectations.data_docs import build
 
     return build(docs_dir)

@@ -49,15 +49,11 @@ def chance(request: pytest.FixtureRequest) -> random.Random:
     return random.Random(f"{SEED} {request.node.name}")
 
 
-# Before pytest-xdist writes the group of a test into its name.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is slow, keep the tests of a file together, and begin with the slow ones: short ones fill the end."""
+    """Mark what is slow, and begin with files of slow tests: the short ones fill the end of both processes."""
     for item in items:
         if SLOW & set(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(Path(__file__).parent).as_posix()))
     slow = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("soak")}
     items.sort(key=lambda item: item.path not in slow)
 

@@ -237,6 +237,7 @@ def continued(golden: Home, make_home: Callable[..., Home]) -> Callable[..., Hom
     def make(without: tuple[str, ...] = RELEASED, of: Home = golden) -> Home:
         home, lake = make_home(), str(of.path / "home/lake")
         shutil.copytree(lake, home.path / "home/lake", ignore=lambda at, _: without if at == lake else ())
+        shutil.copytree(of.path / "home/data-docs", home.path / "home/data-docs")
         return home
 
     return make

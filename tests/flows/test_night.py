@@ -103,6 +103,11 @@ def test_the_second_run_is_cached_and_changes_nothing(home):
     assert set(home.states().values()) == {"cached"} and home.digests() == before
 
 
+def test_a_night_whose_spark_stages_stand_starts_no_jvm(home):
+    """Two nights ran in this home; Spark's log is the first thing that a start of it makes."""
+    assert not (home.path / "home/logs/spark.log").exists()
+
+
 def test_nothing_is_left_running_or_lying_aside(home):
     assert home.left_running() == []
     assert list((home.path / "home/lake/.staging").iterdir()) == []

@@ -65,6 +65,18 @@ def test_data_docs_show_what_was_audited(tmp_path: Path) -> None:
     assert audit(ACTIONS, {DAY: write_actions(tmp_path / "b")})[DAY].passed
 
 
+def test_docs_are_built_again_only_when_something_was_audited(tmp_path: Path) -> None:
+    docs = tmp_path / "data-docs"
+    audit(ACTIONS, {DAY: write_actions(tmp_path / "a")}, docs_dir=docs)
+    index = build_docs(docs)
+    built = index.stat().st_mtime_ns
+    assert build_docs(docs).stat().st_mtime_ns == built
+    audit(ACTIONS, {DAY: write_actions(tmp_path / "b")}, docs_dir=docs)
+    assert build_docs(docs).stat().st_mtime_ns > built
+    index.unlink()
+    assert build_docs(docs).exists()
+
+
 _OFFLINE = """
 import socket, sys
 from pathlib import Path

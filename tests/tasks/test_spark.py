@@ -21,6 +21,7 @@ import pytest
 from expectations.datasets import DATASETS, IMPRESSIONS, ITEMS, SEARCHES, WATCHES, Dataset
 from expectations.errors import Failure
 from spark_jobs.config import AlsConfig, FeaturesConfig, InteractionsConfig, ItemSimilarityConfig, PopularityConfig
+from spark_jobs.session import interpreting
 from tasks import spark
 from tasks.config import ResourcesConfig
 from tasks.lake import Artifact, Ref, read_parts
@@ -192,6 +193,32 @@ def test_stages_side_by_side_write_what_they_write_alone(
         thread.join()
     assert together == alone
     assert alone["item_similarity"].num_rows > 0
+
+
+def test_interpreted_and_compiled_queries_give_the_same_rows(
+    pairs: Artifact,
+    days: tuple[Artifact, ...],
+    items: Artifact,
+    run: Callable[..., Outputs],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def everything() -> dict[str, pa.Table]:
+        made = [
+            run(spark.interactions, watches=days, config=InteractionsConfig()),
+            run(spark.features, watches=days, impressions=(), items=items, config=FeaturesConfig()),
+            run(spark.popularity, watches=days, config=PopularityConfig()),
+            run(spark.als, interactions=pairs, config=SMALL),
+            run(spark.item_similarity, interactions=pairs, config=ItemSimilarityConfig()),
+        ]
+        return {o.dataset.name: rows(out, o.dataset.name) for out in made for o in out}
+
+    told: list[str] = []
+    monkeypatch.setattr("spark_jobs.session.interpreting", lambda s: told.append("interpreted") or interpreting(s))
+    interpreted = everything()
+    assert len(told) == 5
+    monkeypatch.setattr(spark, "INTERPRETED_BYTES", 0)
+    assert everything() == interpreted and len(interpreted) == 9
+    assert len(told) == 5
 
 
 def test_a_weight_that_is_no_number_is_one_clear_line(run: Callable[..., Outputs], tmp_path: Path) -> None:

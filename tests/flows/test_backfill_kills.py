@@ -8,7 +8,6 @@ import time
 import psutil
 import pytest
 
-from flows.service.http import call
 from tests.homes import TINY
 from tests.servers import free_port
 
@@ -71,53 +70,8 @@ def test_six_days_by_two_workers_with_kills_at_random_moments(make_home, tmp_pat
     assert "champion" not in aliases(home), "a backfill made a champion that nobody asked for"
     releases = dates_released(home)
     assert releases == sorted(set(releases)) and len(releases) == 6
-    api = f"http://127.0.0.1:{up[up.index('--prefect-port') + 1]}/api"
-    from_prefect(home, api)
-    assert newest(home)["counts"] == {"succeeded": 1} and "2026-01-26" in dates_released(home)
-    cancelled(home, api)
     assert home.run("down").returncode == 0
     assert home.left_running() == []
-
-
-def from_prefect(home, api: str) -> None:
-    """Start the deployment `backfill` for one more day, as the form in the UI does, and wait for its end."""
-    deployment = call(f"{api}/deployments/name/backfill/backfill")
-    parameters = {"start": "2026-01-26", "end": "2026-01-26"}
-    body = {"parameters": {**deployment["parameters"], **parameters}}
-    run = call(f"{api}/deployments/{deployment['id']}/create_flow_run", body)["id"]
-    until = time.monotonic() + 600
-    while (state := call(f"{api}/flow_runs/{run}")["state"])["type"] != "COMPLETED":
-        assert time.monotonic() < until and state["type"] not in ("FAILED", "CRASHED"), state
-        time.sleep(1)
-    tags = call(f"{api}/flow_runs/{run}")["tags"]
-    assert f"backfill:{newest(home)['id']}" in tags
-
-
-def cancelled(home, api: str) -> None:
-    """Cancel a backfill while workers run its nights: they end, the rest is never begun, the schedule goes on."""
-    command = home.command("backfill", "2026-02-01", "2026-02-04", "--config", str(home.config), "--on", "pool")
-    wait_for(lambda: "resume:" in command.out.read_text())
-    id_ = command.out.read_text().split()[1]
-    wait_for(lambda: newest(home)["counts"].get("running"))
-    assert newest(home)["id"] == id_
-    done = home.run("backfill", "cancel", id_)
-    assert done.returncode == 0, done.stderr
-    command.wait(600)
-    wait_for(lambda: not victims(home, "night"))
-    assert newest(home)["state"] == "cancelled" and newest(home)["counts"] == {"interrupted": 1, "skipped": 3}
-    runs = {"flow_runs": {"tags": {"all_": [f"backfill:{id_}"]}}}
-    open_types = {"SCHEDULED", "PENDING", "RUNNING", "CANCELLING"}
-    wait_for(lambda: not open_types & {r["state_type"] for r in call(f"{api}/flow_runs/filter", runs)})
-    assert not any(day.startswith("2026-02") for day in dates_released(home))
-    (schedule,) = call(f"{api}/deployments/name/nightly/nightly")["schedules"]
-    assert schedule["active"]
-
-
-def wait_for(look, timeout: float = 600) -> None:
-    until = time.monotonic() + timeout
-    while not look():
-        assert time.monotonic() < until, f"not within {timeout} s"
-        time.sleep(0.3)
 
 
 def newest(home):

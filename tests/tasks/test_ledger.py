@@ -1,7 +1,6 @@
 """The ledger on a real MLflow registry in SQLite: order, races, kills, repairs."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -95,12 +94,11 @@ def test_a_kill_between_entry_and_alias_is_repaired_by_any_command(ledger):
     assert code == 0 and "1 -> 2" in out and ledger.registry.aliases()["champion"] == 2
 
 
-def test_kills_of_promote_at_random_moments(ledger):
+@pytest.mark.parametrize("kills", [2, pytest.param(12, marks=pytest.mark.soak)])
+def test_kills_of_promote_at_random_moments(ledger, chance, kills):
     """Whatever was reached, the ledger reads whole, the alias follows from it, and the next promotion works."""
-    chance = random.Random(seed := os.urandom(4).hex())
-    print(f"random kills with seed {seed}")
     ledger.move(1, "first")
-    for attempt in range(5):
+    for attempt in range(kills):
         running = command(ledger, "promote", str(2 + attempt % 2), "--why", f"attempt {attempt}")
         time.sleep(chance.uniform(1.0, 3.5))
         running.kill()

@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import re
 import shutil
 import signal
@@ -401,12 +400,12 @@ def test_a_kill_leaves_the_target_usable(both, made, newer, tmp_path, fault):
     assert not (tmp_path / ".at.pulling").exists()
 
 
-def test_kills_at_random_moments(both, made, newer, tmp_path):
+@pytest.mark.parametrize("kills", [2, pytest.param(12, marks=pytest.mark.soak)])
+def test_kills_at_random_moments(both, made, newer, tmp_path, chance, kills):
     registry, old, new = both
-    target, chance = tmp_path / "at", random.Random(seed := os.urandom(4).hex())
-    print(f"random kills with seed {seed}")
+    target = tmp_path / "at"
     pull(registry, old, target)
-    for attempt in range(6):
+    for attempt in range(kills):
         reference = f"/{(new, old)[attempt % 2].number}"
         running = command(registry, reference, target, tmp_path / "home")
         time.sleep(chance.uniform(1.0, 4.0))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from flows.service.http import call
@@ -51,7 +52,10 @@ class Service:
         return {name: r["pid"] for name, r in self.records().items()}
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
-        os.kill(self.pids()[name], number)
+        process = psutil.Process(self.pids()[name])
+        process.send_signal(number)
+        if number == signal.SIGKILL:
+            self.wait(lambda: _is_gone(process))
 
     def get(self, name: str, path: str, body: Any = None, auth: str | None = None, method: str = "") -> Any:
         """What a server answers to a GET, or to a POST when there is a body."""
@@ -82,6 +86,13 @@ class Service:
                 return found
             time.sleep(0.2)
         raise AssertionError(f"not within {timeout} s: {look()!r}")
+
+
+def _is_gone(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 @pytest.fixture(scope="session")

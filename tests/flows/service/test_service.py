@@ -156,7 +156,7 @@ def test_a_scheduled_night_goes_on_after_down_and_up(service):
     tiny = {n: {**deployment["parameters"].get(n, {}), **v} for n, v in yaml.safe_load(TINY).items()}
     one_night = {"parameters": {**deployment["parameters"], **tiny, "catch_up_days": 0}}
     service.get("prefect", f"/api/deployments/{deployment['id']}", one_night, method="PATCH")
-    _patch(service, "nightly", {"schedule": {"cron": "* * * * *", "timezone": "UTC"}})
+    _patch(service, "nightly", {"schedule": {"interval": 20, "timezone": "UTC"}})
     running = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
     before = set(service.home.digests())
     run = service.wait(lambda: service.api("/flow_runs/filter", running), 200)[0]

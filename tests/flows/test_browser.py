@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from flows.service.http import call
-from tests.homes import SMALL
+from tests.homes import LISTED, SMALL
 from tests.servers import free_port
 
 USERS = 150
@@ -79,8 +79,8 @@ class Service:
 
 @pytest.fixture(scope="module")
 def service(continued: Callable[..., Any], golden_days: Any) -> Iterator[Service]:
-    """In a home whose lake has three nights with other settings than the deployment's."""
-    home, ports = continued(of=golden_days), (free_port(), free_port())
+    """In a home whose lake has three nights up to their index, with other settings than the deployment's."""
+    home, ports = continued(("index", *LISTED), of=golden_days), (free_port(), free_port())
     home.config.write_text(SMALL.replace("num_users: 150", "num_users: 140"))
     options = (f"--prefect-port={ports[0]}", f"--mlflow-port={ports[1]}", f"--config={home.config}")
     up = home.run("up", *options)
@@ -184,9 +184,10 @@ def test_the_same_night_again_is_cached(service: Service, page: Page, night: str
 
 
 def test_the_schedule_is_paused_and_resumed(service: Service, page: Page):
-    page.goto(f"{service.prefect}/deployments/deployment/{service.nightly['id']}")
-    switch = page.locator(".p-toggle__control").first
     for active in (False, True):
+        # Anew each time: a click before the page has noticed the last change would ask for that again.
+        page.goto(f"{service.prefect}/deployments/deployment/{service.nightly['id']}")
+        switch = page.locator(".p-toggle__control").first
         expect(switch).to_be_visible()
         switch.click()
         until = time.monotonic() + 90

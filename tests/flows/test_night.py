@@ -119,8 +119,8 @@ def test_explain_without_a_config_tells_of_the_last_run(golden):
 
 
 def test_a_changed_setting_reruns_its_descendants_and_nothing_else(golden):
-    out = golden.ask("explain", "--set", "als.factors=9").stdout
-    runs = {line.split()[1] for line in out.splitlines() if "would run" in line}
+    out = golden.ask("explain", str(golden.config), "--set", "als.factors=9").stdout
+    runs = {line.split()[0] for line in out.splitlines() if "would run" in line}
     assert runs == {"als", "bundle", "recommendations", "evaluation", "release", "report"}
     assert "config config.factors 8 -> 9" in " ".join(out.split())
 

@@ -1,8 +1,8 @@
 """What a night costs that has next to nothing to do: `python -m benchmarks.fixed_cost --beside OTHER_CHECKOUT`.
 
-In each round a small night runs in a fresh home, then the same night again, all cached; with another checkout (which has
-been set up too) its own nights take turns with ours. Seconds by the clock, and of processor time of the command and all
-that it waited for.
+Each round: a small night in a fresh home, then the same night again, all cached; nights of another checkout (which
+has been set up too) take turns with ours. Seconds by the clock, and of processor time of the command and all that it
+waited for.
 """
 
 import argparse

@@ -29,13 +29,14 @@ def _tag(process: psutil.Process) -> str:
 
 
 def owner_is_alive(tag: str) -> bool:
-    """Whether the process that a tag names still runs."""
+    """Whether the process that a tag names still runs; one that has ended and that nobody has waited for does not."""
     pid, _, started = tag.partition(".")
     if not (pid.isdigit() and started.isdigit()):
         return False
     try:
+        process = psutil.Process(int(pid))
         # The clock that process start times are reckoned from may be corrected by a second.
-        return abs(psutil.Process(int(pid)).create_time() - int(started)) < 2.5
+        return abs(process.create_time() - int(started)) < 2.5 and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
 

@@ -31,7 +31,7 @@ settings.register_profile("test", deadline=None, suppress_health_check=[HealthCh
 settings.register_profile("soak", settings.get_profile("test"), max_examples=200)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 
-SLOW = {"golden", "golden_days", "spark", "make_service", "postgres", "chromium"}
+SLOW = {"golden", "golden_days", "spark", "make_service", "postgres", "chromium", "credentials", "in_s3"}
 """Fixtures whose users are slow; other slow tests say so by a mark of their own."""
 
 SEED = os.environ.get("NIGHTJAR_TEST_SEED") or str(random.SystemRandom().randrange(10**6))

@@ -49,6 +49,20 @@ def test_a_process_id_used_again_is_another_owner():
     assert owner_is_alive(f"{pid}.{started}") and not owner_is_alive(f"{pid}.{int(started) - 100}")
 
 
+def test_a_process_that_has_ended_and_that_nobody_waits_for_is_dead():
+    """As below a first process of a container that reaps nothing."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    tag = f"{process.pid}.{int(psutil.Process(process.pid).create_time())}"
+    assert owner_is_alive(tag)
+    process.stdin.close()
+    until = time.monotonic() + 60
+    while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert not owner_is_alive(tag)
+    process.wait()
+
+
 @pytest.mark.parametrize("tag", ["", "x.y", "1", "999999999.1"])
 def test_nonsense_owns_nothing(tag):
     assert not owner_is_alive(tag)

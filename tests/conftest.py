@@ -34,6 +34,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 SLOW = {"golden", "golden_days", "spark", "make_service", "postgres", "chromium", "credentials", "in_s3"}
 """Fixtures whose users are slow; other slow tests say so by a mark of their own."""
 
+FIRST = {"test_explorer.py", "test_backfill.py"}
+"""One begins with each process: they make the two homes that others wait for."""
+
 SEED = os.environ.get("NIGHTJAR_TEST_SEED") or str(random.SystemRandom().randrange(10**6))
 """Of everything that tests do at random; the same in all processes of a run, which inherit it."""
 os.environ["NIGHTJAR_TEST_SEED"] = SEED
@@ -55,7 +58,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if SLOW & set(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
     slow = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("soak")}
-    items.sort(key=lambda item: item.path not in slow)
+    items.sort(key=lambda item: (item.path not in slow, item.path.name not in FIRST))
 
 
 def pytest_sessionfinish() -> None:

@@ -32,6 +32,10 @@ class Browser:
         self.page.get_by_role("tab", name=tab, exact=True).click()
         return self.page
 
+    def dismiss(self) -> None:
+        """Close the warning that is shown for ten seconds above a part of the page."""
+        self.page.locator(".toast-close").first.click()
+
     def look_at(self, user: str) -> None:
         """Type the id of a user on top of the page."""
         box = self.page.locator("#user input")
@@ -153,6 +157,7 @@ def test_somebody_new_tells_a_history_by_title_and_a_wrong_one_is_named(browser:
     page.locator("#history textarea").fill(f"{title}, no such thing")
     page.locator("#ask-new").click()
     expect(page.locator("#recommend-person .message")).to_contain_text("no item 'no such thing' in release 1")
+    browser.dismiss()
     page.locator("#other").click()
     expect(page.locator("#recommend-person")).to_contain_text("liked in the window")
 

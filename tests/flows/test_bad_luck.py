@@ -4,12 +4,15 @@ Mounts need root (chmod proves nothing to it), so these tests run where CI runs 
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.homes import COUNTED, LEARNT
 
 pytestmark = pytest.mark.slow
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small or read-only disk needs root")
@@ -42,13 +45,15 @@ def test_a_home_that_cannot_be_written(make_home, mounted):
 
 
 @needs_root
-def test_a_full_disk_and_the_same_command_when_there_is_room(make_home, mounted, golden):
+@pytest.mark.parametrize("start", ["after Spark", pytest.param("from nothing", marks=pytest.mark.soak)])
+def test_a_full_disk_and_the_same_command_when_there_is_room(make_home, continued, mounted, golden, start):
     """One stage at a time then and with less memory; not a digest differs."""
     home = make_home()
     _mount(home.path / "home", "size=8m", mounted)
-    done = home.night()
-    _one_message(done, 1, "disk is full")
+    _one_message(home.night(), 1, "disk is full")
     subprocess.run(["mount", "-o", "remount,size=900m", home.path / "home"], check=True)
+    if start == "after Spark":  # what Spark makes is brought, as it takes most of the time
+        shutil.copytree(continued(LEARNT).path / "home", home.path / "home", dirs_exist_ok=True)
     done = home.night("--sequential", "--set", "resources.memory_gib=4")
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     assert home.digests() == golden.digests()
@@ -56,9 +61,9 @@ def test_a_full_disk_and_the_same_command_when_there_is_room(make_home, mounted,
 
 
 @needs_root
-def test_no_java(make_home):
+def test_no_java(continued):
     """In a mount namespace of its own, where the folder that holds Java is empty."""
-    home = make_home()
+    home = continued(COUNTED)
     command = f"mount -t tmpfs none /usr/lib/jvm && exec {sys.executable} -m flows run {home.config}"
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", command],

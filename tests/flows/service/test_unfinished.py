@@ -1,6 +1,7 @@
 """Killed while Prefect or MLflow makes the tables of a fresh database: the next start has whole ones.
 
-Set-up has made empty databases that homes copy; here they make their own, as in an installation without them.
+Set-up has made empty databases that homes copy; here they make their own, as in an installation without them. What both
+have in common, also that two at once do not disturb each other, is shown in `tests/tasks/test_databases.py`.
 """
 
 import os
@@ -27,7 +28,7 @@ def home(continued, golden_days, tmp_path):
     return found
 
 
-@pytest.mark.parametrize("database", ["prefect/prefect.db", "mlflow/mlflow.db"])
+@pytest.mark.parametrize("database", ["prefect/prefect.db", pytest.param("mlflow/mlflow.db", marks=pytest.mark.soak)])
 def test_a_run_killed_while_tables_are_made(make_service, home, golden, database):
     path = home.path / "home" / database
     running = home.command("run", str(home.config))
@@ -41,6 +42,7 @@ def test_a_run_killed_while_tables_are_made(make_service, home, golden, database
     assert not list(path.parent.glob(".making-*"))
 
 
+@pytest.mark.soak
 def test_two_first_runs_at_once_do_not_take_each_others_database(home):
     running = [home.command("run", str(home.config), "--date", day) for day in ("2026-01-12", "2026-01-13")]
     done = [r.wait() for r in running]

@@ -11,8 +11,8 @@ def results_folder(docs_dir: Path) -> Path:
 
 
 def site_is_current(docs_dir: Path) -> bool:
-    """Whether the site was built after the last result was kept."""
+    """Whether the site was built after the last result was kept; at the same moment is not after."""
     index = docs_dir / INDEX
     if not index.exists():
         return False
-    return all(kept.stat().st_mtime_ns <= index.stat().st_mtime_ns for kept in results_folder(docs_dir).glob("*.json"))
+    return all(kept.stat().st_mtime_ns < index.stat().st_mtime_ns for kept in results_folder(docs_dir).glob("*.json"))

@@ -23,6 +23,7 @@ MACHINERY = {
 }  # fmt: skip
 
 PARSES_AT_MOST = 50
+"""How often a text is parsed before its `SystemError` counts."""
 
 Definition = tuple[str, str]  # (module, top-level name); name "*" is the whole module
 

@@ -97,6 +97,14 @@ def test_the_server_that_the_environment_names_is_used(running, tmp_path):
     assert (named, started) == (url, None) and not (tmp_path / "c/prefect/prefect.db").exists()
 
 
+def test_two_that_start_at_once_on_a_fresh_database_both_serve(tmp_path):
+    """Both write what Prefect registers at its first start; who comes second starts again."""
+    both = [command(tmp_path / "one") for _ in range(2)]
+    ends = [process.communicate("\n")[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert len({json.loads(end)[0] for end in ends}) == 2
+
+
 def test_one_that_does_not_start_says_why(make_home):
     home = make_home()
     folder = home.path / "home"

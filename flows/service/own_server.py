@@ -6,6 +6,7 @@ is the first thing that a command starts, and it gets a socket that is bound alr
 """
 
 import atexit
+import fcntl
 import gc
 import os
 import signal
@@ -15,6 +16,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import IO, Any
 
 from expectations.errors import Failure
 from flows.service.http import answers
@@ -24,8 +26,6 @@ from tasks.processes import claim_ownership
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 180.0
-STARTS_AT_MOST = 3
-"""Two servers that start at once on a fresh database both register Prefect's block types, and one of them fails."""
 LOG = "logs/prefect.log"
 _ENVIRONMENT = {
     # As Prefect starts a temporary server: no pages, and no services that look for late runs.
@@ -91,12 +91,20 @@ def serve(descriptor: int, owner: int) -> None:
     import uvicorn
 
     config = uvicorn.Config("prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on")
-    bound = socket.socket(fileno=descriptor)
-    for _ in range(STARTS_AT_MOST):
-        server = uvicorn.Server(config)
-        server.run(sockets=[bound])
-        if server.started:
-            return
+    server = uvicorn.Server(config)
+    import prefect.server.api.server  # noqa: F401  # what takes longest, before others have to wait
+
+    # Two that start at once on a fresh database both register Prefect's block types, and one of them would fail.
+    lock = (Path(os.environ["PREFECT_HOME"]) / ".starting").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    threading.Thread(target=_release_once_started, args=(server, lock), daemon=True).start()
+    server.run(sockets=[socket.socket(fileno=descriptor)])
+
+
+def _release_once_started(server: Any, lock: IO[str]) -> None:
+    while not server.started:
+        time.sleep(0.05)
+    lock.close()
 
 
 def _go_with(owner: int) -> None:

@@ -98,7 +98,7 @@ def test_the_server_that_the_environment_names_is_used(running, tmp_path):
 
 
 def test_two_that_start_at_once_on_a_fresh_database_both_serve(tmp_path):
-    """Both write what Prefect registers at its first start; who comes second starts again."""
+    """Both write what Prefect registers at its first start; who comes second waits."""
     both = [command(tmp_path / "one") for _ in range(2)]
     ends = [process.communicate("\n")[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]

@@ -91,16 +91,16 @@ def run(arguments: Sequence[str]) -> int:
         known = [a for a in arguments if a != "--debug"]
         return int(cli.main(known, prog_name="nightjar", standalone_mode=False) or 0)
     except (UserError, Failure) as error:
-        return _told(str(error), 2 if isinstance(error, UserError) else 1, error, debug)
+        return _print_error(str(error), 2 if isinstance(error, UserError) else 1, error, debug)
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        return _told("interrupted; what was published stands, the same command continues", 130, None, debug)
+        return _print_error("interrupted; what was published stands, the same command continues", 130, None, debug)
     except OSError as error:
-        return _told(_os_error(error), 1, error, debug)
+        return _print_error(_os_error(error), 1, error, debug)
     except Exception as error:
-        return _told(f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1, error, debug)
+        return _print_error(f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1, error, debug)
 
 
 def _os_error(error: OSError) -> str:
@@ -109,7 +109,7 @@ def _os_error(error: OSError) -> str:
     return f"{error.filename or 'file system'}: {error.strerror} (--debug shows where)"
 
 
-def _told(message: str, code: int, error: BaseException | None, debug: bool) -> int:
+def _print_error(message: str, code: int, error: BaseException | None, debug: bool) -> int:
     """Print what went wrong, and give back the exit code."""
     if debug and error is not None:
         import traceback

@@ -18,17 +18,9 @@ import psutil
 import pytest
 from filelock import FileLock
 
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks.fixed_cost import NIGHT as SMALL
 
-SMALL = """
-world: {num_users: 150, num_items: 250, num_days: 12}
-window: {train_days: 10, judge_days: 2, rank_days: 3}
-als: {factors: 8, iterations: 2}
-towers: {dim: 16, fit: {max_epochs: 1}}
-ranker: {fit: {max_epochs: 1}}
-evaluation: {max_ablation_users: 20, num_resamples: 100}
-pipeline: {k: 10}
-"""
+ROOT = Path(__file__).resolve().parents[1]
 
 TINY = """
 world: {num_users: 60, num_items: 120, num_days: 8}

@@ -6,7 +6,6 @@ is the first thing that a command starts, and it gets a socket that is bound alr
 """
 
 import atexit
-import fcntl
 import gc
 import os
 import signal
@@ -16,7 +15,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import IO, Any
 
 from expectations.errors import Failure
 from flows.service.http import answers
@@ -32,6 +30,10 @@ _ENVIRONMENT = {
     "PREFECT_UI_ENABLED": "0",
     "PREFECT__SERVER_EPHEMERAL": "1",
     "PREFECT__SERVER_FINAL": "1",
+    # Nights use none of Prefect's block types. Two servers that start at once on a fresh database would both register
+    # them, and one would fail. Nor may it note that this is done: a service's server registers them.
+    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "0",
+    "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "0",
     # Into the log.
     "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
 }
@@ -91,20 +93,7 @@ def serve(descriptor: int, owner: int) -> None:
     import uvicorn
 
     config = uvicorn.Config("prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on")
-    server = uvicorn.Server(config)
-    import prefect.server.api.server  # noqa: F401  # what takes longest, before others have to wait
-
-    # Two that start at once on a fresh database both register Prefect's block types, and one of them would fail.
-    lock = (Path(os.environ["PREFECT_HOME"]) / ".starting").open("w")
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    threading.Thread(target=_release_once_started, args=(server, lock), daemon=True).start()
-    server.run(sockets=[socket.socket(fileno=descriptor)])
-
-
-def _release_once_started(server: Any, lock: IO[str]) -> None:
-    while not server.started:
-        time.sleep(0.05)
-    lock.close()
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
 
 
 def _go_with(owner: int) -> None:

@@ -92,34 +92,12 @@ def test_a_dry_run_shows_what_is_cached_missing_and_stale_and_writes_nothing(fil
 
 
 def test_only_the_days_asked_for_run(home):
-    done = home.run(
-        "backfill",
-        *DAYS,
-        "--set",
-        "als.factors=5",
-        "--rerun",
-        "missing",
-        "--stages",
-        "als",
-        "--exclude",
-        "2026-01-13",
-        "--config",
-        str(home.config),
-    )
+    changed = ("--config", str(home.config), "--set", "als.factors=5", "--stages", "als")
+    done = home.run("backfill", *DAYS, *changed, "--rerun", "missing", "--exclude", "2026-01-13")
     assert done.returncode == 0, done.stderr
     one = newest(home)
     assert one["counts"] == {"stale": 2}
-    done = home.run(
-        "backfill",
-        "2026-01-14",
-        "2026-01-14",
-        "--config",
-        str(home.config),
-        "--set",
-        "als.factors=5",
-        "--stages",
-        "als",
-    )
+    done = home.run("backfill", "2026-01-14", "2026-01-14", *changed)
     assert done.returncode == 0, done.stdout + done.stderr
     days = as_json(home.ask("backfill", "status", newest(home)["id"], "--json"))["days"]
     assert [d["state"] for d in days] == ["succeeded"]
@@ -133,17 +111,8 @@ def test_a_day_that_can_have_no_night_is_left_out_with_the_reason(filled):
 
 
 def test_a_failing_day_is_tried_again_and_stops_those_after_it(home):
-    options = (
-        "--config",
-        str(home.config),
-        "--retries",
-        "1",
-        "--set",
-        "index.min_recall=1",
-        "--set",
-        "index.type=ivf_pq",
-    )
-    done = home.run("backfill", *DAYS, *options)
+    failing = ("--retries", "1", "--set", "index.min_recall=1", "--set", "index.type=ivf_pq")
+    done = home.run("backfill", *DAYS, "--config", str(home.config), *failing)
     assert done.returncode == 1
     assert "recall" in done.stderr and "nightjar backfill resume" in done.stderr
     assert "Traceback" not in done.stderr

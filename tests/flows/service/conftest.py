@@ -97,7 +97,7 @@ def _is_gone(process: psutil.Process) -> bool:
 
 @pytest.fixture(scope="session")
 def make_service(continued: Callable[..., Any]) -> Callable[[], Service]:
-    """Makes services of homes in which the golden night lacks but its release."""
+    """Makes services of homes in which the golden night was stopped before its release."""
     return lambda: Service(continued(), free_port(), free_port())
 
 

@@ -2,9 +2,11 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -60,8 +62,6 @@ def running(tmp_path):
 
 def names(home):
     """Of the flows that a home's database knows."""
-    import sqlite3
-
     with sqlite3.connect(home / "prefect/prefect.db") as database:
         return [row[0] for row in database.execute("select name from flow")]
 
@@ -98,11 +98,14 @@ def test_the_server_that_the_environment_names_is_used(running, tmp_path):
 
 
 def test_two_that_start_at_once_on_a_fresh_database_both_serve(tmp_path):
-    """Both write what Prefect registers at its first start; who comes second waits."""
+    """Neither writes what both would, such as the block types that Prefect registers at its first start."""
     both = [command(tmp_path / "one") for _ in range(2)]
     ends = [process.communicate("\n")[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert len({json.loads(end)[0] for end in ends}) == 2
+    with closing(sqlite3.connect(tmp_path / "one/prefect/prefect.db")) as database:
+        assert database.execute("select count(*) from block_type").fetchone() == (0,)
+    assert not (tmp_path / "one/prefect/memo_store.toml").exists(), "a service's server would register none either"
 
 
 def test_one_that_does_not_start_says_why(make_home):

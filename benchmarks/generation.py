@@ -19,6 +19,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from models.world.config import WorldConfig
+from models.world.tables import events_of
 from models.world.world import World
 
 
@@ -35,7 +36,7 @@ def write_days(config: WorldConfig, days: Sequence[str], folder: Path) -> Made:
     """Make some days and write them to Parquet."""
     world, rows = World(config), dict[str, int]()
     for day in days:
-        for dataset, table in world.events(day).items():
+        for dataset, table in events_of(world, day).items():
             pq.write_table(table, folder / f"{dataset}-{day}.parquet", compression="zstd")
             rows[dataset] = rows.get(dataset, 0) + table.num_rows
     peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

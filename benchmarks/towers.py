@@ -25,6 +25,7 @@ from models.retrieval.embedding import embed_items
 from models.retrieval.training import train_towers
 from models.serving.bundle.user_tower import UserTower
 from models.world.config import WorldConfig
+from models.world.tables import events_of
 from models.world.world import World
 
 TRAIN_DAYS, JUDGE_DAYS, K = 28, 2, 50
@@ -64,7 +65,7 @@ class Window:
         days = [first + datetime.timedelta(days=n) for n in range(TRAIN_DAYS + JUDGE_DAYS)]
         self.folder, self.last_day = folder, days[TRAIN_DAYS - 1]
         self.users, self.items = (of(self.last_day.isoformat()) for of in (world.users, world.items))
-        tables = [world.events(day.isoformat()) for day in days]
+        tables = [events_of(world, day.isoformat()) for day in days]
         window = tables[:TRAIN_DAYS]
         self.files = {
             name: [self._write(name, number, day[name]) for number, day in enumerate(window)]

@@ -4,7 +4,10 @@ Suites, Spark `select`s, importers, the lake's schema check and `docs/data-contr
 Standard library and pyarrow only.
 """
 
+import hashlib
+import json
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
 import pyarrow as pa
@@ -414,3 +417,12 @@ DATASETS: dict[str, Dataset] = {
         RANKER, BUNDLE, RECOMMENDATIONS, EVALUATION, TRIAL, RELEASE, REPORT,
     )
 }  # fmt: skip
+
+
+@cache
+def schema_digest(dataset_name: str) -> str:
+    """Digest of all that is declared of a dataset but words, for the keys of the artifacts that have to do with it."""
+    dataset = DATASETS[dataset_name]
+    columns = [(c.name, str(c.type), c.nullable) for c in dataset.columns]
+    content = json.dumps([columns, dataset.key, dataset.per])
+    return hashlib.sha256(content.encode()).hexdigest()[:16]

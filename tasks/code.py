@@ -1,7 +1,8 @@
 """What code an artifact came from: a digest of exactly the definitions that a stage's function can reach.
 
-Syntax trees are hashed, without docstrings and comments, so rewording reruns nothing; and only what is reachable
-counts, so editing a loss reruns the stages that use that loss and nothing else. Everything is read statically.
+Syntax trees are hashed, without docstrings, comments and what is said when something is refused, so rewording reruns
+nothing; and only what is reachable counts, so editing a loss reruns the stages that use that loss and nothing else.
+What is declared of datasets counts by its value, a dataset at a time (`tasks.stage`). Everything is read statically.
 """
 
 import ast
@@ -15,12 +16,18 @@ from typing import Any
 
 HOUSE = ("tasks", "models", "spark_jobs", "expectations")
 
-# How artifacts are kept, declared and refused, and how fast Spark starts, does not decide what is in them.
+DECLARATIONS = "expectations.datasets"
+
+# How artifacts are kept, declared and refused, what is said of them, and how fast Spark starts, does not decide what
+# is in them.
 MACHINERY = {
     "tasks.stage", "tasks.running", "tasks.lake", "tasks.outputs", "tasks.digest", "tasks.config", "tasks.code",
     "tasks.faults", "spark_jobs.java", "spark_jobs.class_archive", "spark_jobs.rehearsal",
-    "expectations.settings", "expectations.errors", "expectations.prepared",
+    DECLARATIONS, "expectations.substitutes", "expectations.settings", "expectations.errors", "expectations.prepared",
 }  # fmt: skip
+
+REFUSALS = ("UserError", "Failure")
+"""They end a stage, so that what they say is in no artifact."""
 
 PARSES_AT_MOST = 50
 """How often a text is parsed before its `SystemError` counts."""
@@ -38,24 +45,36 @@ class _Module:
     effects: list[ast.stmt] = field(default_factory=list)
 
 
-def code_digests(module: str, function: str, root: Path) -> dict[str, str]:
-    """Digest of what `function` reaches, by source file relative to `root`.
+@dataclass(frozen=True)
+class Reached:
+    """What a function reaches.
 
-    Returns:
-        `{"models/losses.py": "<16 hex digits>", ...}`, sorted by file.
+    Attributes:
+        digests: `{"models/losses.py": "<16 hex digits>", ...}`, by source file relative to the root, sorted.
+        declared: what it names of `expectations.datasets`: constants such as `WATCHES`, and what it looks up by a
+            constant, such as `DATASETS["items"]` (then `items`).
     """
-    reached: dict[str, list[str]] = {}
+
+    digests: dict[str, str]
+    declared: frozenset[str] = frozenset()
+
+
+def reached(module: str, function: str, root: Path) -> Reached:
+    """What `function` of a module below `root` reaches."""
+    dumps: dict[str, list[str]] = {}
+    declared: set[str] = set()
     for name, statements in _reach((module, function), root):
-        reached.setdefault(name, []).extend(_text(s) for s in statements)
+        dumps.setdefault(name, []).extend(_text(s) for s in statements)
+        declared |= {n for s in statements for where, n in _referred(s, name, root) if where == DECLARATIONS}
     digests = {}
-    for name, dumps in reached.items():
+    for name, texts in dumps.items():
         path = _load(name, root).path.relative_to(root).as_posix()
-        digests[path] = hashlib.sha256("\n".join(sorted(dumps)).encode()).hexdigest()[:16]
-    return dict(sorted(digests.items()))
+        digests[path] = hashlib.sha256("\n".join(sorted(texts)).encode()).hexdigest()[:16]
+    return Reached(dict(sorted(digests.items())), frozenset(declared))
 
 
 def _reach(start: Definition, root: Path) -> Iterator[tuple[str, list[ast.stmt]]]:
-    """Walk definitions breadth-first, yielding each reached definition's statements once."""
+    """Walk definitions, yielding each reached definition's statements once."""
     queue, seen, entered = [start], {start}, set()
     while queue:
         module_name, name = queue.pop()
@@ -79,16 +98,73 @@ def _reach(start: Definition, root: Path) -> Iterator[tuple[str, list[ast.stmt]]
 def _referred(statement: ast.stmt, module_name: str, root: Path) -> tuple[Definition, ...]:
     """Our definitions that a statement of a module names."""
     module = _load(module_name, root)
-    nodes = list(ast.walk(statement))
-    local = dict(module.imports)
-    for node in nodes:
+    nodes = list(_walk(statement))
+    imported: dict[str, Definition] = {}
+    for node, _ in nodes:
         if isinstance(node, ast.Import | ast.ImportFrom):
-            local.update(_imported(node, module_name, root))
-    names = {node.id for node in nodes if isinstance(node, ast.Name)}
-    found = (
-        local.get(name, (module_name, name)) for name in sorted(names) if name in local or name in module.definitions
-    )
-    return tuple(_at_home(definition, root) for definition in found)
+            imported.update(_imported(node, module_name, root))
+    here = {**module.imports, **imported}
+    names = {n.id for n, local in nodes if isinstance(n, ast.Name) and (n.id not in local or n.id in imported)}
+    found = [here.get(name, (module_name, name)) for name in sorted(names & {*here, *module.definitions})]
+    looked_up = {
+        node.slice.value
+        for node, _ in nodes
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and isinstance(node.slice, ast.Constant)
+        if here.get(node.value.id) == (DECLARATIONS, "DATASETS") and isinstance(node.slice.value, str)
+    }
+    return (*(_at_home(definition, root) for definition in found), *((DECLARATIONS, n) for n in sorted(looked_up)))
+
+
+def _walk(statement: ast.stmt) -> Iterator[tuple[ast.AST, frozenset[str]]]:
+    """Every node that decides content, and what names are parameters or variables of the functions around it."""
+    queue: list[tuple[ast.AST, frozenset[str]]] = [(statement, frozenset())]
+    while queue:
+        node, local = queue.pop()
+        yield node, local
+        inside = local | _locals(node) if isinstance(node, _FUNCTIONS) else local
+        for name, value in _fields(node):
+            # A function's decorators, annotations and defaults are evaluated around it.
+            around = inside if name == "body" else local
+            if isinstance(value, list):
+                queue.extend((child, around) for child in value if isinstance(child, ast.AST))
+            elif isinstance(value, ast.AST) and not isinstance(value, ast.expr_context):
+                queue.append((value, around))
+
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_SCOPES = (*_FUNCTIONS, ast.ClassDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+def _locals(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
+    """Parameters and variables of a function itself, not of what has a scope of its own inside it."""
+    given = function.args
+    every = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+    found, declared = {a.arg for a in every if a}, set[str]()
+    queue: list[ast.AST] = list(function.body)
+    while queue:
+        node = queue.pop()
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.Global | ast.Nonlocal):
+            declared.update(node.names)
+        if not isinstance(node, _SCOPES):
+            queue.extend(ast.iter_child_nodes(node))
+    return found - declared
+
+
+def _fields(node: ast.AST) -> list[tuple[str, Any]]:
+    """The fields of a node that decide content: all but docstrings, and words for whoever is refused something."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in REFUSALS:
+        return [("func", node.func)]
+    if isinstance(node, ast.Assert):
+        return [("test", node.test)]
+    return [
+        (name, [v for v in value if not _is_docstring(v)] if name in _BLOCKS and isinstance(value, list) else value)
+        for name, value in ast.iter_fields(node)
+    ]
+
+
+_BLOCKS = ("body", "orelse", "finalbody")
 
 
 def _at_home(definition: Definition, root: Path) -> Definition:
@@ -139,7 +215,7 @@ def _load(name: str, root: Path) -> _Module:
             for target in ast.walk(statement):
                 if isinstance(target, ast.Name) and isinstance(target.ctx, ast.Store):
                     module.definitions.setdefault(target.id, []).append(statement)
-        elif not _is_docstring(statement):
+        elif not (_is_docstring(statement) or _is_for_types(statement)):
             module.effects.append(statement)
     return module
 
@@ -156,18 +232,23 @@ def _is_docstring(node: Any) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
+def _is_for_types(node: ast.stmt) -> bool:
+    """What only a type checker reads."""
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
 @cache
 def _text(statement: ast.stmt) -> str:
-    """The statement's tree without docstrings."""
+    """The statement's tree, as far as it decides content."""
     return _dump(statement)
 
 
 def _dump(value: Any) -> str:
     """As `ast.dump`, which has no way to leave something out."""
     if isinstance(value, ast.AST):
-        return f"{type(value).__name__}({', '.join(f'{name}={_dump(v)}' for name, v in ast.iter_fields(value))})"
+        return f"{type(value).__name__}({', '.join(f'{name}={_dump(v)}' for name, v in _fields(value))})"
     if isinstance(value, list):
-        return f"[{', '.join(_dump(v) for v in value if not _is_docstring(v))}]"
+        return f"[{', '.join(map(_dump, value))}]"
     return repr(value)
 
 

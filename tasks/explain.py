@@ -50,6 +50,10 @@ def _changes(lake: Lake, cell: Cell) -> Iterator[str]:
     yield from _limited("config", _differences(was["config"], now["config"]))
     yield from _limited("source", [f"{f} changed" for f in _changed_keys(was["code"], now["code"])])
     yield from _limited("input", list(_inputs(was["inputs"], now["inputs"])))
+    if "schemas" in was:
+        yield from _limited("schema of", [f"{d} changed" for d in _changed_keys(was["schemas"], now["schemas"])])
+    else:
+        yield "made by an earlier version, whose keys held no schemas"
     yield from _limited("library", _differences(was["libraries"], now["libraries"]))
     yield from _limited("rules of", [f"{name} changed" for name in _changed_keys(was["rules"], now["rules"])])
 

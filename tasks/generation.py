@@ -15,16 +15,20 @@ if TYPE_CHECKING:
 @stage(produces=("users", "items", "id_map"))
 def catalogue(out: Outputs, config: WorldConfig) -> None:
     """Users, items and outside ids as known at the end of the day."""
+    from models.world.tables import id_map_of, items_of, users_of
+
     world = _world(config)
-    out["users"].write(world.users(out.date))
-    out["items"].write(world.items(out.date))
-    out["id_map"].write(world.id_map(out.date))
+    out["users"].write(users_of(world, out.date))
+    out["items"].write(items_of(world, out.date))
+    out["id_map"].write(id_map_of(world, out.date))
 
 
 @stage(produces=("impressions", "watches", "actions", "searches"), memory_gib=1.5, threads=2, parallel=True)
 def events(out: Outputs, config: WorldConfig) -> None:
     """Everything that happened on the day."""
-    for name, table in _world(config).events(out.date).items():
+    from models.world.tables import events_of
+
+    for name, table in events_of(_world(config), out.date).items():
         out[name].write(table)
 
 
@@ -49,10 +53,12 @@ def oracle(
     import numpy as np
     import pyarrow as pa
 
+    from models.world.tables import oracle_of
+
     seen = pa.concat_tables([day.table(["user_id", "item_id"]) for day in watches])
     user_ids, item_ids = (np.sort(t.table([c])[c].to_numpy()) for t, c in ((users, "user_id"), (items, "item_id")))
     pairs = seen["user_id"].to_numpy(), seen["item_id"].to_numpy()
-    out["oracle"].write(_world(config).oracle(first_day, last_day, user_ids, item_ids, pairs, k))
+    out["oracle"].write(oracle_of(_world(config), first_day, last_day, user_ids, item_ids, pairs, k))
 
 
 @lru_cache(maxsize=1)

@@ -12,7 +12,7 @@ from tasks.lake import Ref
 from tasks.outputs import Outputs
 from tasks.sources.catalogue import catalogue_digest, known_by
 from tasks.sources.scan import scan
-from tasks.sources.state import Scan, find_scan
+from tasks.sources.state import Scan, find_scan, watches_of
 from tasks.stage import Step, stage
 
 __all__ = ["catalogue", "catalogue_step", "events", "events_step", "scan"]
@@ -28,7 +28,7 @@ def catalogue(out: Outputs, digest: str) -> None:
     known = known_by(find_scan(out.home, "catalogue", out.date, digest), out.date)
     for name, table in known.tables.items():
         out[name].write(table)
-    out.note(substitutes=list(known.substitutes))
+    out.note(substitutes=[s.to_list() for s in known.substitutes])
 
 
 @stage(produces=("watches",))
@@ -38,7 +38,7 @@ def events(out: Outputs, digest: str) -> None:
     Args:
         digest: digest of the day, `Scan.days`.
     """
-    table = find_scan(out.home, "watches", out.date, digest).day(out.date).table
+    table = watches_of(find_scan(out.home, "watches", out.date, digest), out.date).table
     for field in WATCHES.schema:
         if field.name not in table.column_names:
             table = table.append_column(field, pa.nulls(table.num_rows, field.type))

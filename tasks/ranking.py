@@ -58,7 +58,8 @@ def ranker(
             hide_tower_score(of_day)
     training, validation = split_by_time(examples, config.validation_days)
     trained = train(training, validation, PAIR_FEATURES, config, on_progress=out.progress)
-    facts = {"as_of": as_of, "substitutes": substitutes(pa.concat_tables(log), bool(impressions), config)}
+    lacking = substitutes(pa.concat_tables(log), bool(impressions), config)
+    facts = {"as_of": as_of, "substitutes": [s.to_list() for s in lacking]}
     save(trained, PAIR_FEATURES, config, facts, out["ranker"].path)
     out.note(
         num_training=len(training),

@@ -381,7 +381,7 @@ def describe(cell: Cell, ref: Ref, folder: Path, notes: dict[str, Any], audit: d
         "dataset": ref.dataset,
         "date": ref.date,
         "key": ref.key,
-        **{name: cell.ingredients[name] for name in ("stage", "inputs", "config", "code", "libraries", "rules")},
+        **{name: value for name, value in cell.ingredients.items() if name != "date"},
         "rows": rows,
         "schema": {f.name: str(f.type) for f in dataset.schema},
         "content_digest": digest,

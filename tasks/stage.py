@@ -16,8 +16,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from expectations.datasets import DATASETS
-from tasks.code import code_digests
+from expectations import datasets
+from expectations.datasets import DATASETS, Dataset, schema_digest
+from tasks.code import Reached, reached
 from tasks.lake import Artifact, Ref
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,9 +49,15 @@ class Stage:
         return self.function.__name__
 
     @cached_property
-    def code(self) -> dict[str, str]:
-        """Digest of the code behind the function, by source file."""
-        return code_digests(self.function.__module__, self.function.__name__, ROOT)
+    def reached(self) -> Reached:
+        """The code behind the function, and the datasets that it names."""
+        return reached(self.function.__module__, self.function.__name__, ROOT)
+
+    @cached_property
+    def named(self) -> frozenset[str]:
+        """Datasets that it produces, and those whose declaration its code has a use for."""
+        found = ((DATASETS.get(n) or getattr(datasets, n)) for n in self.reached.declared)
+        return frozenset((*self.produces, *(d.name for d in found if isinstance(d, Dataset))))
 
     @cached_property
     def _parameters(self) -> Mapping[str, inspect.Parameter]:
@@ -121,12 +128,14 @@ class Cell:
         from expectations.rules import rules_digest
 
         libraries = sorted({*BASE_LIBRARIES, *self.stage.libraries})
+        read = {ref.dataset for value in self.inputs.values() for ref in as_refs(value)}
         return {
             "stage": self.stage.name,
             "date": self.date,
             "inputs": {n: [r.folder for r in as_refs(v)] for n, v in self.inputs.items()},
             "config": {n: _plain_settings(v) for n, v in self.parameters.items()},
-            "code": self.stage.code,
+            "code": self.stage.reached.digests,
+            "schemas": {name: schema_digest(name) for name in sorted(self.stage.named | read)},
             "libraries": {name: _version(name) for name in libraries},
             "rules": {name: rules_digest(name) for name in self.stage.produces},
         }

@@ -1,6 +1,5 @@
 """`docs/extending.md`, followed in a copy of the project: a dataset, a stage and a model in a few steps."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -188,59 +187,3 @@ def test_a_model(copy: Path, tmp_path: Path):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout
-
-
-KEYS = """
-import json
-from datetime import date
-from flows.config import calendar, load_config
-from flows.nightly import plan_night
-from flows.sources import open_source
-
-config = load_config(None)
-plan = plan_night(config, calendar(config.window, date(2026, 1, 30)), open_source(config, None))
-print(json.dumps({s.name: s.cells[0].key for s in plan.steps}))
-"""
-
-
-def _keys(copy: Path) -> dict[str, str]:
-    (copy / "keys.py").write_text(KEYS)
-    done = subprocess.run([sys.executable, "keys.py"], cwd=copy, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
-
-
-def _rerun(copy: Path, *edits: tuple[str, str, str]) -> set[str]:
-    """Stages whose keys change with some edits: (file, what stands there, what takes its place)."""
-    before = _keys(copy)
-    for path, old, new in edits:
-        _edit(copy / path, old, new)
-    after = _keys(copy)
-    return {name for name in before if before[name] != after[name]}
-
-
-def test_editing_docstrings_reruns_nothing(copy: Path):
-    paths = "models/losses.py", "spark_jobs/als.py", "models/serving/bundle/order.py", "models/world/world.py"
-    assert _rerun(copy, *((p, (copy / p).read_text().split('"""')[1], "In other words.") for p in paths)) == set()
-
-
-def test_editing_the_towers_loss_reruns_its_descendants_and_nothing_else(copy: Path):
-    text = (copy / "models/losses.py").read_text()
-    line = next(line for line in text.splitlines() if "return" in line and "cross_entropy" in line)
-    reruns = _rerun(copy, ("models/losses.py", line, line + " * 1.0"))
-    lists = {"bundle", "recommendations", "evaluation", "release", "report"}
-    assert reruns == {"towers", "embeddings", "index", "ranker"} | lists
-
-
-def test_editing_the_order_reruns_the_bundle_and_what_is_made_of_it(copy: Path):
-    """Every bundle has a copy of it, though no stage names it."""
-    reruns = _rerun(copy, ("models/serving/bundle/order.py", "NOT_FRESH = 200.0, 100.0", "NOT_FRESH = 300.0, 100.0"))
-    assert reruns == {"bundle", "recommendations", "evaluation", "release", "report"}
-
-
-def test_editing_als_reruns_its_descendants_and_nothing_else(copy: Path):
-    reruns = _rerun(copy, ("spark_jobs/als.py", "def _gram(", "_NEW = 1\n\n\ndef _gram("))
-    assert reruns == set()
-    text = (copy / "spark_jobs/als.py").read_text()
-    line = next(line for line in text.splitlines() if line.startswith("def _gram("))
-    reruns = _rerun(copy, ("spark_jobs/als.py", line, line + "\n    _ = 1"))
-    assert reruns == {"als", "bundle", "recommendations", "evaluation", "release", "report"}

@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
+from expectations.substitutes import Substitute
 from models.ranking.config import RankerConfig
 
 IMPRESSION_COLUMNS = ["request_id", "position", "user_id", "item_id", "propensity"]
@@ -122,20 +123,17 @@ def sample_requests(request_ids: np.ndarray, share: float, seed: int) -> np.ndar
     return hashed < np.uint64(int(share * 2**64))
 
 
-def substitutes(watches: pa.Table, has_impressions: bool, config: RankerConfig) -> list[str]:
-    """What stands in for what the log does not say, in sentences for the report."""
-    sentences = []
+def substitutes(watches: pa.Table, has_impressions: bool, config: RankerConfig) -> list[Substitute]:
+    """What stands in for what the log does not say."""
+    found = []
     if not has_impressions:
-        how = "by popularity" if config.negatives == "popularity" else "uniformly"
-        sentences.append(
-            f"The log has no impressions: the ranker learns from positives against {config.num_negatives} items each, "
-            f"drawn {how} from what the user has not watched, in place of items shown and not watched."
-        )
+        name = "negatives_by_popularity" if config.negatives == "popularity" else "negatives_uniform"
+        found.append(Substitute(name, {"num_negatives": config.num_negatives}))
     unknown = watches["watch_s"].null_count
     if unknown == len(watches):
-        sentences.append("The log has no watch time: expected watch seconds are the expected number of watches.")
+        found.append(Substitute("watches_for_seconds"))
     elif unknown:
-        sentences.append(f"{unknown:,} of {len(watches):,} watches have no watch time: they count as the mean.")
+        found.append(Substitute("mean_watch_time", {"count": unknown, "total": len(watches)}))
     if watches["completion"].null_count == len(watches):
-        sentences.append("The log has no completion: the completion probability is 0.5 for every pair.")
-    return sentences
+        found.append(Substitute("even_completion"))
+    return found

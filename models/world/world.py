@@ -4,18 +4,14 @@ import threading
 from datetime import date as Date
 
 import numpy as np
-import pyarrow as pa
 
 from expectations.errors import UserError
 from models.world.audience import COLD_DAYS, Audience, draw_audience
-from models.world.behaviour import Day, contains, day_of, pair_codes, wishes
-from models.world.catalogue import Catalogue, draw_catalogue, existing
+from models.world.behaviour import Day, contains, day_of, wishes
+from models.world.catalogue import Catalogue, draw_catalogue
 from models.world.config import WorldConfig
-from models.world.events import day_tables
 from models.world.following import Plan, Progress, plan, progress, series_lengths, spell
 from models.world.growth import Growth
-from models.world.oracle import Scores, best_lists, from_pages, from_series
-from models.world.snapshots import id_map_table, items_table, users_table
 
 _USERS_PAST_DAYS, _ITEMS_PAST_DAYS = 700, 300
 _ERA_DAYS = 60
@@ -27,7 +23,7 @@ class World:
 
     A day's events depend on what people had watched before. That past is not taken from other days' events: it is
     worked out again from the same luck (`behaviour.wishes`), and kept in memory for the next day asked for.
-    Safe to share between threads. Days are ISO strings.
+    Safe to share between threads. Days are ordinals here; `models.world.tables` makes datasets of it.
     """
 
     def __init__(self, config: WorldConfig) -> None:
@@ -43,44 +39,6 @@ class World:
         self._era = 0
         self._watched: dict[int, np.ndarray] = {}
         self._plans: dict[tuple[int, int], Plan] = {}
-
-    def users(self, day: str) -> pa.Table:
-        """Everyone with an account at the end of a day (dataset `users`)."""
-        number = self._number(day)
-        return users_table(self.audience(number), number)
-
-    def items(self, day: str) -> pa.Table:
-        """Everything uploaded by the end of a day (dataset `items`)."""
-        number = self._number(day)
-        catalogue = self.catalogue(number)
-        return items_table(catalogue, existing(catalogue, number))
-
-    def id_map(self, day: str) -> pa.Table:
-        """Outside ids of those users and items (dataset `id_map`)."""
-        number = self._number(day)
-        return id_map_table(self.user_growth.by(number), existing(self.catalogue(number), number))
-
-    def events(self, day: str) -> dict[str, pa.Table]:
-        """What happened on a day: datasets `impressions`, `watches`, `actions`, `searches`."""
-        number = self._number(day)
-        today = self.day(number)
-        return day_tables(today, self.past(number), self.progress(number, today.present))
-
-    def oracle(
-        self, first: str, last: str, users: np.ndarray, items: np.ndarray, seen: tuple[np.ndarray, np.ndarray], k: int
-    ) -> pa.Table:
-        """The best lists for the judged days `first` to `last` under the planted tastes (dataset `oracle`).
-
-        Args:
-            users: ids, ascending, of who gets a list.
-            items: ids, ascending, of what may be on it.
-            seen: users and items of pairs that may not.
-        """
-        days = [self.day(n) for n in range(self._number(first), self._number(last) + 1)]
-        users, codes = users.astype(np.int64), np.unique(pair_codes(*seen))
-        standing = self.progress(days[0].day, users)
-        episodes = _allowed(from_series(days, users, standing, k), items, codes)
-        return best_lists([*from_pages(days, users, items, codes, k), episodes], k)
 
     def day(self, number: int) -> Day:
         """What the pages of a day (ordinal) are made of."""
@@ -138,7 +96,12 @@ class World:
                 self._plans[key] = plan(self.config, audience, catalogue, number)
             return self._plans[key]
 
-    def _number(self, day: str) -> int:
+    def number(self, day: str) -> int:
+        """A day (ISO) as an ordinal.
+
+        Raises:
+            UserError: it is none, or was before the service began.
+        """
         try:
             number = Date.fromisoformat(day).toordinal()
         except ValueError:
@@ -149,9 +112,3 @@ class World:
                 "choose a later day or set world.first_day to an earlier one"
             )
         return number
-
-
-def _allowed(scores: Scores, items: np.ndarray, seen: np.ndarray) -> Scores:
-    """Without items that may not be on lists, or not on this user's."""
-    kept = np.isin(scores.item, items) & ~contains(seen, pair_codes(scores.user, scores.item))
-    return Scores(scores.user[kept], scores.item[kept], scores.score[kept])

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from expectations.substitutes import Substitute
 from tasks.lake import Artifact
 from tasks.pages.data import Cell, Figure, Section, Table
 from tasks.pages.plots import columns_by_day
@@ -90,4 +91,5 @@ def lineage_section(artifacts: Iterable[Artifact]) -> Section:
 
 def substitutes_of(artifacts: Iterable[Artifact]) -> list[str]:
     """One sentence for each thing that stood in for data that was not there, as noted by the stages."""
-    return list(dict.fromkeys(str(s) for a in artifacts for s in a.notes.get("substitutes", [])))
+    noted = (Substitute(*s) for a in artifacts for s in a.notes.get("substitutes", []))
+    return list(dict.fromkeys(s.sentence for s in noted))

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.datasets import DATASETS
+from expectations.substitutes import Substitute
 from tasks.digest import table_digest
 from tasks.sources.ids import Ids
 from tasks.sources.parts import EPOCH
@@ -24,7 +25,7 @@ class Catalogue:
     """Tables `users`, `items` and `id_map`, and what stands in for what is not known."""
 
     tables: dict[str, pa.Table]
-    substitutes: tuple[str, ...]
+    substitutes: tuple[Substitute, ...]
 
     @property
     def digests(self) -> dict[str, str]:
@@ -40,7 +41,7 @@ def catalogue_digest(scan: Scan, date: str) -> str:
     if marks:
         return marks[0].name.rpartition("-")[2]
     made = known_by(scan, date)
-    text = json.dumps([sorted(made.digests.items()), made.substitutes])
+    text = json.dumps([sorted(made.digests.items()), [s.to_list() for s in made.substitutes]])
     digest = hashlib.sha256(text.encode()).hexdigest()
     scan.catalogue_mark(date, digest).touch()
     return digest
@@ -63,10 +64,10 @@ def known_by(scan: Scan, date_: str) -> Catalogue:
         tables[dataset] = pa.table({f"{kind}_id": known, **{n: rows[n] for n in rows.column_names}})
         maps.append(pa.table({"kind": [kind] * len(known), "id": known, "external_id": ids.external.take(known)}))
         if early:
-            told.append(f"{early} {dataset} have events before their {dated}: the first event stands in for it.")
+            told.append(Substitute("first_events", {"count": early, "dataset": dataset, "dated": dated}))
         absent = int((ids.listed_row[known] < 0).sum())
         if absent and listing.num_rows:
-            told.append(f"{absent} {dataset} of the log are not listed: nothing but their id is known.")
+            told.append(Substitute("not_listed", {"count": absent, "dataset": dataset}))
     schema = DATASETS["id_map"].schema
     return Catalogue({**tables, "id_map": pa.concat_tables(maps).cast(schema)}, (*scan.substitutes, *told))
 

@@ -72,8 +72,8 @@ def _converted(values: pa.Array, field: pa.Field, file: DataFile, column: str, s
 
 
 def _wrong(file: DataFile, column: str, index: int, what: str) -> UserError:
-    first = 1 if file.format == "parquet" or file.header else 2
-    return UserError(f"{file.path}: {file.row_word} {index + first}, column {column!r}: {what}; correct it")
+    row = f"{file.format.row_word} {index + file.first_row}"
+    return UserError(f"{file.path}: {row}, column {column!r}: {what}; correct it")
 
 
 def _mapped(words: pa.Array, change: Callable[[str], str]) -> pa.Array:

@@ -15,8 +15,10 @@ import pyarrow as pa
 
 from expectations.datasets import ITEMS, USERS, Dataset
 from expectations.errors import UserError
+from expectations.substitutes import Substitute
 from tasks.source_config import EventColumns, SourceConfig
 from tasks.sources.discovery import Source, event_substitutes
+from tasks.sources.formats import CSV
 from tasks.sources.listings import empty_listing, listing_schema, one_row_an_id
 from tasks.sources.reading import DataFile
 
@@ -26,12 +28,6 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _GENDERS = {"M": "male", "F": "female"}
 _NO_GENRE = ("unknown", "(no genres listed)", "")
 _UNDER_18 = 17
-
-_NO_SIGNUP = "No sign-up dates: everyone listed counts as known from the first day."
-_NO_USERS = "No users: everyone is known from their first rating, and by nothing else."
-_NO_UPLOAD = "No upload dates: every film listed counts as available from the first day."
-_RELEASE = "No upload dates: the release date of a film stands in where it is known."
-_AGE_GROUPS = "Ages are groups: the youngest age of the group stands in, 17 for under 18."
 
 
 @dataclass(frozen=True)
@@ -64,17 +60,18 @@ def find_movielens(root: Path, config: SourceConfig) -> Source:
     has_users = users.is_file()
     if not items.is_file():
         raise UserError(f"source.path: {items} is missing; unpack the whole MovieLens archive into one folder")
-    told = [s for s in shape.substitutes if has_users or s != _AGE_GROUPS]
-    told.append(_NO_SIGNUP if has_users else _NO_USERS)
+    told = [s for s in shape.substitutes if has_users or s != "age_groups"]
+    told.append("no_signup_dates" if has_users else "no_users")
     beside = [root / name for name in (shape.users, shape.items, *shape.others) if name]
     return Source(
         root,
-        (DataFile(ratings, shape.ratings, "csv", shape.delimiter, header=shape.header),),
+        (DataFile(ratings, shape.ratings, CSV, shape.delimiter, header=shape.header),),
         shape.columns,
         users=(lambda: _listing(users, USERS, shape.read_users)) if has_users else lambda: empty_listing(USERS),
         items=lambda: _listing(items, ITEMS, shape.read_items),
         beside=tuple(p for p in beside if p.is_file()),
-        substitutes=(*event_substitutes(config, shape.columns), *told),
+        readers=("tasks.sources.movielens:find_movielens",),
+        substitutes=(*event_substitutes(config, shape.columns), *map(Substitute, told)),
     )
 
 
@@ -169,15 +166,15 @@ _PLAIN = EventColumns(rating="rating")
 _SHAPES = (
     _Shape(
         "u.data", "\t", ("user", "item", "rating", "time"), _PLAIN,
-        "u.user", "u.item", _users_100k, _items_100k, (_RELEASE,), ("u.genre",),
+        "u.user", "u.item", _users_100k, _items_100k, ("release_dates",), ("u.genre",),
     ),
     _Shape(
         # Split at single colons, `::` leaves an empty column between any two: no need to rewrite the file.
         "ratings.dat", ":", ("user", "_1", "item", "_2", "rating", "_3", "time"), _PLAIN,
-        "users.dat", "movies.dat", _users_1m, _items_dat, (_AGE_GROUPS, _NO_UPLOAD),
+        "users.dat", "movies.dat", _users_1m, _items_dat, ("age_groups", "no_upload_dates"),
     ),
     _Shape(
         "ratings.csv", ",", (), EventColumns(user="userId", item="movieId", time="timestamp", rating="rating"),
-        "", "movies.csv", _users_1m, _items_csv, (_NO_UPLOAD,),
+        "", "movies.csv", _users_1m, _items_csv, ("no_upload_dates",),
     ),
 )  # fmt: skip

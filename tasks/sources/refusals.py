@@ -36,13 +36,6 @@ class Refusals:
     def num_rows(self) -> int:
         return sum(self.counts.values())
 
-    def sentences(self) -> list[str]:
-        """One sentence a file and reason, with examples."""
-        return [
-            f"{file}: {num_rows(count)} with {reason} ({'; '.join(self.examples[file, reason])})"
-            for (file, reason), count in self.counts.items()
-        ]
-
     def to_list(self) -> list[list[Any]]:
         """As JSON types."""
         return [[file, reason, n, self.examples[file, reason]] for (file, reason), n in self.counts.items()]
@@ -54,3 +47,11 @@ class Refusals:
         for file, reason, count, examples in rows:
             refusals.add(file, reason, count, examples)
         return refusals
+
+
+def sentences(refusals: Refusals) -> list[str]:
+    """One sentence a file and reason, with examples."""
+    return [
+        f"{file}: {num_rows(count)} with {reason} ({'; '.join(refusals.examples[file, reason])})"
+        for (file, reason), count in refusals.counts.items()
+    ]

@@ -3,26 +3,30 @@
     <home>/scratch/sources/<source>/parts/<file version>/run-00000.npy ...   one log file, parsed
     <home>/scratch/sources/<source>/states/<state>/scan.json ...             the source as it stood at a scan
 
-A file is recognised by its path, size and time of change, so one that did not change is not read again; whether a
-*day* changed is told by the digest of its content. Scratch may be deleted at any time and is made again.
+A file is recognised by its path, size and time of change, so one that did not change is not read again, unless the
+code that parses files of its format did; whether a *day* changed is told by the digest of its content. Scratch may be
+deleted at any time and is made again.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from expectations.errors import Failure, UserError
+from tasks.code import reached
 from tasks.source_config import SourceConfig
 from tasks.sources.discovery import Source, find_source
 from tasks.sources.parts import Reading, parse
 from tasks.sources.reading import DataFile
-from tasks.sources.refusals import Refusals, num_rows
+from tasks.sources.refusals import Refusals, num_rows, sentences
 from tasks.sources.scratch import aside, move, sweep
 from tasks.sources.state import LogReader, Scan, load_scan, save_state
 from tasks.sources.survey import Progress, Survey, give_ids, open_log, positive_bars, refuse_strange_days
+from tasks.stage import ROOT
 
 
 def scan(config: SourceConfig, home: Path, today: str, progress: Progress = lambda done, total, what: None) -> Scan:
@@ -41,10 +45,13 @@ def scan(config: SourceConfig, home: Path, today: str, progress: Progress = lamb
     bars = positive_bars(config, reading)
     parts = _parts(source, reading, scratch / "parts", progress)
     beside = [_stamp(path) for path in source.beside]
-    state = scratch / "states" / _digest(_code(), _content(config), list(parts), beside)[:16]
+    code = _code("tasks.sources.scan:_survey", "tasks.sources.survey:open_log", *source.readers)
+    lacking = [s.to_list() for s in source.substitutes]
+    state = scratch / "states" / _digest(code, _content(config), list(parts), beside, lacking)[:16]
     if not state.exists():
-        log = open_log(scratch / "parts", _runs(config, source, parts), bars)
+        runs = _runs(config, source, parts)
         with aside(state.parent) as folder:
+            log = open_log(scratch / "parts", runs, bars)
             _survey(config, source, log, _left_out(parts), folder, progress)
             move(folder, state)
     sweep(scratch / "parts", parts)
@@ -62,7 +69,11 @@ def _survey(
     survey.look(progress)
     if config.strict:
         refuse_strange_days(survey)
-    facts = {**survey.facts(), "notes": [*left_out, *survey.notes()], "substitutes": source.substitutes}
+    facts = {
+        **survey.facts(),
+        "notes": [*left_out, *survey.notes()],
+        "substitutes": [s.to_list() for s in source.substitutes],
+    }
     save_state(folder, facts, log, ids, listings)
 
 
@@ -80,9 +91,14 @@ def _stamp(path: Path) -> list[Any]:
     return [str(path), found.st_size, found.st_mtime_ns]
 
 
-def _code() -> str:
-    """What was parsed by other code is parsed again."""
-    return _digest([path.read_text() for path in sorted(Path(__file__).parent.glob("*.py"))])
+@cache  # a log may have thousands of files
+def _code(*functions: str) -> dict[str, str]:
+    """Digest of all that some functions (`module:function`) reach, by source file."""
+    digests: dict[str, str] = {}
+    for name in functions:
+        module, function = name.split(":")
+        digests |= {f"{name} {file}": d for file, d in reached(module, function, ROOT).digests.items()}
+    return digests
 
 
 # --- files: parsed once --------------------------------------------------------------------------------------------
@@ -100,7 +116,6 @@ class Part:
 def _parts(source: Source, reading: Reading, folder: Path, progress: Progress) -> dict[str, Part]:
     """Bring every log file into scratch."""
     folder.mkdir(parents=True, exist_ok=True)
-    how = _digest(_code(), asdict(reading.columns), reading.time_unit)
     sizes = [file.path.stat().st_size for file in source.logs]
     parts = {}
     for number, file in enumerate(source.logs):
@@ -109,9 +124,16 @@ def _parts(source: Source, reading: Reading, folder: Path, progress: Progress) -
         def tell(rows: int, file: DataFile = file, done: int = done, total: int = total) -> None:
             progress(done, total, f"{file.name}: {rows:,} rows")
 
-        part = _part(file, reading, folder, _digest(how, asdict(file), _stamp(file.path))[:16], tell)
+        part = _part(file, reading, folder, _part_name(file, reading), tell)
         parts[part.name] = part
     return parts
+
+
+def _part_name(file: DataFile, reading: Reading) -> str:
+    """Stands for the file as it is, and all that decides how it is understood."""
+    dialect = file.name, file.delimiter, file.encoding, file.header, file.partition
+    code = _code("tasks.sources.parts:parse", file.format.read_at)
+    return _digest(code, asdict(reading.columns), reading.time_unit, dialect, _stamp(file.path))[:16]
 
 
 def _part(file: DataFile, reading: Reading, folder: Path, name: str, progress: Callable[[int], None]) -> Part:
@@ -138,15 +160,15 @@ def _load_part(folder: Path) -> Part:
 
 
 def _left_out(parts: Mapping[str, Part]) -> list[str]:
-    return [f"Left out: {sentence}." for part in parts.values() for sentence in part.refusals.sentences()]
+    return [f"Left out: {sentence}." for part in parts.values() for sentence in sentences(part.refusals)]
 
 
 def _runs(config: SourceConfig, source: Source, parts: Mapping[str, Part]) -> list[tuple[str, int]]:
     """Part and number of every run, if the source can be used."""
-    sentences = [s for part in parts.values() for s in part.refusals.sentences()]
-    if config.strict and sentences:
-        shown = "\n".join(f"  {s}" for s in sentences[:10])
-        more = f"\n  and {len(sentences) - 10} more of the kind" if len(sentences) > 10 else ""
+    refused = [s for part in parts.values() for s in sentences(part.refusals)]
+    if config.strict and refused:
+        shown = "\n".join(f"  {s}" for s in refused[:10])
+        more = f"\n  and {len(refused) - 10} more of the kind" if len(refused) > 10 else ""
         total = sum(part.refusals.num_rows for part in parts.values())
         raise UserError(
             f"source.path: {num_rows(total)} of {source.root} cannot be used:\n{shown}{more}\n"

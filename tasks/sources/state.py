@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from expectations.errors import Failure, UserError
+from expectations.substitutes import Substitute
 from tasks.sources.days import Day, iso_day, make_day
 from tasks.sources.ids import Ids
 from tasks.sources.parts import EPOCH, load_run
@@ -47,12 +48,11 @@ class LogReader:
             self._open[number] = load_run(self.parts / part, own)
         return self._open[number]
 
-    def day(self, day: int) -> Day:
-        """The watches of a day."""
+    def rows(self, day: int) -> np.ndarray:
+        """Rows of a day, with dense ids, in no order."""
         start, stop = np.searchsorted(self.slices["day"], [day, day + 1])
         pieces = [self._piece(*one.tolist()[1:]) for one in self.slices[start:stop]]
-        rows = np.concatenate(pieces) if pieces else np.empty(0, self.run(0).dtype)
-        return make_day(rows, day, self.bars)
+        return np.concatenate(pieces) if pieces else np.empty(0, self.run(0).dtype)
 
     def _piece(self, run: int, start: int, stop: int) -> np.ndarray:
         rows = np.array(self.run(run)[start:stop])
@@ -70,7 +70,7 @@ class Scan:
         rows: number of watches of each day.
         last_full_day: the last day that the log has whole; the default of `--date`.
         notes: what was left out or looks odd, one sentence each; not part of any key.
-        substitutes: what stands in for what the source lacks, one sentence each.
+        substitutes: what stands in for what the source lacks.
     """
 
     folder: Path
@@ -80,7 +80,7 @@ class Scan:
     num_users: int
     num_items: int
     notes: tuple[str, ...]
-    substitutes: tuple[str, ...]
+    substitutes: tuple[Substitute, ...]
 
     @property
     def first_day(self) -> str:
@@ -113,10 +113,6 @@ class Scan:
         runs = [(part, number) for part, number in state["runs"]]
         return LogReader(self.folder.parent.parent / "parts", runs, slices, dense, state["bars"])
 
-    def day(self, date_: str) -> Day:
-        """The watches of a day."""
-        return self.reader.day((date.fromisoformat(date_) - EPOCH).days)
-
     def ids(self, kind: str) -> Ids:
         """All ids of a kind."""
         table = pq.read_table(self.folder / f"{kind}-ids.parquet").combine_chunks()
@@ -136,6 +132,19 @@ class Scan:
     def catalogue_mark(self, date: str, digest: str) -> Path:
         """Empty file that says which catalogue was made from this scan."""
         return self.folder / f"catalogue-{date}-{digest}"
+
+
+def watches_of(scan: Scan, date_: str) -> Day:
+    """The watches of a day.
+
+    A function of its own: how watches are made decides nothing about users and items, which a scan has, too.
+    """
+    return read_day(scan.reader, (date.fromisoformat(date_) - EPOCH).days)
+
+
+def read_day(reader: LogReader, day: int) -> Day:
+    """The watches of a day, which is counted from 1970."""
+    return make_day(reader.rows(day), day, reader.bars)
 
 
 def save_state(
@@ -165,7 +174,7 @@ def load_scan(folder: Path, today: str) -> Scan:
         num_users=state["num_users"],
         num_items=state["num_items"],
         notes=tuple(state["notes"]),
-        substitutes=tuple(state["substitutes"]),
+        substitutes=tuple(Substitute(name, figures) for name, figures in state["substitutes"]),
     )
 
 

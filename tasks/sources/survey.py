@@ -15,7 +15,7 @@ from tasks.source_config import SourceConfig
 from tasks.sources.days import iso_day, last_whole_day
 from tasks.sources.ids import ALWAYS, Ids, assign_ids, first_times
 from tasks.sources.parts import Reading, load_ids
-from tasks.sources.state import SLICE_TYPE, LogReader
+from tasks.sources.state import SLICE_TYPE, LogReader, read_day
 from tasks.sources.values import MICROS_PER_DAY
 
 Progress = Callable[[int, int, str], None]
@@ -92,7 +92,7 @@ class Survey:
             progress(day - first + 1, last - first + 1, iso_day(day))
 
     def _look_at(self, day: int) -> None:
-        found = self.reader.day(day)
+        found = read_day(self.reader, day)
         date = iso_day(day)
         self.days[date], self.rows[date] = found.digest, found.table.num_rows
         self.num_repeated += found.num_repeated

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from expectations.datasets import DATASETS, POPULARITY
+from tasks.code import Reached
 from tasks.config import ResourcesConfig
 from tasks.lake import MANIFEST, Artifact, Lake, Ref, write_json
 from tasks.machine import Machine
@@ -48,7 +49,7 @@ def copying(out: Outputs, popularity: Artifact, days: tuple[Artifact, ...] = ())
 def make_stage(function: Callable[..., None], *produces: str, code: str = "1", **asks: Any) -> Stage:
     """A stage outside the house; its code digest is told instead of read."""
     stage = Stage(function, produces, **asks)
-    vars(stage)["code"] = {"tests/conftest.py": code}
+    vars(stage)["reached"] = Reached({"tests/conftest.py": code})
     return stage
 
 

@@ -6,20 +6,31 @@ from pathlib import Path
 import pytest
 
 from tasks import code
-from tasks.code import _load, code_digests
+from tasks.code import _load, reached
 
 FILES = {
     "tasks/stages.py": '''
 from models.losses import softmax
 from models import unused
 LIMIT = 3
-def train(out):
+if TYPE_CHECKING:
+    from models.unused import A
+def train(out, other):
     """Train."""
     from models.box import Lid
     from models.towers import Tower
+    if not other:
+        raise UserError(f"no {other}; {why(other)}")
+    assert LIMIT, "a limit"
     return softmax(Tower(), LIMIT, Lid)
 def other(out):
     return 2
+def why(other):
+    return "give one"
+def evaluate(out, dataset):
+    from expectations.datasets import DATASETS, WATCHES, Dataset
+    from expectations import datasets
+    return WATCHES.schema, DATASETS["items"].schema, DATASETS[dataset], [other for other in other(out)]
 ''',
     "models/losses.py": (
         "import math\ndef softmax(x, n):\n    return helper(x)\n"
@@ -31,6 +42,8 @@ def other(out):
     "models/box/lid.py": "from .hinge import SIZE\nclass Lid:\n    size = SIZE\n\ndef other():\n    return 1\n",
     "models/box/hinge.py": "SIZE = 1\n",
     "models/__init__.py": "",
+    "expectations/__init__.py": "",
+    "expectations/datasets.py": "class Dataset: ...\nWATCHES = Dataset()\nUSERS = Dataset()\nDATASETS = {}\n",
 }
 
 
@@ -44,7 +57,7 @@ def house(tmp_path: Path) -> Path:
 
 def _digests(root: Path) -> dict[str, str]:
     _load.cache_clear()
-    return code_digests("tasks.stages", "train", root)
+    return reached("tasks.stages", "train", root).digests
 
 
 def _edit(root: Path, name: str, old: str, new: str) -> None:
@@ -84,6 +97,10 @@ def test_an_edit_it_reaches_changes_that_files_digest_and_no_other(house, name, 
         ("models/losses.py", "def hinge(x):\n    return 0", "def hinge(x):\n    return 1"),
         ("models/losses.py", "    return helper(x)", "    # why\n\n    return helper( x )"),
         ("tasks/stages.py", "return 2", "return 3"),
+        ("tasks/stages.py", "no {other};", "there is no {other};"),
+        ("tasks/stages.py", "give one", "give two"),
+        ("tasks/stages.py", '"a limit"', '"some limit"'),
+        ("tasks/stages.py", "from models.unused import A\n", "from models.unused import A, B\n"),
         ("models/unused.py", "A = 1", "A = 2"),
         ("models/box/lid.py", "return 1", "return 2"),
     ],
@@ -92,6 +109,24 @@ def test_docstrings_comments_layout_and_strangers_do_not_matter(house, name, old
     before = _digests(house)
     _edit(house, name, old, new)
     assert _digests(house) == before
+
+
+def test_a_name_of_a_parameter_is_no_name_of_the_module(house):
+    """`train` has a parameter `other`; the function of that name is another's, and `evaluate` calls it."""
+    of_train, of_evaluate = _digests(house), reached("tasks.stages", "evaluate", house)
+    _edit(house, "tasks/stages.py", "return 2", "return 3")
+    assert _digests(house) == of_train
+    assert reached("tasks.stages", "evaluate", house) != of_evaluate
+
+
+def test_datasets_are_told_by_name_and_their_declarations_are_no_code(house):
+    _load.cache_clear()
+    found = reached("tasks.stages", "evaluate", house)
+    assert found.declared >= {"WATCHES", "items"} and "USERS" not in found.declared
+    _edit(house, "expectations/datasets.py", "USERS = Dataset()", "USERS = Dataset(1)")
+    _load.cache_clear()
+    assert reached("tasks.stages", "evaluate", house) == found
+    assert not reached("tasks.stages", "train", house).declared
 
 
 def test_a_parser_that_is_disturbed_by_other_threads_is_asked_again(monkeypatch):

@@ -3,6 +3,7 @@
 import shutil
 
 from tasks.explain import explain
+from tasks.lake import MANIFEST, read_json, write_json
 from tasks.stage import stage
 
 DAY = "2026-03-01"
@@ -30,6 +31,23 @@ def test_a_setting(night, stages):
 def test_a_source_file(night, stages, stage_of, count):
     night.execute(stages[0](date=DAY))
     assert _why(night, stage_of(count, "popularity", code="2")(date=DAY)) == "run: source tests/conftest.py changed"
+
+
+def test_a_schema(night, stages, monkeypatch):
+    night.execute(stages[0](date=DAY))
+    monkeypatch.setattr("tasks.stage.schema_digest", lambda name: f"another {name}")
+    assert _why(night, stages[0](date=DAY)) == "run: schema of popularity changed"
+
+
+def test_made_before_keys_held_schemas(night, stages, stage_of, count):
+    step = stages[0](date=DAY)
+    night.execute(step)
+    path = night.lake.find(step["popularity"]).path / MANIFEST
+    manifest = read_json(path)
+    del manifest["schemas"]
+    write_json(path, manifest)
+    why = _why(night, stages[0](date=DAY, scale=2))
+    assert why == "run: config scale 1 -> 2; made by an earlier version, whose keys held no schemas"
 
 
 def test_an_input(night, stages):

@@ -8,6 +8,7 @@ import pytest
 
 from expectations.datasets import DATASETS
 from models.world.config import WorldConfig
+from models.world.tables import events_of, id_map_of, items_of, users_of
 from models.world.world import World
 from tasks.generation import catalogue, events, oracle
 from tasks.lake import Artifact
@@ -41,11 +42,11 @@ def test_stages_write_what_the_world_says(night: Night, known: Step) -> None:
     assert night.execute(step).warnings == ()
     for (dataset, date), table in _tables(night, step).items():
         assert table.schema == DATASETS[dataset].schema
-        assert table == world.events(date)[dataset]
+        assert table == events_of(world, date)[dataset]
     written = _tables(night, known)
-    assert written["users", JUDGED[-1]] == world.users(JUDGED[-1])
-    assert written["items", JUDGED[-1]] == world.items(JUDGED[-1])
-    assert written["id_map", JUDGED[-1]] == world.id_map(JUDGED[-1])
+    assert written["users", JUDGED[-1]] == users_of(world, JUDGED[-1])
+    assert written["items", JUDGED[-1]] == items_of(world, JUDGED[-1])
+    assert written["id_map", JUDGED[-1]] == id_map_of(world, JUDGED[-1])
 
 
 def test_a_day_made_alone_is_the_day_made_among_others(night: Night, known: Step) -> None:

@@ -90,7 +90,7 @@ class MadeNight:
         ]
         warning = {"expectation": "expect_column_values_to_not_be_null", "column": "language"}
         audit = {"checked": 12, "warnings": [{**warning, "unexpected_count": 4, "total": self.num_items}]}
-        notes = {"substitutes": ["no genres were given: taken from titles"]}
+        notes = {"substitutes": [["not_listed", {"count": 7, "dataset": "items"}]]}
         return self.make("items", CUT, rows, audit=audit, notes=notes)
 
     def make_past(self) -> tuple[Artifact, Artifact]:
@@ -330,7 +330,7 @@ def test_all_chapters_are_there_in_order(made: Artifact):
 def test_warnings_and_substitutes_are_named_at_the_top(page: str):
     top = page[: page.index("<main>")]
     assert "items of 2026-02-27: language: column values to not be null (4 of 60 rows)" in top
-    assert "no genres were given: taken from titles" in top
+    assert "7 items of the log are not listed: nothing but their id is known." in top
 
 
 def test_removals_hits_and_rows_by_day_are_told(made: Artifact, night: MadeNight):
@@ -515,5 +515,5 @@ def test_limits_name_who_is_served_worst_and_what_stood_in(made: Artifact, judge
     values = {n: judged.value("final", "ndcg", n) for n in judged.segments(of_items=False)}
     worst = next(line for line in told if line.startswith("Served worst"))
     assert f"users with {in_words(min(values, key=lambda n: (values[n], n)))}, NDCG" in worst
-    assert "In place of missing data: no genres were given: taken from titles" in told
+    assert "In place of missing data: 7 items of the log are not listed: nothing but their id is known." in told
     assert any(line.startswith("Audit warning: items of") for line in told)

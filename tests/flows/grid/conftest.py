@@ -13,6 +13,7 @@ from flows.config import NightlyConfig
 from flows.grid.rows import Row
 from flows.grid.work import Trial
 from models.progress import epoch_in_words
+from tasks.code import Reached
 from tasks.config import ResourcesConfig
 from tasks.lake import Artifact, Lake
 from tasks.machine import Machine
@@ -42,7 +43,7 @@ def trial(out: Outputs, towers: Artifact, dim: int, k: int) -> None:
 def stage_of(function: Callable[..., None]) -> Stage:
     """A stage outside the house; its code digest is told instead of read."""
     stage = Stage(function, (function.__name__,))
-    vars(stage)["code"] = {"tests": "1"}
+    vars(stage)["reached"] = Reached({"tests": "1"})
     return stage
 
 

@@ -107,8 +107,10 @@ def test_every_substitute_is_named() -> None:
     full = _watches((1, 1, 3, 9.0, 0.8, True))
     bare = _watches((1, 1, 3, None, None, True))
     assert substitutes(full, has_impressions=True, config=CONFIG) == []
-    named = " ".join(substitutes(bare, has_impressions=False, config=RankerConfig(num_negatives=6)))
+    found = substitutes(bare, has_impressions=False, config=RankerConfig(num_negatives=6))
+    named = " ".join(s.sentence for s in found)
     assert all(word in named for word in ("no impressions", "6 items", "uniformly", "no watch time", "no completion"))
-    assert "by popularity" in substitutes(full, False, RankerConfig(negatives="popularity"))[0]
+    assert "by popularity" in substitutes(full, False, RankerConfig(negatives="popularity"))[0].sentence
     mixed = pa.concat_tables([full, bare])
-    assert substitutes(mixed, True, CONFIG) == ["1 of 2 watches have no watch time: they count as the mean."]
+    (mean,) = substitutes(mixed, True, CONFIG)
+    assert mean.sentence == "1 of 2 watches have no watch time: they count as the mean."

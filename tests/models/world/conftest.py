@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from models.world.config import WorldConfig
+from models.world.tables import events_of
 from models.world.world import World
 
 Log = dict[str, pa.Table]
@@ -21,7 +22,7 @@ def _days(world: World, numbers: Sequence[int]) -> list[str]:
 
 def _log(world: World, numbers: Sequence[int]) -> Log:
     """Events of some days (counted from the first), each table with the day's number in `day`."""
-    made = [world.events(day) for day in _days(world, numbers)]
+    made = [events_of(world, day) for day in _days(world, numbers)]
     return {
         name: pa.concat_tables(
             [

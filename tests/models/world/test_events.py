@@ -5,6 +5,7 @@ import pytest
 
 from expectations.datasets import DATASETS
 from models.world.events import ACTION_NAMES
+from models.world.tables import events_of, items_of, users_of
 from models.world.world import World
 
 Log = dict[str, pa.Table]
@@ -17,7 +18,7 @@ def _numbers(table: pa.Table, column: str) -> np.ndarray:
 
 @pytest.mark.parametrize("name", IDS)
 def test_tables_are_as_declared(world: World, last_day: str, name: str) -> None:
-    table = world.events(last_day)[name]
+    table = events_of(world, last_day)[name]
     assert table.schema == DATASETS[name].schema
     for column in DATASETS[name].columns:
         assert column.nullable or table[column.name].null_count == 0, column.name
@@ -54,8 +55,8 @@ def test_everyone_and_everything_exists_on_the_day(world: World, month: Log, day
 def test_nobody_is_shown_what_they_may_not_watch(world: World, month: Log, last_day: str) -> None:
     """By the published tables, as a consumer's filters read them."""
     shown = month["impressions"].select(["user_id", "item_id"])
-    users = world.users(last_day).select(["user_id", "age", "region", "subscription_type"])
-    items = world.items(last_day).select(["item_id", "available_regions", "content_tier", "maturity_rating"])
+    users = users_of(world, last_day).select(["user_id", "age", "region", "subscription_type"])
+    items = items_of(world, last_day).select(["item_id", "available_regions", "content_tier", "maturity_rating"])
     rows = shown.group_by(["user_id", "item_id"]).aggregate([]).join(users, "user_id").to_pylist()
     by_item = {row["item_id"]: row for row in items.to_pylist()}
     tiers = ["free", "basic", "premium"]
@@ -137,7 +138,9 @@ def test_actions_go_with_what_happened(month: Log) -> None:
 def test_searches_name_what_was_clicked(world: World, month: Log, last_day: str) -> None:
     searches = month["searches"].filter(pc.is_valid(month["searches"]["clicked_item_id"]))
     assert searches.num_rows > 300
-    items = {row["item_id"]: row for row in world.items(last_day).select(["item_id", "title", "genres"]).to_pylist()}
+    items = {
+        row["item_id"]: row for row in items_of(world, last_day).select(["item_id", "title", "genres"]).to_pylist()
+    }
     for row in searches.to_pylist():
         item = items[row["clicked_item_id"]]
         assert row["query"] == " ".join(row["tokens"])

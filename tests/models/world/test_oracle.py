@@ -9,6 +9,7 @@ from models.world.audience import presence
 from models.world.behaviour import pair_codes, shown
 from models.world.config import WorldConfig
 from models.world.oracle import Scores, either, from_pages
+from models.world.tables import items_of, oracle_of, users_of
 from models.world.taste import fondness
 from models.world.watching import pleases, positive_share
 from models.world.world import World
@@ -27,8 +28,8 @@ def seen(month: Log) -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture(scope="module")
 def oracle(world: World, seen: tuple[np.ndarray, np.ndarray], days: Callable[..., list[str]]) -> pa.Table:
     cut, first, last = days(world, [CUT, *JUDGED])
-    users, items = np.arange(world.users(cut).num_rows), np.arange(world.items(cut).num_rows)
-    return world.oracle(first, last, users, items, seen, k=100)
+    users, items = np.arange(users_of(world, cut).num_rows), np.arange(items_of(world, cut).num_rows)
+    return oracle_of(world, first, last, users, items, seen, k=100)
 
 
 def _truth(world: World, log: Log, seen: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
@@ -104,7 +105,7 @@ def test_the_shortlist_misses_nothing(world: World, oracle: pa.Table, days: Call
     """Lists of ten, made from a shortlist, are the first ten of lists that hold everything."""
     first, last = days(world, list(JUDGED))
     users, items, none = np.arange(60), np.arange(1_900), (np.empty(0, np.int32), np.empty(0, np.int32))
-    short, whole = (world.oracle(first, last, users, items, none, k=k) for k in (10, 1_900))
+    short, whole = (oracle_of(world, first, last, users, items, none, k=k) for k in (10, 1_900))
     assert short == whole.filter(pa.array(whole["rank"].to_numpy() <= 10))
 
 

@@ -14,6 +14,7 @@ from expectations.datasets import DATASETS
 from expectations.errors import UserError
 from models.world.behaviour import pair_codes
 from models.world.config import WorldConfig
+from models.world.tables import events_of, items_of, oracle_of, users_of
 from models.world.world import World
 
 Log = dict[str, pa.Table]
@@ -23,8 +24,9 @@ SMALL = {"num_users": 300, "num_items": 600}
 DIGEST = """
 import hashlib
 from models.world.config import WorldConfig
+from models.world.tables import events_of
 from models.world.world import World
-tables = World(WorldConfig(num_users=300, num_items=600)).events("2026-01-12")
+tables = events_of(World(WorldConfig(num_users=300, num_items=600)), "2026-01-12")
 print(hashlib.sha256(repr([t.to_pylist() for t in tables.values()]).encode()).hexdigest())
 """
 
@@ -37,16 +39,16 @@ def test_days_are_the_same_in_any_order(days: Callable[..., list[str]]) -> None:
     """Also after a look far ahead, which makes more people and titles and another past."""
     forwards, backwards = World(WorldConfig(**SMALL)), World(WorldConfig(**SMALL))
     asked = days(forwards, [0, 1, 9, 66])
-    first = {day: forwards.events(day) for day in asked}
-    backwards.events(days(backwards, [200])[0])
+    first = {day: events_of(forwards, day) for day in asked}
+    events_of(backwards, days(backwards, [200])[0])
     for day in reversed(asked):
-        assert backwards.events(day) == first[day]
-        assert backwards.users(day) == forwards.users(day)
-        assert backwards.items(day) == forwards.items(day)
+        assert events_of(backwards, day) == first[day]
+        assert users_of(backwards, day) == users_of(forwards, day)
+        assert items_of(backwards, day) == items_of(forwards, day)
 
 
 def test_days_are_the_same_in_another_process() -> None:
-    tables = World(WorldConfig(**SMALL)).events("2026-01-12")
+    tables = events_of(World(WorldConfig(**SMALL)), "2026-01-12")
     expected = hashlib.sha256(repr([t.to_pylist() for t in tables.values()]).encode()).hexdigest()
     ran = subprocess.run([sys.executable, "-c", DIGEST], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == expected
@@ -56,14 +58,14 @@ def test_days_are_the_same_side_by_side(days: Callable[..., list[str]]) -> None:
     alone, shared = World(WorldConfig(**SMALL)), World(WorldConfig(**SMALL))
     asked = days(alone, [40, 3, 70, 12, 41, 5])
     with ThreadPoolExecutor(3) as pool:
-        together = list(pool.map(shared.events, asked))
-    assert together == [alone.events(day) for day in asked]
+        together = list(pool.map(lambda day: events_of(shared, day), asked))
+    assert together == [events_of(alone, day) for day in asked]
 
 
 def test_another_seed_is_another_service(last_day: str) -> None:
     one, other = (World(WorldConfig(seed=seed, **SMALL)) for seed in (0, 1))
-    assert one.items(last_day)["title"] != other.items(last_day)["title"]
-    assert one.users(last_day)["age"] != other.users(last_day)["age"]
+    assert items_of(one, last_day)["title"] != items_of(other, last_day)["title"]
+    assert users_of(one, last_day)["age"] != users_of(other, last_day)["age"]
 
 
 @pytest.mark.parametrize(
@@ -81,13 +83,13 @@ def test_extreme_services_work(settings: dict[str, Any], days: Callable[..., lis
     """The smallest, and those with every knob at an end: tables as declared, an oracle for everyone."""
     world = World(WorldConfig(**settings))
     for day in days(world, [0, 35]):
-        for name, table in world.events(day).items():
+        for name, table in events_of(world, day).items():
             table.validate(full=True)
             assert table.schema == DATASETS[name].schema
     first, last = days(world, [36, 37])
-    users, items = np.arange(world.users(first).num_rows), np.arange(world.items(first).num_rows)
+    users, items = np.arange(users_of(world, first).num_rows), np.arange(items_of(world, first).num_rows)
     none = np.empty(0, dtype=np.int32)
-    lists = world.oracle(first, last, users, items, (none, none), k=10)
+    lists = oracle_of(world, first, last, users, items, (none, none), k=10)
     assert lists.num_rows > 0
     assert np.isfinite(lists["score"].to_numpy()).all()
 
@@ -95,15 +97,15 @@ def test_extreme_services_work(settings: dict[str, Any], days: Callable[..., lis
 @pytest.mark.parametrize("day", ["2025-12-31", "2026-02-30", "soon"])
 def test_a_day_that_is_none_is_refused(world: World, day: str) -> None:
     with pytest.raises(UserError, match=day):
-        world.events(day)
+        events_of(world, day)
 
 
 def test_the_demo_is_as_large_as_promised(world: World, month: Log) -> None:
     watches = month["watches"].num_rows
     assert watches == pytest.approx(50_000, rel=0.1)
     assert month["impressions"].num_rows < 10 * watches
-    halved = World(WorldConfig(watches_per_user_day=1.1)).events("2026-01-20")["watches"].num_rows
-    assert halved == pytest.approx(world.events("2026-01-20")["watches"].num_rows / 2, rel=0.2)
+    halved = events_of(World(WorldConfig(watches_per_user_day=1.1)), "2026-01-20")["watches"].num_rows
+    assert halved == pytest.approx(events_of(world, "2026-01-20")["watches"].num_rows / 2, rel=0.2)
 
 
 def test_popularity_is_a_power_law(month: Log, log_of: LogOf) -> None:
@@ -136,7 +138,7 @@ def test_cold_users_and_items_are_judged_too(world: World, month: Log, days: Cal
     cut = days(world, [27])[0]
     positives = month["watches"].filter(month["watches"]["positive"])
     day, user, item = (positives[c].to_numpy() for c in ("day", "user_id", "item_id"))
-    num_users, num_items = world.users(cut).num_rows, world.items(cut).num_rows
+    num_users, num_items = users_of(world, cut).num_rows, items_of(world, cut).num_rows
     signup = world.audience(world.first_day + 27).signup[:num_users]
     cold_user = ~np.isin(np.arange(num_users), user[day <= 27]) | (signup > world.first_day + 24)
     assert cold_user.mean() == pytest.approx(0.10, abs=0.03)
@@ -150,8 +152,8 @@ def test_cold_users_and_items_are_judged_too(world: World, month: Log, days: Cal
 
 
 def test_every_reason_to_filter_occurs_among_what_is_popular(world: World, month: Log, last_day: str) -> None:
-    counts = np.bincount(month["watches"]["item_id"].to_numpy(), minlength=world.items(last_day).num_rows)
-    popular = world.items(last_day).take(np.argsort(-counts)[:500])
+    counts = np.bincount(month["watches"]["item_id"].to_numpy(), minlength=items_of(world, last_day).num_rows)
+    popular = items_of(world, last_day).take(np.argsort(-counts)[:500])
     cut = pa.scalar(np.datetime64("2026-01-29", "us")).cast(pa.timestamp("us", tz="UTC"))
     reasons = {
         "region": pc.is_valid(popular["available_regions"]),
@@ -161,7 +163,7 @@ def test_every_reason_to_filter_occurs_among_what_is_popular(world: World, month
     }
     for reason, occurs in reasons.items():
         assert pc.sum(occurs).as_py() >= 3, reason
-    assert pc.min(world.users(last_day)["age"]).as_py() < 16
+    assert pc.min(users_of(world, last_day)["age"]).as_py() < 16
 
 
 def _fond(world: World, log: Log, name: str, on: int) -> np.ndarray:
@@ -227,9 +229,9 @@ def test_the_service_lives_on_long_after_the_days_it_was_planned_for(days: Calla
     """The schedule runs on real dates: a night may be about any day after the first ones."""
     world = World(WorldConfig(**SMALL))
     early, late = days(world, [29, 330])
-    watches = [world.events(day)["watches"] for day in (early, late)]
+    watches = [events_of(world, day)["watches"] for day in (early, late)]
     assert watches[1].num_rows > watches[0].num_rows > 100
     per_account = [
-        len(w["user_id"].unique()) / world.users(d).num_rows for w, d in zip(watches, (early, late), strict=True)
+        len(w["user_id"].unique()) / users_of(world, d).num_rows for w, d in zip(watches, (early, late), strict=True)
     ]
     assert per_account[1] > 0.5 * per_account[0]

@@ -92,7 +92,7 @@ PLACES = {
     "missing": ("{}/nope", "table", ["nope does not exist"]),
     "empty folder": ("{}/empty", "table", ["no CSV or Parquet file in"]),
     "url": ("s3://bucket/log", "table", ["s3://bucket/log is a URL"]),
-    "other format": ("{}/log.xlsx", "table", ["neither CSV", "log.xlsx"]),
+    "other format": ("{}/log.xlsx", "table", ["none of CSV (.csv", "log.xlsx"]),
     "mixed": ("{}/mixed", "table", ["has both CSV", "and Parquet"]),
     "no MovieLens": ("{}/empty", "movielens", ["no MovieLens folder", "u.data", "it is empty"]),
     "folder above": ("{}/above", "movielens", ["Did you mean", "ml-1m"]),

@@ -10,6 +10,7 @@ import pytest
 
 from tasks.sources import scan as scanning
 from tasks.sources.catalogue import catalogue_digest
+from tasks.sources.state import watches_of
 
 
 def changed_days(before, after) -> set[str]:
@@ -119,8 +120,8 @@ def test_bars_decide_what_is_positive(shapes, world, look, tmp_path):
     all_, some = look(config), look(replace(config, positive_min_rating=4))
     assert changed_days(all_, some), "a bar changes the content"
     for day in all_.days:
-        assert all(all_.day(day).table["positive"].to_pylist())
-        rows = some.day(day).table.to_pylist()
+        assert all(watches_of(all_, day).table["positive"].to_pylist())
+        rows = watches_of(some, day).table.to_pylist()
         assert [r["positive"] for r in rows] == [r["rating"] >= 4 for r in rows]
 
 
@@ -128,7 +129,9 @@ def test_completion_bar_and_derived_completion(table_source, look):
     rows = ["a,x,2020-01-01T10:00,30,100", "b,x,2020-01-01T11:00,150,100", "c,x,2020-01-01T12:00,,100"]
     config = table_source("\n".join(["user,item,time,seconds,length", *rows]))
     columns = replace(config.columns, watch_s="seconds", duration_s="length")
-    rows = look(replace(config, columns=columns, positive_min_completion=0.5)).day("2020-01-01").table.to_pylist()
+    rows = watches_of(
+        look(replace(config, columns=columns, positive_min_completion=0.5)), "2020-01-01"
+    ).table.to_pylist()
     assert [r["completion"] for r in rows] == [pytest.approx(0.3), 1.0, None]
     assert [r["positive"] for r in rows] == [False, True, False], "an unknown completion meets no bar"
     assert [r["watch_s"] for r in rows] == [30, 150, None]
@@ -136,7 +139,7 @@ def test_completion_bar_and_derived_completion(table_source, look):
 
 def test_weights_come_through_and_missing_ones_are_1(table_source, look):
     config = table_source("user,item,time,w\na,x,2020-01-01T10:00,2.5\nb,x,2020-01-01T11:00,\n")
-    rows = look(replace(config, columns=replace(config.columns, weight="w"))).day("2020-01-01").table
+    rows = watches_of(look(replace(config, columns=replace(config.columns, weight="w"))), "2020-01-01").table
     assert rows["weight"].to_pylist() == [2.5, 1.0]
 
 
@@ -145,17 +148,17 @@ def test_repeated_rows_are_kept_once_and_counted(table_source, look):
         "user,item,time,stars\na,x,1500000000,3\na,x,1500000000,\na,x,1500000000,5\na,y,1500000000,1\n"
     )
     scan = look(replace(config, columns=replace(config.columns, rating="stars")))
-    rows = scan.day(scan.first_day).table.to_pylist()
+    rows = watches_of(scan, scan.first_day).table.to_pylist()
     assert [(r["item_id"], r["rating"]) for r in rows] == [(0, 5), (1, 1)]
     assert scan.notes == ("2 rows repeat a user, item and time of another row; one of each was kept.",)
 
 
 def test_watch_ids_are_unique_over_days_and_stable(shapes, world, look, tmp_path):
     scan = look(shapes["csv"](world, tmp_path / "source"))
-    ids = [i for day in scan.days for i in scan.day(day).table["watch_id"].to_pylist()]
+    ids = [i for day in scan.days for i in watches_of(scan, day).table["watch_id"].to_pylist()]
     assert len(set(ids)) == len(ids) == len(world.events)
     without = look(shapes["csv"](world.without_day("2020-03-05"), tmp_path / "late"))
-    assert without.day("2020-03-09").table.equals(scan.day("2020-03-09").table)
+    assert watches_of(without, "2020-03-09").table.equals(watches_of(scan, "2020-03-09").table)
 
 
 def test_where_the_source_lies_does_not_matter(shapes, world, look: Callable, tmp_path: Path):

@@ -10,9 +10,9 @@ SCRIPT = """
 import resource, sys
 from pathlib import Path
 from tasks.source_config import SourceConfig
-from tasks.sources import reading
+from tasks.sources import csv_files, reading
 from tasks.sources.scan import scan
-reading.CSV_BLOCK_BYTES, reading.BATCH_ROWS = 1 << 16, 20_000
+csv_files.CSV_BLOCK_BYTES, csv_files.BATCH_ROWS = 1 << 16, 20_000
 found = scan(SourceConfig(kind="table", path=sys.argv[1]), Path(sys.argv[2]), "2026-01-01")
 print(sum(found.rows.values()), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks.sources.catalogue import catalogue_digest, known_by
-from tasks.sources.state import Scan
+from tasks.sources.state import Scan, watches_of
 
 LISTED = ("100k", "1m", "csv", "parquet")
 UNLISTED_USERS = ("10m", "20m")
@@ -16,7 +16,7 @@ UNLISTED_USERS = ("10m", "20m")
 def outside(scan: Scan) -> Counter[tuple[str, str, float, int]]:
     """Every event of a scan by its outside ids."""
     names = {kind: scan.ids(kind).external.to_pylist() for kind in ("user", "item")}
-    rows = [row for day in scan.days for row in scan.day(day).table.to_pylist()]
+    rows = [row for day in scan.days for row in watches_of(scan, day).table.to_pylist()]
     return Counter(
         (names["user"][r["user_id"]], names["item"][r["item_id"]], r["rating"], int(r["time"].timestamp()))
         for r in rows
@@ -28,7 +28,7 @@ def test_every_event_comes_through_with_its_ids(shape, shapes, world, look, tmp_
     scan = look(shapes[shape](world, tmp_path / "source"))
     assert outside(scan) == Counter((str(e.user), str(e.item), e.rating, e.time) for e in world.events)
     for day in scan.days:
-        times = scan.day(day).table["time"].to_pylist()
+        times = watches_of(scan, day).table["time"].to_pylist()
         assert {t.date().isoformat() for t in times} <= {day}
         assert scan.rows[day] == len(times) == sum(e.day == day for e in world.events)
 
@@ -48,7 +48,7 @@ def test_days_without_events_are_there_and_named(shapes, world, look, tmp_path):
     scan = look(shapes["100k"](world, tmp_path / "source"))
     assert (scan.first_day, scan.last_day, len(scan.days)) == ("2020-03-01", "2020-03-12", 12)
     assert scan.rows["2020-03-03"] == 0
-    assert scan.day("2020-03-03").table.num_rows == 0
+    assert watches_of(scan, "2020-03-03").table.num_rows == 0
     assert scan.notes == ("1 day has no events: 2020-03-03.",)
 
 
@@ -84,7 +84,7 @@ def test_a_film_rated_before_its_release_was_there(tmp_path, look):
     known = known_by(scan, "1998-03-15")
     rated = datetime.fromtimestamp(889999999, UTC)
     assert {f["title"]: f["uploaded_at"] for f in known.tables["items"].to_pylist()} == {"A": rated, "B": None}
-    assert any("1 items have events before their uploaded_at" in s for s in known.substitutes)
+    assert any("1 items have events before their uploaded_at" in s.sentence for s in known.substitutes)
 
 
 def test_movielens_1m_ages_are_groups(shapes, world, look, tmp_path):
@@ -93,12 +93,12 @@ def test_movielens_1m_ages_are_groups(shapes, world, look, tmp_path):
     scan = look(config)
     ages = known_by(scan, scan.last_day).tables["users"]["age"].to_pylist()
     assert ages[:2] == [17, 56]
-    assert any("Ages are groups" in s for s in scan.substitutes)
+    assert any("Ages are groups" in s.sentence for s in scan.substitutes)
 
 
 def test_each_shape_names_its_substitutes(shapes, world, look, tmp_path):
-    told = {shape: " ".join(look(write(world, tmp_path / shape)).substitutes) for shape, write in shapes.items()}
-    for shape, text in told.items():
+    for shape, write in shapes.items():
+        text = " ".join(s.sentence for s in look(write(world, tmp_path / shape)).substitutes)
         assert "No impressions: the ranker learns from positives and sampled negatives" in text
         assert "No watch time" in text
         assert ("No users:" in text) == (shape in ("10m", "20m", "hive"))

@@ -39,8 +39,8 @@ peers: .peers/.installed ## What tests and benchmarks measure beside
 	@.peers/bin/python -m pip install -qq --disable-pip-version-check -r benchmarks/peers.txt
 	@touch $@
 
-lint: setup ## ruff
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+lint: setup ## ruff, and imports that go the wrong way
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-logo --no-cache
 
 types: setup ## mypy
 	@$(BIN)/mypy

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.made_bundle import make_bundle, make_tables
-from flows.environment import prepare
+from flows.home import prepare
 from models.serving.config import PipelineConfig
 from tasks.digest import file_sha256
 from tasks.pulling import pull, try_release

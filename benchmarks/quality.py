@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from expectations.errors import Failure, UserError
-from flows.environment import home_folder, prepare
+from flows.home import home_folder, prepare
 from tasks.catalogue import MODELS
 
 PROTOCOLS = ("fixed-split", "leave-one-out", "sampled-negatives", "kfold-rmse", "temporal")

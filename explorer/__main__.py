@@ -7,7 +7,7 @@ import sys
 import threading
 import webbrowser
 
-from flows.environment import home_folder, prepare
+from flows.home import home_folder, prepare
 from flows.service.processes import is_free, next_free
 
 FIRST_PORT = 7860

@@ -13,7 +13,7 @@ from typing import Any
 
 from expectations.errors import Failure, UserError
 from flows.config import check_config
-from flows.environment import home_folder, prepare
+from flows.home import home_folder, prepare
 from flows.service.own_server import start_server
 from tasks.lake import read_json
 from tasks.running import Outcome, Watcher
@@ -60,8 +60,10 @@ def main(folder: Path) -> int:
 
 
 def _run(request: dict[str, Any], home: Path, teller: Teller) -> None:
-    from flows.run import NightRequest, begin, execute
-    from flows.runs import folder as run_folder
+    from flows.night.records import folder as run_folder
+    from flows.night.request import NightRequest
+    from flows.night.run import run
+    from flows.nightly import plan_request
 
     night = NightRequest(
         config=check_config(request["settings"], "settings"),
@@ -71,15 +73,14 @@ def _run(request: dict[str, Any], home: Path, teller: Teller) -> None:
         config_name=request["config"],
         overrides=tuple(request["overrides"]),
     )
-    started = begin(night, home)
-    log = run_folder(home, started.record.id) / "log.txt"
+    plan = plan_request(night, home)
+    log = run_folder(home, night.id) / "log.txt"
+    log.parent.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(
         filename=log, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
     )
-    teller.tell(run=started.record.id, log=str(log), steps=[
-        step.name for step in started.plan.steps
-    ])  # fmt: skip
-    summary = execute(started, teller)
+    teller.tell(run=night.id, log=str(log), steps=[step.name for step in plan.steps])
+    summary = run(night, plan, home, teller)
     teller.tell(version=summary.get("version"), decision=summary.get("gates", {}).get("decision", ""))
 
 

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from expectations.errors import UserError
+from flows.night.records import all_runs
 from flows.registry import open_registry, open_release
-from flows.runs import all_runs
 from tasks.lake import Artifact, Lake, Ref, read_json
 from tasks.pages.commands import RUN
 from tasks.pages.quality import Evaluation

@@ -163,7 +163,7 @@ def tail(progress: Progress, num_lines: int = 12) -> str:
 
 def last_settings(home: Path) -> tuple[dict[str, Any], str, tuple[str, ...]]:
     """Settings of the last run as (settings, config file, overrides): what a further training starts from."""
-    from flows.runs import last_run
+    from flows.night.records import last_run
 
     run = last_run(home)
     return run.settings, run.config, tuple(run.overrides)

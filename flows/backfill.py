@@ -17,9 +17,11 @@ from flows.backfilling.request import RERUN_DEFAULT, BackfillRequest, OnFailure,
 from flows.backfilling.state import Backfill, all_backfills, find_backfill
 from flows.backfilling.work import WorkList
 from flows.config import NightlyConfig
-from flows.environment import home_folder, prepare
-from flows.run import clear_up, leave_at_once_when_told
-from flows.runs import all_runs
+from flows.home import home_folder, prepare
+from flows.night.interruption import leave_at_once_when_told
+from flows.night.records import all_runs
+from flows.night.run import take_over
+from flows.nightly import plan_request
 from tasks.audit import build_docs
 from tasks.lake import Lake
 from tasks.ledger import Ledger
@@ -102,9 +104,9 @@ def carry_out(one: Backfill) -> dict[str, Any]:
         Failure: a day failed.
     """
     lake = Lake(one.request.lake, one.home / "scratch" / "lake")
-    work = WorkList(one.request, one.home, lake, all_runs(one.home))
-    driver = Driver(one, work, lake, LISTENERS.get(one.id, Listener()))
-    clear_up(one.home, lake)
+    work = WorkList(one.request, one.home, lake, all_runs(one.home), plan_request)
+    process = take_over(one.home, lake, one.request.night.resources)
+    driver = Driver(one, work, lake, LISTENERS.get(one.id, Listener()), process)
     with one.driven():
         one.mark_resumed()
         leave_at_once_when_told(driver.interrupt)

@@ -1,40 +1,10 @@
-"""The environment a run works in: one home for all that is written, nothing sent out, nothing but loopback.
+"""The environment of every process of a run: one home for all that is written, nothing sent out, nothing but loopback.
 
-Called once by the command before anything heavy is imported; the libraries read these variables at import.
+The libraries read these variables when they are imported.
 """
 
 import os
 from pathlib import Path
-
-from expectations.errors import UserError
-from flows.service.connection import connection
-
-FOLDERS = ("lake", "tmp", "scratch", "runs", "prefect", "mlflow", "cache")
-
-
-def home_folder() -> Path:
-    """`NIGHTJAR_HOME`, or `.nightjar` in the current folder."""
-    return Path(os.environ.get("NIGHTJAR_HOME") or ".nightjar").resolve()
-
-
-def prepare(home: Path) -> None:
-    """Make the home's folders and point every library at them.
-
-    Raises:
-        UserError: the home cannot be written.
-    """
-    try:
-        for name in FOLDERS:
-            (home / name).mkdir(parents=True, exist_ok=True)
-        probe = home / "tmp" / f".probe-{os.getpid()}"
-        probe.write_text("")
-        probe.unlink()
-    except OSError as error:
-        raise UserError(
-            f"home {home} cannot be written ({error.strerror}); make it writable, or name another with NIGHTJAR_HOME"
-        ) from error
-    os.environ.update(variables(home))
-    os.environ.update(connection(home))
 
 
 def variables(home: Path) -> dict[str, str]:

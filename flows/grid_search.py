@@ -15,11 +15,11 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from pydantic import Field
 
 from flows.config import NightlyConfig
-from flows.environment import home_folder, prepare
 from flows.grid.config import GridConfig, SearchConfig, SweepConfig
 from flows.grid.driver import Listener, carry_out
 from flows.grid.request import GridRequest
 from flows.grid.results import table_for_people
+from flows.home import home_folder, prepare
 
 LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
 """Who the command line wants told of the sweep that it starts."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from expectations.datasets import DATASETS
 from flows.grid.state import all_sweeps
-from flows.runs import RunRecord, all_runs
+from flows.night.records import RunRecord, all_runs
 from tasks.lake import MANIFEST, Lake, Ref, read_json
 from tasks.registry import Registry
 

@@ -4,16 +4,25 @@
 runs while it is planned. `nightly` is the Prefect flow that brings the plan's artifacts into the lake.
 """
 
+from dataclasses import replace
 from datetime import date as Date
+from pathlib import Path
 from typing import Annotated, Any
 
 from prefect import flow
+from prefect.runtime import flow_run
 from pydantic import Field
 
-from flows.config import SECTIONS, Calendar, NightlyConfig, WindowConfig
-from flows.plan import Log, Plan
-from flows.schedule import name_of_night, run_nights
-from flows.sources import Source
+from expectations.errors import UserError
+from flows.backfilling.watcher import watcher_by_tags
+from flows.config import SECTIONS, Calendar, NightlyConfig, WindowConfig, calendar
+from flows.home import home_folder, prepare
+from flows.night.flow_run import NAME
+from flows.night.plan import Log, Plan
+from flows.night.request import NightRequest
+from flows.night.run import run_in_this_flow
+from flows.night.schedule import name_of_night, run_due_nights
+from flows.night.sources import Source, open_source
 from models.content_config import ContentConfig
 from models.evaluation.config import EvaluationConfig
 from models.index.config import IndexConfig
@@ -193,7 +202,21 @@ def plan_night(config: NightlyConfig, days: Calendar, source: Source) -> Plan:
     return plan
 
 
-@flow(name="nightly", flow_run_name=name_of_night)
+def plan_request(request: NightRequest, home: Path, source: Source | None = None) -> Plan:
+    """The plan of a request; reads the source's days, runs nothing.
+
+    Raises:
+        UserError: there is no data of the day, or no such stage.
+    """
+    source = source or open_source(request.config, home)
+    day = request.date or request.config.date or source.last_day(request.config.window)
+    if day > source.latest:
+        raise UserError(f"date {day}: the data ends on {source.latest}; choose that day or an earlier one")
+    plan = plan_night(request.config, calendar(request.config.window, day, source.first), source)
+    return plan.up_to(request.stages) if request.stages else plan
+
+
+@flow(name=NAME, flow_run_name=name_of_night)
 def nightly(
     date: Date | None = None,
     lake: str = "",
@@ -231,8 +254,14 @@ def nightly(
         system: Recommender to build and serve: fusion, youtube, netflix or hybrid.
         stages: Only these stages and what they need; by default all of them, up to the release.
     """
-    from flows.run import NightRequest  # that module runs this flow
-
     sections = {name: value for name, value in locals().items() if name in SECTIONS}
-    request = NightRequest(config=NightlyConfig(**sections), date=date, lake=lake, stages=tuple(stages or ()))
-    return run_nights(request, catch_up_days)
+    home = home_folder()
+    prepare(home)
+    request = NightRequest(
+        config=NightlyConfig(**sections), date=date, lake=lake or str(home / "lake"), stages=tuple(stages or ())
+    )
+    day = watcher_by_tags(home, list(flow_run.tags or ()))
+    if day:  # a backfill has handed the night to the work pool
+        one = replace(request, promotes=False)
+        return day.watch(one.id, lambda: run_in_this_flow(one, plan_request(one, home), home, day))
+    return run_due_nights(request, home, plan_request, catch_up_days)

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from flows.environment import prepare
+from flows.home import prepare
 
 
 def main() -> None:
@@ -12,7 +12,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         prepare(Path(folder))
         from flows.service import prefect_database
-        from spark_jobs.class_archive import make_archive
+        from spark_jobs.archive_recording import make_archive
         from tasks import registry
 
         make_archive()

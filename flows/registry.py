@@ -3,8 +3,8 @@
 import os
 from typing import Any
 
-from flows.environment import home_folder, prepare
-from flows.runs import all_runs
+from flows.home import home_folder, prepare
+from flows.night.records import all_runs
 from tasks.registry import Registry, Version
 
 

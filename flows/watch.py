@@ -6,8 +6,8 @@ from datetime import date as Date
 from prefect import flow
 
 from expectations.errors import Failure, UserError
-from flows.environment import home_folder, prepare
-from flows.schedule import scheduled_day
+from flows.home import home_folder, prepare
+from flows.night.schedule import scheduled_day
 from tasks.registry import Registry
 
 

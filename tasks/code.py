@@ -22,7 +22,7 @@ DECLARATIONS = "expectations.datasets"
 # is in them.
 MACHINERY = {
     "tasks.stage", "tasks.running", "tasks.lake", "tasks.outputs", "tasks.digest", "tasks.config", "tasks.code",
-    "tasks.faults", "spark_jobs.java", "spark_jobs.class_archive", "spark_jobs.rehearsal",
+    "tasks.faults", "spark_jobs.java", "spark_jobs.class_archive", "spark_jobs.archive_recording",
     DECLARATIONS, "expectations.substitutes", "expectations.settings", "expectations.errors", "expectations.prepared",
 }  # fmt: skip
 

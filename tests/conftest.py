@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from flows.environment import prepare
+from flows.home import prepare
 from tests.homes import continued, golden, golden_days, make_home
 
 __all__ = ["continued", "golden", "golden_days", "make_home"]

@@ -63,9 +63,9 @@ import sys
 from datetime import date
 from pathlib import Path
 from flows.config import calendar, load_config
-from flows.environment import prepare
+from flows.home import prepare
 from flows.nightly import plan_night
-from flows.sources import open_source
+from flows.night.sources import open_source
 from tasks.config import ResourcesConfig
 from tasks.machine import Machine
 from tasks.lake import Lake

@@ -18,7 +18,7 @@ from datetime import date
 from pathlib import Path
 from flows.config import calendar, load_config
 from flows.nightly import plan_night
-from flows.sources import open_source
+from flows.night.sources import open_source
 
 def plan_of(day, *settings):
     config = load_config(None, settings)

@@ -1,41 +1,23 @@
-"""The house: imports run downwards only, those inside functions too."""
+"""The house. That imports run downwards and in no circle, `lint-imports` looks at."""
 
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FLOOR = {"explorer": 5, "flows": 4, "tasks": 3, "models": 2, "spark_jobs": 2, "expectations": 1}
-FORBIDDEN = {
-    "flows": {"pyspark", "torch", "faiss"},
-    "models": {"prefect", "mlflow", "pyspark"},
-    "spark_jobs": {"prefect", "mlflow", "torch", "faiss"},
-    "expectations": {"prefect", "mlflow", "pyspark", "torch", "faiss"},
-}
+HOUSE = ("explorer", "flows", "tasks", "models", "spark_jobs", "expectations")
 RUNTIME = ROOT / "models/serving/bundle"
-FILES = [p for top in FLOOR for p in sorted((ROOT / top).rglob("*.py"))]
-
-
-def _imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            # The runtime of a bundle works under any name, so it alone names its modules from beside them.
-            assert not node.level or (path.parent == RUNTIME and node.level == 1), f"{path}: relative import"
-            yield "" if node.level else node.module or ""
+FILES = [p for top in HOUSE for p in sorted((ROOT / top).rglob("*.py"))]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(ROOT).as_posix())
-def test_imports_run_downwards(path):
-    top = path.relative_to(ROOT).parts[0]
-    heads = {name.split(".")[0] for name in _imports(path)}
-    wrong = {h for h in heads if h in FLOOR and h != top and FLOOR[h] >= FLOOR[top]}
-    assert not wrong | (heads & FORBIDDEN.get(top, set()))
+def test_only_the_runtime_imports_relatively(path):
+    """It works under any name, so it alone names its modules from beside them."""
+    levels = {n.level for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom)}
+    assert levels <= {0, 1} and (1 not in levels or path.parent == RUNTIME)
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if p.name == "__init__.py"], ids=lambda p: p.parent.name)
@@ -46,7 +28,7 @@ def test_package_files_are_empty(path):
 
 def test_the_only_folders_of_code_are_those_of_the_house():
     ours = {p.parts[-2] for p in ROOT.glob("*/__init__.py")}
-    assert ours == set(FLOOR)
+    assert ours == set(HOUSE)
 
 
 def test_every_package_is_installed():

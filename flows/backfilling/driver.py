@@ -2,7 +2,7 @@
 
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from prefect import tags
 
@@ -14,10 +14,10 @@ from flows.backfilling.request import Rerun
 from flows.backfilling.state import CANCELLED, Backfill, DayState, StageState, State
 from flows.backfilling.watcher import DayWatcher
 from flows.backfilling.work import DayWork, WorkList
-from flows.plan import Plan
-from flows.run import Started, execute, start, warm_up
+from flows.night.plan import Plan
+from flows.night.request import NightRequest
+from flows.night.run import Process, run
 from tasks.lake import Lake, Ref
-from tasks.machine import Machine
 
 LOST_AT_MOST = 3
 """How often a night whose worker was killed is handed out again."""
@@ -34,13 +34,11 @@ class Driver:
     work: WorkList
     lake: Lake
     listener: Listener
-    machine: Machine = field(init=False)
+    process: Process
 
     def __post_init__(self) -> None:
-        self.machine = Machine(self.backfill.request.night.resources)
         self._states: dict[str, DayState] = {}
         self._lock = threading.RLock()
-        self._threads: list[threading.Thread] = []
         self._failed_refs: dict[Ref, str] = {}
         self._stopped = ""
         self._gone = ""
@@ -126,29 +124,20 @@ class Driver:
                 state = self._states[work.day] = self.backfill.day(work.day)
                 self._move(work.day, "succeeded")
             else:
-                watcher = DayWatcher(state, self._save)
-                started = self._start(work, plan)
-                watcher.day_began(started.record.id)
+                request, watcher = self._request(work, plan), DayWatcher(state, self._save)
                 with tags(self.backfill.tag, f"day:{work.day}"):
-                    execute(started, watcher)
-                watcher.day_succeeded(started.record.release.get("version"))
+                    watcher.watch(request.id, lambda: run(request, plan, self.backfill.home, watcher, self.process))
         except Exception as error:
             self._states[work.day] = self.backfill.day(work.day)
             return error if isinstance(error, UserError | Failure) or api_answers() else Gone(str(error))
         return None
 
-    def _start(self, work: DayWork, plan: Plan) -> Started:
+    def _request(self, work: DayWork, plan: Plan) -> NightRequest:
         # Data Docs of all the days are built once, at the end.
         request = replace(self.work.night(work.day), build_docs=False, promotes=False)
         if "all" in self.backfill.request.rerun:
             request = replace(request, force=tuple(s.name for s in plan.steps), made_since=self.backfill.created)
-        with self._lock:
-            started = start(request, self.backfill.home, plan, self.machine)
-            if not self._threads:
-                warm_up(started)
-                self._threads = started.threads
-            started.threads = self._threads
-        return started
+        return request
 
     # --- failures ----------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ import psutil
 
 from expectations.errors import UserError
 from flows.backfilling.request import BackfillRequest
-from flows.runs import new_id
+from flows.night.records import new_id
 from tasks.lake import read_json, write_json
 from tasks.processes import owner_is_alive, owner_tag
 

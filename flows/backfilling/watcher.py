@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from flows.backfilling.state import Backfill, DayState, StageState, State, find_backfill
 from tasks.processes import owner_tag
@@ -21,22 +22,22 @@ class DayWatcher(Watcher):
     began: float = field(default_factory=time.monotonic)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def day_began(self, run: str) -> None:
-        """The night has a record `run`; this process is the one to look for."""
-        with self.lock:
-            self.state.state, self.state.reason = "running", ""
-            self.state.owner, self.state.run = owner_tag(), run
-            self.save(self.state)
+    def watch(self, run: str, night: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Call `night`, which has the record `run` and returns its summary; this process is the one to look for."""
+        self._move("running", owner=owner_tag(), run=run)
+        try:
+            summary = night()
+        except Exception as error:
+            self._move("failed", str(error))
+            raise
+        self._move("succeeded", version=summary.get("version"), seconds=time.monotonic() - self.began)
+        return summary
 
-    def day_succeeded(self, version: int | None) -> None:
+    def _move(self, to: State, reason: str = "", **values: object) -> None:
         with self.lock:
-            self.state.state, self.state.version = "succeeded", version
-            self.state.seconds = time.monotonic() - self.began
-            self.save(self.state)
-
-    def day_failed(self, error: BaseException) -> None:
-        with self.lock:
-            self.state.state, self.state.reason = "failed", str(error)
+            self.state.state, self.state.reason = to, reason
+            for name, value in values.items():
+                setattr(self.state, name, value)
             self.save(self.state)
 
     def started(self, step: Step, missing: int) -> None:

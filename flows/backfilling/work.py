@@ -10,10 +10,10 @@ from typing import Literal
 
 from expectations.errors import UserError
 from flows.backfilling.request import BackfillRequest, Rerun
-from flows.plan import Plan
-from flows.run import NightRequest, plan_request
-from flows.runs import RunRecord
-from flows.sources import Source, open_source
+from flows.night.plan import Plan
+from flows.night.records import RunRecord
+from flows.night.request import NightRequest, Planner
+from flows.night.sources import Source, open_source
 from tasks.explain import explain_cell
 from tasks.lake import Lake, Ref
 from tasks.stage import Cell, Step
@@ -130,6 +130,7 @@ class WorkList:
     home: Path
     lake: Lake
     runs: list[RunRecord]
+    planner: Planner
 
     @cached_property
     def source(self) -> Source:
@@ -158,7 +159,7 @@ class WorkList:
             if only is not None and day not in only:
                 continue
             try:
-                plan = plan_request(replace(self.night(day), stages=()), self.home, self.source)
+                plan = self.planner(replace(self.night(day), stages=()), self.home, self.source)
             except UserError as error:
                 yield DayWork(day, None, refused=str(error))
                 continue

@@ -72,7 +72,7 @@ def start(start: str, end: str, dry_run: bool, as_json: bool, **options: Any) ->
     if dry_run:
         return _dry_run(request, as_json)
     from flows.backfilling.state import Backfill
-    from flows.environment import home_folder, prepare
+    from flows.home import home_folder, prepare
     from flows.service.own_server import start_server
 
     home = home_folder()
@@ -88,7 +88,7 @@ def start(start: str, end: str, dry_run: bool, as_json: bool, **options: Any) ->
 def list_(as_json: bool) -> None:
     """List backfills, newest first."""
     from flows.backfilling.state import all_backfills
-    from flows.environment import home_folder
+    from flows.home import home_folder
 
     found = [b.to_dict() for b in all_backfills(home_folder())]
     if as_json:
@@ -107,7 +107,7 @@ def list_(as_json: bool) -> None:
 def status(id_: str, as_json: bool) -> None:
     """Show a backfill as a calendar, with what runs, what failed and why. Exits with 1 when a day has failed."""
     from flows.backfilling.state import find_backfill
-    from flows.environment import home_folder
+    from flows.home import home_folder
 
     one = find_backfill(home_folder(), id_)
     summary = one.to_dict()
@@ -128,7 +128,7 @@ def status(id_: str, as_json: bool) -> None:
 def resume(id_: str, as_json: bool) -> None:
     """Finish a backfill that was stopped, killed or cancelled, or that failed; what has succeeded is not repeated."""
     from flows.backfilling.state import find_backfill
-    from flows.environment import home_folder, prepare
+    from flows.home import home_folder, prepare
     from flows.service.own_server import start_server
 
     home = home_folder()
@@ -145,7 +145,7 @@ def cancel(id_: str, as_json: bool) -> None:
     """Stop a backfill: days in the queue are left out, what runs ends now, what is published stands."""
     from flows.backfilling.cancelling import cancel as cancel_one
     from flows.backfilling.state import find_backfill
-    from flows.environment import home_folder, prepare
+    from flows.home import home_folder, prepare
 
     home = home_folder()
     one = find_backfill(home, id_)
@@ -160,10 +160,10 @@ def cancel(id_: str, as_json: bool) -> None:
 def _request(start: str, end: str, options: dict[str, Any]) -> "BackfillRequest":
     """A request from the command line, with the settings read and checked."""
     from flows.backfilling.request import BackfillRequest
-    from flows.cli.run import parse_date
+    from flows.cli.options import parse_date
     from flows.config import load_config
-    from flows.environment import home_folder
-    from flows.runs import all_runs
+    from flows.home import home_folder
+    from flows.night.records import all_runs
     from tasks.stage import plain
 
     home = home_folder()
@@ -196,20 +196,23 @@ def _request(start: str, end: str, options: dict[str, Any]) -> "BackfillRequest"
 def _check_stages(request: "BackfillRequest", home: Path) -> None:
     """Refuse an unknown stage before anything is written down."""
     from flows.backfilling.work import WorkList
+    from flows.nightly import plan_request
     from tasks.lake import Lake
 
-    next(WorkList(request, home, Lake(request.lake, home / "scratch" / "lake"), []).days(), None)
+    next(WorkList(request, home, Lake(request.lake, home / "scratch" / "lake"), [], plan_request).days(), None)
 
 
 def _dry_run(request: "BackfillRequest", as_json: bool) -> None:
     from flows.backfilling.work import WorkList
     from flows.cli.backfill_plan import print_work, work_as_json
-    from flows.environment import home_folder
-    from flows.runs import all_runs
+    from flows.home import home_folder
+    from flows.night.records import all_runs
+    from flows.nightly import plan_request
     from tasks.lake import Lake
 
     home = home_folder()
-    days = list(WorkList(request, home, Lake(request.lake, home / "scratch" / "lake"), all_runs(home)).days())
+    lake = Lake(request.lake, home / "scratch" / "lake")
+    days = list(WorkList(request, home, lake, all_runs(home), plan_request).days())
     if as_json:
         return _print_json(work_as_json(request, days))
     return print_work(request, days)

@@ -70,7 +70,7 @@ def release(id_: str, why: str) -> None:
 @click.option("--delete", is_flag=True, help="Delete; without it, only say what would go.")
 def gc(keep_days: int, delete: bool) -> None:
     """Find artifacts that no recent run, no release and no `current` pointer refers to, and old copies of releases."""
-    from flows.environment import home_folder, prepare
+    from flows.home import home_folder, prepare
     from flows.housekeeping import garbage
 
     home = home_folder()
@@ -86,8 +86,8 @@ def gc(keep_days: int, delete: bool) -> None:
 
 
 def _lake():  # type: ignore[no-untyped-def]  # Lake: imported late
-    from flows.environment import home_folder
-    from flows.runs import all_runs
+    from flows.home import home_folder
+    from flows.night.records import all_runs
     from tasks.lake import Lake
 
     home = home_folder()

@@ -134,9 +134,9 @@ def _open(dataset: str, date: str | None, lake_url: str, key: str) -> tuple[Any,
     import difflib
 
     from expectations.datasets import DATASETS
-    from flows.cli.run import parse_date
-    from flows.environment import home_folder
-    from flows.runs import all_runs
+    from flows.cli.options import parse_date
+    from flows.home import home_folder
+    from flows.night.records import all_runs
     from tasks.lake import Lake, Ref
 
     if dataset not in DATASETS:

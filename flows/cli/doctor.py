@@ -94,7 +94,7 @@ def _packages() -> Iterator[Finding]:
 
 
 def _home() -> Iterator[Finding]:
-    from flows.environment import home_folder, prepare
+    from flows.home import home_folder, prepare
 
     home = home_folder()
     try:
@@ -105,7 +105,7 @@ def _home() -> Iterator[Finding]:
 
 
 def _disk() -> Iterator[Finding]:
-    from flows.environment import home_folder
+    from flows.home import home_folder
 
     place = home_folder()
     while not place.exists():
@@ -126,7 +126,7 @@ def _memory() -> Iterator[Finding]:
 
 
 def _ports() -> Iterator[Finding]:
-    from flows.environment import home_folder
+    from flows.home import home_folder
     from flows.service.state import load_all
 
     ours = {record.port for record in load_all(home_folder()) if record.process()}

@@ -18,7 +18,7 @@ def explore(port: int | None, no_browser: bool) -> int:
 
     Serves on loopback until Ctrl-C, which also ends a night that was started there.
     """
-    from flows.environment import home_folder, prepare
+    from flows.home import home_folder, prepare
     from tasks.processes import claim_ownership
 
     prepare(home_folder())

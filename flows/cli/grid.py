@@ -53,7 +53,7 @@ def grid() -> None:
 @click.option("--dry-run", is_flag=True, help="Say how much there is to do, and how much stands; write nothing.")
 def start(file: Path, dry_run: bool, **options: Any) -> None:
     """Start or continue a sweep."""
-    from flows.environment import home_folder, prepare
+    from flows.home import home_folder, prepare
     from flows.service.own_server import start_server
 
     home = home_folder()
@@ -68,8 +68,8 @@ def start(file: Path, dry_run: bool, **options: Any) -> None:
 @AS_JSON
 def list_(as_json: bool) -> None:
     """List sweeps, newest first."""
-    from flows.environment import home_folder
     from flows.grid.state import all_sweeps
+    from flows.home import home_folder
 
     found = all_sweeps(home_folder())
     if as_json:
@@ -89,8 +89,8 @@ def list_(as_json: bool) -> None:
 def show(id_: str, as_json: bool) -> None:
     """Show a sweep: its table, the best, the effect of each parameter, and where everything is."""
     from flows.cli.grid_display import print_results
-    from flows.environment import home_folder
     from flows.grid.state import find_sweep
+    from flows.home import home_folder
 
     one = find_sweep(home_folder(), id_)
     if as_json:
@@ -120,7 +120,7 @@ def _request(file: Path, home: Path, options: dict[str, Any]) -> "GridRequest":
     from dataclasses import replace
 
     from expectations.errors import UserError
-    from flows.cli.run import parse_date
+    from flows.cli.options import parse_date
     from flows.grid.config import load_grid
     from flows.grid.request import GridRequest
 

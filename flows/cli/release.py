@@ -64,7 +64,7 @@ def history(day: str | None, as_json: bool, url: str) -> None:
     """Show who made which release the champion, when and why, newest first."""
     from dataclasses import asdict
 
-    from flows.cli.run import parse_date
+    from flows.cli.options import parse_date
     from models.gates import Verdict
     from tasks.ledger import champion_at
 
@@ -97,8 +97,8 @@ def history(day: str | None, as_json: bool, url: str) -> None:
 @REGISTRY
 def compare(a: str, b: str, lake: str, as_json: bool, url: str) -> None:
     """Compare releases A and B: figures, both on the same users with p-values, overlap of lists, files that differ."""
-    from flows.environment import home_folder
-    from flows.runs import all_runs
+    from flows.home import home_folder
+    from flows.night.records import all_runs
     from tasks.comparing import compare_versions
     from tasks.lake import Lake
 

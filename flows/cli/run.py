@@ -1,14 +1,16 @@
 """`nightjar run`: one night, with live progress, and what came out of it."""
 
 import logging
-from datetime import date as Date
-from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from expectations.errors import UserError
+from flows.cli.options import parse_date
+
+if TYPE_CHECKING:
+    from flows.night.plan import Plan
+    from flows.night.request import NightRequest
 
 
 @click.command()
@@ -35,7 +37,7 @@ def run(
     What stands in the lake already is cached; a night that was interrupted continues where it stopped.
     """
     from flows.config import load_config
-    from flows.environment import home_folder, prepare
+    from flows.home import home_folder, prepare
     from flows.service.own_server import start_server
 
     settings, day = load_config(config, overrides), parse_date(date)
@@ -43,7 +45,8 @@ def run(
     prepare(home)
     if not dry_run:
         start_server(home)  # while it starts, this process imports Prefect
-    from flows.run import NightRequest, plan_request
+    from flows.night.request import NightRequest
+    from flows.nightly import plan_request
 
     request = NightRequest(
         config=settings,
@@ -55,48 +58,32 @@ def run(
         config_name=str(config),
         overrides=tuple(overrides),
     )
+    plan = plan_request(request, home)
     if dry_run:
-        from flows.cli.explain import print_plan
+        from flows.cli.plan_table import print_plan
 
-        print_plan(
-            request.open_lake(home), plan_request(request, home), force=request.forced(plan_request(request, home))
-        )
+        print_plan(request.open_lake(home), plan, force=request.forced(plan))
         return
-    _run(request, home)
+    _run(request, plan, home)
 
 
-def parse_date(text: str | None, name: str = "--date") -> Date | None:
-    """An ISO date, or None for none; `name` is what the user calls it.
-
-    Raises:
-        UserError: no such day.
-    """
-    if text is None:
-        return None
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").date()
-    except ValueError:
-        raise UserError(f"{name} {text}: no such day; write YYYY-MM-DD, such as 2026-03-01") from None
-
-
-def _run(request: Any, home: Path) -> None:
+def _run(request: "NightRequest", plan: "Plan", home: Path) -> None:
     from flows.cli.display import Display
     from flows.cli.summary import print_summary
-    from flows.run import begin, execute
-    from flows.runs import folder
+    from flows.night.records import folder
+    from flows.night.run import run
 
-    started = begin(request, home)
     # A log that cannot be written, on a full disk say, must not hide the message that says so.
     logging.raiseExceptions = False
-    log = folder(home, started.record.id) / "log.txt"
+    log = folder(home, request.id) / "log.txt"
     log.parent.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(
         filename=log, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
     )
-    for note in started.plan.notes:
+    for note in plan.notes:
         click.echo(f"note: {note}")
-    with Display(started.plan.steps) as display:
-        summary = execute(started, display)
+    with Display(plan.steps) as display:
+        summary = run(request, plan, home, display)
     for warning in display.warnings:
         display.console.print(f"[yellow]warning[/] {warning}", highlight=False, soft_wrap=True)
-    print_summary(started, summary, display.console)
+    print_summary(request, home, plan, summary, display.console)

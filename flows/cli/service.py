@@ -29,7 +29,7 @@ def up(config: Path | None, **choices: Any) -> None:
     NIGHTJAR_MLFLOW_DATABASE and NIGHTJAR_NOTIFY.
     """
     from flows.config import load_config
-    from flows.environment import home_folder, prepare
+    from flows.home import home_folder, prepare
     from flows.service.service import up as bring_up
     from flows.service.settings import load_settings
 
@@ -46,7 +46,7 @@ def up(config: Path | None, **choices: Any) -> None:
 @click.command()
 def down() -> None:
     """End workers, the runs they carry, then the servers; what was published stands."""
-    from flows.environment import home_folder
+    from flows.home import home_folder
     from flows.service.service import down as take_down
 
     take_down(home_folder(), click.echo)
@@ -56,8 +56,8 @@ def down() -> None:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def status(as_json: bool) -> None:
     """Processes, ports, schedule, last night, next night, newest release; exits with 1 when something is not well."""
-    from flows.environment import home_folder
-    from flows.service.status import look
+    from flows.cli.status import look
+    from flows.home import home_folder
 
     found = look(home_folder())
     if as_json:
@@ -74,7 +74,7 @@ def status(as_json: bool) -> None:
 @click.option("-n", "--lines", default=20, show_default=True, type=click.IntRange(0), help="Last lines of each.")
 def logs(service: str | None, follow: bool, lines: int) -> None:
     """Show what the processes of the service have written: prefect, mlflow, nightjar-1, ...; default: all."""
-    from flows.environment import home_folder
+    from flows.home import home_folder
     from flows.service.logs import tail
 
     for line in tail(home_folder(), service, lines, follow):

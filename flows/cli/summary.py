@@ -1,23 +1,26 @@
 """What `nightjar run` prints when a night is done: what came out, how good it is, where to look."""
 
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from flows.runs import folder
-from tasks.lake import Artifact
+from flows.night.plan import Plan
+from flows.night.records import folder
+from flows.night.request import NightRequest
+from tasks.lake import Artifact, Lake, Ref
 
 
-def print_summary(started: Any, summary: dict[str, Any], console: Console) -> None:
+def print_summary(request: NightRequest, home: Path, plan: Plan, summary: dict[str, Any], console: Console) -> None:
     """Quality beside random, popularity and oracle, index recall, the release, and the paths to all of it."""
-    night, plan = started.night, started.plan
-    evaluation = night.artifact(plan.step("evaluation")["evaluation"])
+    lake = request.open_lake(home)
+    evaluation, index = (_artifact(lake, plan.step(name)[name]) for name in ("evaluation", "index"))
     console.print()
     console.print(quality_table(evaluation))
-    index = night.artifact(plan.step("index")["index"]).notes
     console.print(
-        f"index recall@{index.get('recall_k', 100)} {summary['recall']:.3f} ({index.get('type', '')})", highlight=False
+        f"index recall@{index.notes.get('recall_k', 100)} {summary['recall']:.3f} ({index.notes.get('type', '')})",
+        highlight=False,
     )
     console.print(
         f"\n[bold green]released[/] nightjar-recommender version {summary['version']} for {summary['date']}\n",
@@ -33,12 +36,17 @@ def print_summary(started: Any, summary: dict[str, Any], console: Console) -> No
         "data docs": summary["data_docs"],
         "bundle": summary["bundle"],
         "registry": summary["registry"],
-        "lake": night.lake.url,
-        "log": folder(started.home, started.record.id) / "log.txt",
+        "lake": lake.url,
+        "log": folder(home, request.id) / "log.txt",
         "why each stage ran": "nightjar explain",
     }
     for name, value in rows.items():
         console.print(f"{name:<19} {value}", highlight=False, soft_wrap=True)
+
+
+def _artifact(lake: Lake, ref: Ref) -> Artifact:
+    """One that the night has just made sure of."""
+    return Artifact(ref, lake.local(ref))
 
 
 def quality_table(evaluation: Artifact) -> Table:

@@ -16,10 +16,11 @@ from flows.grid.running import Hopeless, run_trials
 from flows.grid.state import Sweep, sweep_of
 from flows.grid.tracking import Tracker
 from flows.grid.work import Planner, Trial, by_bundle, shared_steps
-from flows.run import clear_up, leave_at_once_when_told, reach_registry, warm_up_for
+from flows.night.interruption import leave_at_once_when_told
+from flows.night.run import take_over
+from flows.night.warm_up import WarmUp, reach_registry
 from models.evaluation.effects import Effect
 from tasks.lake import Lake
-from tasks.machine import Machine
 from tasks.registry import Registry
 from tasks.running import Night, Watcher
 
@@ -44,6 +45,7 @@ class Run:
     planner: Planner
     listener: Listener
     tracker: Tracker
+    warm_up: WarmUp
     rows: dict[str, Judged] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -71,11 +73,11 @@ def carry_out(request: GridRequest, home: Path, listener: Listener) -> dict[str,
     trials = [planner.plan(row) for row in request.rows()]
     sweep = sweep_of(home, request.told(), trials[0].step.cells[0].key)
     lake = Lake(request.lake, home / "scratch" / "lake")
-    clear_up(home, lake)
+    process = take_over(home, lake, request.night.resources)
     with sweep.driven():
-        night = Night(lake, home, Machine(request.night.resources), watcher=listener)
+        night = Night(lake, home, process.machine, watcher=listener)
         tracker = Tracker(sweep, Registry(home, request.night.resources.registry))
-        run = Run(request, sweep, night, planner, listener, tracker)
+        run = Run(request, sweep, night, planner, listener, tracker, process.warm_up)
         leave_at_once_when_told(lambda why: _interrupted(run, why))
         request.write(sweep.folder / REQUEST)
         listener.begins(sweep, len(trials) if request.search.method == "grid" else _most(request))
@@ -104,12 +106,10 @@ def _interrupted(run: Run, why: str) -> None:
 def _run(run: Run, trials: list[Trial]) -> None:
     night, request = run.night, run.request
     missing = [t for t in trials if night.misses(t.step)]
-    threads = warm_up_for(night, [*shared_steps(missing), *(t.step for t in missing)])
+    run.warm_up.begin(night, [*shared_steps(missing), *(t.step for t in missing)])
     if missing or request.search.method != "grid":
         reach_registry(night)
-    for thread in threads:
-        # SQLAlchemy fails when one thread sets up its mappers while another still imports MLflow's.
-        thread.join()
+    run.warm_up.wait()
     with night.machine.meter, run.tracker.running():
         if request.search.method == "grid":
             run_trials(night, trials, request.parallel, run.ended)

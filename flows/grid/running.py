@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows.execution import in_its_own_words, submit_steps, unique
 from flows.grid.work import Trial, by_bundle, shared_steps
+from flows.night.task_runs import in_its_own_words, submit_steps, unique
 from tasks.running import Night
 
 Judged = Callable[[Trial, Exception | None], None]

@@ -23,12 +23,12 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from flows.execution import in_its_own_words
 from flows.grid.config import AxisConfig, SearchConfig, SweepConfig
 from flows.grid.metrics import is_larger_better
 from flows.grid.rows import axes_of
 from flows.grid.running import Hopeless, run_alone
 from flows.grid.work import TRAINED, Trial
+from flows.night.task_runs import in_its_own_words
 from models.progress import validation_metric
 from tasks.lake import read_json
 from tasks.running import Night, Watcher

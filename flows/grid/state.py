@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from expectations.errors import UserError
-from flows.runs import new_id
+from flows.night.records import new_id
 from tasks.lake import read_json, write_json
 from tasks.processes import owner_is_alive, owner_tag
 

@@ -13,8 +13,9 @@ from typing import Any
 
 from flows.config import NightlyConfig
 from flows.grid.rows import Row
-from flows.plan import Plan
-from flows.run import NightRequest, plan_request
+from flows.night.plan import Plan
+from flows.night.request import NightRequest
+from flows.nightly import plan_request
 from tasks.lake import Lake, Ref
 from tasks.stage import Cell, Step
 from tasks.trial import trial

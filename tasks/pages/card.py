@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from tasks.pages.breakdowns import in_words
-from tasks.pages.commands import RUN
+from tasks.pages.commands import with_its_config
 from tasks.pages.data import ReportData, RunFacts, Section, Table
 from tasks.pages.markdown import picture
 from tasks.pages.page import format_cell
@@ -141,4 +141,4 @@ def _gates(run: RunFacts) -> list[str]:
 def _commands(sections: Iterable[Section], run: RunFacts) -> str:
     """Every command once, in the order of the chapters."""
     every = dict.fromkeys(command for section in sections for _, command in section.commands)
-    return "```\n" + "\n".join(c.replace(RUN, run.command or RUN) for c in every) + "\n```"
+    return "```\n" + "\n".join(with_its_config(c, run.command) for c in every) + "\n```"

@@ -1,5 +1,6 @@
 """How every figure of the report is had again: the commands that read it, and the one that computes it anew."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -7,7 +8,7 @@ from tasks.lake import Ref
 from tasks.pages.data import Section
 
 RUN = "nightjar run CONFIG.yaml"
-"""The run of the night, as long as nobody knows its config; the flow's page has the command itself."""
+"""What a night is run by, as long as nobody knows its config."""
 
 MODELS = ("towers", "transformer", "ranker")
 """Stages that train; a night without a transformer has no third."""
@@ -38,6 +39,11 @@ def with_commands(section: Section, day: str, refs: Mapping[str, Ref]) -> Sectio
     stages = [name for name in _MADE_BY.get(section.id, ("report",)) if name not in MODELS or name in refs]
     again = ("compute again", " ".join([RUN, "--date", day, *(f"--force {stage}" for stage in stages)]))
     return replace(section, commands=(*reads, again))
+
+
+def with_its_config(command: str, run: str) -> str:
+    """A chapter's command with the one that made the night, empty where nobody knows it, in the place of `RUN`."""
+    return re.sub(rf"{re.escape(RUN)} --date \S+", lambda found: run or found[0], command)
 
 
 def _reading(ref: Ref) -> str:

@@ -124,7 +124,7 @@ class RunFacts:
         total_seconds: of the whole run.
         links: words -> path or URL.
         gates: gate, passed or failed, figures. `decision`: what became of the release.
-        command: that runs this night again; takes the place of `nightjar run CONFIG.yaml` in the chapters' commands.
+        command: that makes this night again; takes the place of `nightjar run CONFIG.yaml` in the chapters' commands.
     """
 
     version: str = ""

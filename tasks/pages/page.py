@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.pages.commands import RUN
+from tasks.pages.commands import with_its_config
 from tasks.pages.data import Cell, ReportData, RunFacts, Table
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _seconds(value: float) -> str:
 
 def _known(command: str, run: RunFacts | None) -> str:
     """A command with this night's own config in it, where that is known."""
-    return command.replace(RUN, run.command) if run and run.command else command
+    return with_its_config(command, run.command if run else "")
 
 
 def _mib(value: int) -> str:

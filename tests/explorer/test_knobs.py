@@ -12,7 +12,7 @@ from explorer.data import Store
 from explorer.knobs import Knob, applies, differences, knobs, reach, turned, value_of
 from explorer.questions import Question, ask
 from explorer.tabs.turn import command
-from flows.runs import RunRecord
+from flows.night.records import RunRecord
 from models.serving.bundle import Bundle
 from models.serving.config import (
     FiltersConfig,
@@ -109,12 +109,12 @@ def test_the_command_starts_from_the_config_of_the_run_that_made_the_release(rel
     store, changes = Store(tmp_path), ["pipeline.k=30"]
     assert command(store, release, changes) == "nightjar run CONFIG.yaml --set system=fusion --set pipeline.k=30"
     record = RunRecord(
-        "20260101T000000-aaaa", "a night.yaml", ["system=fusion", "pipeline.k=5"], f"{tmp_path}/lake", ""
+        "20260101T000000-aaaa", "a night.yaml", ["system=fusion", "pipeline.k=5"], f"{tmp_path}/lake", "2026-01-01"
     )
     for name, made in (("20260101T000000-aaaa", {"version": release.number}), ("20260102T000000-bbbb", {})):
         replace(record, id=name, release=made).save(tmp_path)
     assert command(store, release, changes) == (
-        "nightjar run 'a night.yaml' --set pipeline.k=5 --set system=fusion --set pipeline.k=30"
+        "nightjar run 'a night.yaml' --date 2026-01-01 --set pipeline.k=5 --set system=fusion --set pipeline.k=30"
     )
     replace(record, id="20260103T000000-cccc", registry="http://elsewhere").save(tmp_path)
     assert command(store, release, changes).startswith("nightjar run CONFIG.yaml"), "a version 3 of another registry"

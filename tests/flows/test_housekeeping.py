@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from expectations.errors import UserError
-from flows.environment import prepare, variables
+from flows.environment import variables
+from flows.home import prepare
 from tasks.processes import OWNER, end_leftovers, leftovers, owner_is_alive, owner_tag
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,10 +11,10 @@ from prefect.utilities.callables import parameter_schema
 from expectations.datasets import DATASETS
 from expectations.errors import UserError
 from flows.config import SECTIONS, NightlyConfig, WindowConfig, calendar, load_config
-from flows.nightly import nightly, plan_night
-from flows.plan import Plan
-from flows.run import NightRequest, plan_request
-from flows.sources import open_source
+from flows.night.plan import Plan
+from flows.night.request import NightRequest
+from flows.night.sources import open_source
+from flows.nightly import nightly, plan_night, plan_request
 from tasks import generation
 
 GRAPH = """

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[3]
 COMMAND = """
 import json, os, sys
 from pathlib import Path
-from flows.environment import prepare
+from flows.home import prepare
 from flows.service import own_server
 
 home = Path(sys.argv[1])

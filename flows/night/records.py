@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from expectations.errors import UserError
-from tasks.lake import read_json, write_json
+from tasks.lake import read_json, write_json, write_text
 from tasks.processes import owner_is_alive
 
 
@@ -18,7 +20,8 @@ class RunRecord:
     """One run of a night, kept in `<home>/runs/<id>/run.json`.
 
     Attributes:
-        settings: of a run that Prefect started, which has no config file to read again.
+        config, overrides: the config file, and settings given beside it.
+        settings: all of them, of a run that was started from no file; `save` makes it one, `night.yaml`.
         owner: tag of the process that ran it; a run that a dead process called running was interrupted.
     """
 
@@ -40,14 +43,21 @@ class RunRecord:
 
     def save(self, home: Path) -> None:
         write_json(folder(home, self.id) / "run.json", asdict(self))
+        if self.settings and not self._file(home).exists():
+            write_text(self._file(home), yaml.safe_dump(self.settings, sort_keys=False))
 
     def command(self, home: Path, changes: Sequence[str] = ()) -> str:
-        """What runs this night again, with further settings changed; empty for one that was started from no file."""
-        if not self.config:
-            return ""
+        """What makes this night again, of the same day and in the same lake, with further settings changed.
+
+        How it ran (`--force`, `--from`, `--sequential`) decides nothing that comes out, and is left out.
+        """
         settings = [*(one for one in self.overrides if one not in changes), *changes]
         elsewhere = ["--lake", self.lake] if self.lake != str(home / "lake") else []
-        return shlex.join(["nightjar", "run", self.config, *(w for s in settings for w in ("--set", s)), *elsewhere])
+        words = ["--date", self.date, *(w for s in settings for w in ("--set", s)), *elsewhere]
+        return shlex.join(["nightjar", "run", self.config or str(self._file(home)), *words])
+
+    def _file(self, home: Path) -> Path:
+        return folder(home, self.id) / "night.yaml"
 
 
 def new_id() -> str:

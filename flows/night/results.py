@@ -1,14 +1,14 @@
-"""The end of a night: pointers, Data Docs, the report with this run's times, and the same tables in Prefect's UI."""
+"""What came out of a night, published: pointers, the champion, Data Docs, report and model card, Prefect's page."""
 
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flows.artifacts import publish
 from flows.config import NightlyConfig
-from flows.plan import Plan
-from flows.runs import RunRecord
+from flows.night.plan import Plan
+from flows.night.prefect_page import show_results
+from flows.night.records import RunRecord
 from tasks.audit import build_docs
 from tasks.gating import Decision, decide
 from tasks.lake import Artifact, write_text
@@ -24,7 +24,7 @@ KNOWN = ("users", "items", "histories")
 """What the recommender knew, as of the cut; the gates judge by it."""
 
 
-def conclude(
+def publish_results(
     night: Night, plan: Plan, record: RunRecord, outcomes: Sequence[Outcome], config: NightlyConfig
 ) -> dict[str, Any]:
     """Decide about the champion, make the results of a night visible, and return them in short."""
@@ -61,7 +61,7 @@ def conclude(
             "verdicts": [{"gate": v.gate, "passed": v.passed, "figures": v.figures} for v in decision.verdicts],
         },
     }
-    publish(made, summary, registry)
+    show_results(made, summary, registry)
     return summary
 
 

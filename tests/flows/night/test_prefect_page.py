@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.artifacts import _mlflow_pages
+from flows.night.prefect_page import _mlflow_pages
 from tasks.registry import Registry
 
 MEASURES = {"run_id": "abc", "version": 7}

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from expectations.errors import Failure
-from flows.runs import all_runs
+from flows.night.records import all_runs
 from flows.service.api import Api
 from flows.service.http import answers, call
 from flows.service.parts import PORTS

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from flows.schedule import missed_days
+from flows.night.schedule import missed_days
 
 DAY = date(2026, 3, 10)
 

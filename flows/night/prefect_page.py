@@ -27,7 +27,7 @@ def show_stages(outcomes: Sequence[Outcome]) -> None:
     create_table_artifact([_row(o) for o in outcomes], key="stages", description="What each stage did")
 
 
-def publish(made: Mapping[str, Artifact], summary: Mapping[str, Any], registry: Registry) -> None:
+def show_results(made: Mapping[str, Artifact], summary: Mapping[str, Any], registry: Registry) -> None:
     """Attach what came out of a night to the flow run at hand."""
     pages = _mlflow_pages(registry, made["release"].run["measures"])
     links = {

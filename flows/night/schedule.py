@@ -11,24 +11,24 @@ from collections.abc import Iterable
 from contextvars import Context
 from datetime import date as Date
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from prefect import State, tags
+from prefect import tags
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 
 from expectations.errors import Failure, UserError
-from flows.config import SECTIONS
-from flows.environment import home_folder, prepare
-from flows.sources import open_source
+from flows.night.flow_run import NAME, as_flow_run
+from flows.night.records import new_id
+from flows.night.request import NightRequest, Planner
+from flows.night.run import run_in_this_flow
+from flows.night.sources import open_source
 from tasks.registry import Registry
-
-if TYPE_CHECKING:
-    from flows.run import NightRequest
-
+from tasks.stage import plain
 
 LATE = "late"
 """Tag of the runs of nights that were missed."""
@@ -38,7 +38,7 @@ def name_of_night() -> str:
     """Name of the flow run: the day it is about, as far as that is known before the data is looked at."""
     context = FlowRunContext.get()
     day = (context and (context.parameters or {}).get("date")) or scheduled_day()
-    return f"nightly {day}" if day else "nightly"
+    return f"{NAME} {day}" if day else NAME
 
 
 def scheduled_day() -> Date | None:
@@ -74,7 +74,7 @@ def missed_days(released: Iterable[str], day: Date, at_most: int) -> tuple[list[
     return between[kept:], between[:kept]
 
 
-def run_nights(request: "NightRequest", catch_up_days: int) -> dict[str, Any]:
+def run_due_nights(request: NightRequest, home: Path, plan: Planner, catch_up_days: int) -> dict[str, Any]:
     """The night that is asked for; before it, when the schedule asks, those that were missed, as runs of their own.
 
     A missed night that fails again does not hold up the later ones, but the run that made up for it fails at its end.
@@ -83,18 +83,14 @@ def run_nights(request: "NightRequest", catch_up_days: int) -> dict[str, Any]:
         UserError: the log does not have the day yet.
         Failure: a missed night failed again.
     """
-    from flows.run import carry_out  # that module runs the flow that calls this
-
     if request.date:
-        return carry_out(request)
-    home = home_folder()
-    prepare(home)
+        return run_in_this_flow(request, plan(request, home), home)
     source = open_source(request.config, home)
     day = scheduled_day()
     if day is None:
-        day = source.last_day(request.config.window)
-        _rename(f"nightly {day}")
-        return carry_out(dataclasses.replace(request, date=day))
+        newest = dataclasses.replace(request, date=source.last_day(request.config.window))
+        _rename(f"{NAME} {newest.date}")
+        return run_in_this_flow(newest, plan(newest, home, source), home)
     released = [v.tags.get("nightjar.date", "") for v in Registry(home, request.config.resources.registry).versions()]
     missed, left_out = missed_days(released, day, catch_up_days) if not request.stages else ([], [])
     if left_out:
@@ -102,34 +98,39 @@ def run_nights(request: "NightRequest", catch_up_days: int) -> dict[str, Any]:
             f"{len(left_out)} nights from {left_out[0]} to {left_out[-1]} were missed and are left out: more than "
             f"catch_up_days ({catch_up_days}); make them with: nightjar backfill {left_out[0]} {left_out[-1]}"
         )
-    failed = [d for d in missed if d <= source.latest and not _make_up_for(request, d)]
+    late = [dataclasses.replace(request, date=d, id=new_id()) for d in missed if d <= source.latest]
+    failed = [str(one.date) for one in late if not _make_up_for(one, home, plan)]
     if day > source.latest:
         raise UserError(
             f"night of {day}: the log ends on {source.latest}; once it has the day, retry this run, or leave it to "
             "the next scheduled night, which makes up for it"
         )
-    summary = carry_out(dataclasses.replace(request, date=day))
+    tonight = dataclasses.replace(request, date=day)
+    summary = run_in_this_flow(tonight, plan(tonight, home, source), home)
     if failed:
-        days = ", ".join(map(str, failed))
-        raise Failure(f"{day} is released, but nights made up for failed again: {days}; look for runs tagged {LATE}")
+        raise Failure(
+            f"{day} is released, but nights made up for failed again: {', '.join(failed)}; look for runs tagged {LATE}"
+        )
     return summary
 
 
-def _make_up_for(request: "NightRequest", day: Date) -> bool:
+def _make_up_for(request: NightRequest, home: Path, plan: Planner) -> bool:
     """Run a missed night as a flow run of its own; whether it was released.
 
     Not below the run at hand, hence the empty context: when that is retried, Prefect would hand back the night's old
     run, whatever became of it.
     """
-    from flows.nightly import nightly
+    parameters = {"date": str(request.date), "lake": request.lake, **plain(request.config)}
 
-    sections = {name: getattr(request.config, name) for name in SECTIONS}
+    def run() -> None:
+        with tags("nightjar", NAME, LATE):
+            as_flow_run(str(request.date), parameters, lambda: run_in_this_flow(request, plan(request, home), home))
 
-    def run() -> State[Any]:
-        with tags("nightjar", "nightly", LATE):
-            return nightly(date=day, lake=request.lake, **sections, return_state=True)
-
-    return Context().run(run).is_completed()
+    try:
+        Context().run(run)
+    except Exception:  # Prefect has logged it, and keeps it with the run
+        return False
+    return True
 
 
 def _rename(name: str) -> None:

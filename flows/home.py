@@ -1,0 +1,38 @@
+"""The home: one folder for all that is written.
+
+`prepare` is called once by the command before anything heavy is imported; the libraries read the environment then.
+"""
+
+import os
+from pathlib import Path
+
+from expectations.errors import UserError
+from flows.environment import variables
+from flows.service.connection import connection
+
+FOLDERS = ("lake", "tmp", "scratch", "runs", "prefect", "mlflow", "cache")
+
+
+def home_folder() -> Path:
+    """`NIGHTJAR_HOME`, or `.nightjar` in the current folder."""
+    return Path(os.environ.get("NIGHTJAR_HOME") or ".nightjar").resolve()
+
+
+def prepare(home: Path) -> None:
+    """Make the home's folders and point every library at them.
+
+    Raises:
+        UserError: the home cannot be written.
+    """
+    try:
+        for name in FOLDERS:
+            (home / name).mkdir(parents=True, exist_ok=True)
+        probe = home / "tmp" / f".probe-{os.getpid()}"
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"home {home} cannot be written ({error.strerror}); make it writable, or name another with NIGHTJAR_HOME"
+        ) from error
+    os.environ.update(variables(home))
+    os.environ.update(connection(home))

@@ -1,0 +1,176 @@
+"""One run of a night, whoever asks for it: the command, the schedule, a backfill, the explorer.
+
+`run` makes a flow run of its own, `run_in_this_flow` is for the body of a flow. Both carry out a plan, which
+`flows.nightly.plan_request` makes, and keep a record of it however it ends.
+"""
+
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from expectations.errors import Failure
+from flows.config import SECTIONS
+from flows.night.flow_run import as_flow_run
+from flows.night.interruption import leave_at_once_when_told
+from flows.night.plan import Plan
+from flows.night.prefect_page import show_stages
+from flows.night.records import RunRecord
+from flows.night.request import NightRequest
+from flows.night.results import publish_results
+from flows.night.task_runs import run_steps
+from flows.night.warm_up import WarmUp
+from flows.service.own_server import await_server
+from tasks.config import ResourcesConfig
+from tasks.explain import explain
+from tasks.lake import Lake
+from tasks.machine import Machine
+from tasks.processes import claim_ownership, end_leftovers, owner_tag
+from tasks.running import Night, Outcome, Watcher
+from tasks.sources.scratch import sweep_asides
+from tasks.stage import Step, plain
+
+
+@dataclass
+class Process:
+    """What the nights of one process share: the machine, and what is slow to start."""
+
+    machine: Machine
+    warm_up: WarmUp = field(default_factory=WarmUp)
+
+
+def take_over(home: Path, lake: Lake, resources: ResourcesConfig) -> Process:
+    """Make this process the owner of all that it starts, and end what killed runs have left behind."""
+    claim_ownership()
+    end_leftovers(str(home))
+    lake.sweep()
+    sweep_asides(home / "scratch")
+    return Process(Machine(resources))
+
+
+def run(
+    request: NightRequest, plan: Plan, home: Path, watcher: Watcher | None = None, process: Process | None = None
+) -> dict[str, Any]:
+    """Run a night as a flow run of its own; returns a summary, which is empty where the plan ends before its release.
+
+    Args:
+        watcher: told what happens.
+        process: what it shares with other nights of this process; on its own where None.
+
+    Raises:
+        UserError, Failure: of the first stage that failed.
+    """
+    night = _begin(request, plan, home, watcher, process)  # Spark and more start while Prefect's server does
+    await_server()
+    parameters = {
+        "date": plan.days.day,
+        "lake": request.lake,
+        "stages": list(request.stages),
+        **{name: plain(getattr(request.config, name)) for name in SECTIONS},
+    }
+    try:
+        return as_flow_run(plan.days.day, parameters, partial(_carry_out, night, ends_when_told=True))
+    except Exception as error:
+        # A server that cannot keep the state of the run, such as for the same full disk, must not hide how it ended.
+        if night.error is not None and night.error is not error:
+            raise night.error  # noqa: B904
+        raise
+
+
+def run_in_this_flow(request: NightRequest, plan: Plan, home: Path, watcher: Watcher | None = None) -> dict[str, Any]:
+    """The same in the flow run at hand."""
+    return _carry_out(_begin(request, plan, home, watcher))
+
+
+@dataclass
+class _Run:
+    """A run under way.
+
+    Attributes:
+        error: what it ended with.
+    """
+
+    request: NightRequest
+    plan: Plan
+    night: Night
+    record: RunRecord
+    warm_up: WarmUp
+    error: BaseException | None = None
+
+
+def _begin(
+    request: NightRequest, plan: Plan, home: Path, watcher: Watcher | None = None, process: Process | None = None
+) -> _Run:
+    """Write down that it runs, and warm up what the missing stages will need."""
+    lake, force = request.open_lake(home), request.forced(plan)
+    process = process or take_over(home, lake, request.config.resources)
+    night = Night(lake, home, process.machine, force=force, made_since=request.made_since, docs=home / "data-docs")
+    night.builds_docs, night.promotes = request.build_docs, request.promotes
+    night.watcher = watcher or Watcher()
+    if request.sequential:
+        night.one_at_a_time()
+    record = _record(request, plan, home)
+    record.save(home)
+    process.warm_up.begin(night, plan.steps)
+    return _Run(request, plan, night, record, process.warm_up)
+
+
+def _record(request: NightRequest, plan: Plan, home: Path) -> RunRecord:
+    return RunRecord(
+        id=request.id,
+        config=request.config_name,
+        overrides=list(request.overrides),
+        lake=request.lake,
+        date=plan.days.day,
+        registry=request.config.resources.registry,
+        owner=owner_tag(),
+        settings={} if request.config_name else plain(request.config),
+    )
+
+
+def _carry_out(run: _Run, ends_when_told: bool = False) -> dict[str, Any]:
+    """Run the steps, publish what came out, keep the record."""
+    if ends_when_told:
+        leave_at_once_when_told(partial(_note_interruption, run))
+    night, record, steps = run.night, run.record, run.plan.steps
+    why = {step.name: _explain_briefly(night, step) for step in steps}
+    outcomes: list[Outcome] = []
+    try:
+        with night.machine.meter:
+            run.warm_up.wait()
+            run_steps(night, steps, outcomes)
+            config = run.request.config
+            summary = publish_results(night, run.plan, record, outcomes, config) if run.plan.is_whole else {}
+        record.state = "succeeded"
+        return summary
+    except BaseException as error:
+        run.error, record.state, record.error = error, "failed", str(error)
+        raise
+    finally:
+        record.seconds = time.monotonic() - night.began
+        record.peak_bytes = night.machine.meter.peak_since()
+        record.steps = [{**asdict(o), "why": why[o.step] if o.state == "ran" else ""} for o in outcomes]
+        done = {o.step for o in outcomes}
+        record.refs = {d: [r.folder for r in s.refs(d)] for s in steps if s.name in done for d in s.stage.produces}
+        with suppress(OSError, Failure):
+            record.save(night.home)
+        # A server that does not answer must not hide how the night ended.
+        with suppress(Exception):
+            show_stages(outcomes)
+
+
+def _note_interruption(run: _Run, why: str) -> None:
+    run.record.state, run.record.error = "interrupted", why
+    with suppress(OSError, Failure):
+        run.record.save(run.night.home)
+    run.night.watcher.interrupted()
+
+
+def _explain_briefly(night: Night, step: Step) -> str:
+    """Why a step is about to run, in one line."""
+    if step.name in night.force:
+        return "forced"
+    runs = [e for e in explain(night.lake, step) if e.verdict == "run"]
+    return "; ".join(list(dict.fromkeys(r for e in runs for r in e.reasons))[:3])

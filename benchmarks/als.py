@@ -22,7 +22,7 @@ from pyspark.sql import DataFrame, SparkSession
 from spark_jobs.als import factorise
 from spark_jobs.config import AlsConfig
 from spark_jobs.session import spark_session, stop_session
-from tasks.memory import Meter
+from tasks.machine.memory import Meter
 
 JAVA_OPTIONS = ("-XX:TieredStopAtLevel=4", "-Xss16m")
 

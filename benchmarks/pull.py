@@ -17,11 +17,11 @@ import numpy as np
 from benchmarks.made_bundle import make_bundle, make_tables
 from flows.home import prepare
 from models.serving.config import PipelineConfig
-from tasks.digest import file_sha256
-from tasks.pulling import pull, try_release
-from tasks.registry import Registry
-from tasks.releasing import MANIFEST_TAG
-from tasks.stage import plain
+from tasks.engine.content_digest import file_sha256
+from tasks.engine.stage import plain
+from tasks.registry.registry import Registry
+from tasks.registry.release_layout import MANIFEST_TAG
+from tasks.releases.pulling import pull, try_release
 
 
 def main() -> None:

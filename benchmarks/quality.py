@@ -76,8 +76,8 @@ def _run(options: argparse.Namespace, home: Path) -> None:
     # Only now: libraries read the environment when they are imported.
     from benchmarks.protocols import running
     from benchmarks.protocols.results import table
-    from tasks.config import ResourcesConfig
-    from tasks.spark import start_in_background
+    from tasks.machine.config import ResourcesConfig
+    from tasks.stages.spark import start_in_background
 
     if options.out:
         _check_out(options.out)

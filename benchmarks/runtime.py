@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.made_bundle import make_bundle, make_tables
 from models.serving.bundle import Bundle
 from models.serving.config import PipelineConfig
-from tasks.stage import plain
+from tasks.engine.stage import plain
 
 
 def main() -> None:

@@ -187,7 +187,7 @@ class Audit:
 
 
 def judge(dataset: Dataset, parts: Parts, references: References, recent_rows: Mapping[str, int]) -> Audit:
-    """Audit artifacts of one dataset; see `tasks.audit.audit` for the arguments."""
+    """Audit artifacts of one dataset; see `tasks.engine.audit.audit` for the arguments."""
     audit = Audit(dataset, dict(sorted(parts.items())), references)
     sound = audit.check_columns()
     figures = DayFigures(list(sound), [c for r in audit.of("days") for c in r.columns if "(" in c])

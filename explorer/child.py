@@ -15,9 +15,9 @@ from expectations.errors import Failure, UserError
 from flows.config import check_config
 from flows.home import home_folder, prepare
 from flows.service.own_server import start_server
-from tasks.lake import read_json
-from tasks.running import Outcome, Watcher
-from tasks.stage import Step
+from tasks.engine.lake import read_json
+from tasks.engine.running import Outcome, Watcher
+from tasks.engine.stage import Step
 
 REQUEST, EVENTS, ERROR = "request.json", "events.jsonl", "error.txt"
 

@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 from expectations.errors import UserError
 from flows.night.records import all_runs
 from flows.registry import open_registry, open_release
-from tasks.lake import Artifact, Lake, Ref, read_json
+from tasks.engine.lake import Artifact, Lake, Ref, read_json
 from tasks.pages.commands import RUN
 from tasks.pages.quality import Evaluation
-from tasks.recommending import FOLDER
-from tasks.registry import Registry, Version
+from tasks.registry.registry import Registry, Version
+from tasks.registry.release_layout import FOLDER
 
 MOST_OPEN = 4
 """Releases held in memory at a time; the one asked for longest ago goes first."""

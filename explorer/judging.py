@@ -13,7 +13,7 @@ from models.evaluation.config import EvaluationConfig
 from models.evaluation.judging import judge
 from models.evaluation.systems import lists_from_table
 from models.evaluation.truth import Judged
-from tasks.judged import inputs_of, judged_and_catalogue
+from tasks.stages.judged_users import inputs_of, judged_and_catalogue
 
 MOST_USERS = 300
 KNOBS = "these settings"

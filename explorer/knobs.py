@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from expectations.errors import UserError
 from models.serving.config import PipelineConfig, looks_at, pipeline_of
-from tasks.stage import plain
+from tasks.engine.stage import plain
 
 _WIDE = 4
 """A slider reaches to so many times the default where the bound lies far beyond what anybody tries."""

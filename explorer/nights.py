@@ -16,8 +16,8 @@ from typing import Any
 from expectations.errors import UserError
 from explorer.child import ERROR, EVENTS, REQUEST
 from flows.config import NightlyConfig
-from tasks.lake import write_json
-from tasks.stage import plain
+from tasks.engine.lake import write_json
+from tasks.engine.stage import plain
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ("events",)

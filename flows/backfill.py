@@ -22,11 +22,11 @@ from flows.night.interruption import leave_at_once_when_told
 from flows.night.records import all_runs
 from flows.night.run import take_over
 from flows.nightly import plan_request
-from tasks.audit import build_docs
-from tasks.lake import Lake
-from tasks.ledger import Ledger
-from tasks.registry import Registry
-from tasks.stage import plain
+from tasks.engine.audit import build_docs
+from tasks.engine.lake import Lake
+from tasks.engine.stage import plain
+from tasks.registry.ledger import Ledger
+from tasks.registry.registry import Registry
 
 LISTENERS: dict[str, Listener] = {}
 """Who listens to a backfill by its id: the command line, when it has begun it."""

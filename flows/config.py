@@ -30,10 +30,10 @@ from spark_jobs.config import (
     PopularityConfig,
     SentencesConfig,
 )
-from tasks.config import ResourcesConfig
+from tasks.machine.config import ResourcesConfig
 from tasks.pages.config import ReportConfig
-from tasks.releasing import ReleaseConfig
-from tasks.source_config import SourceConfig
+from tasks.sources.config import SourceConfig
+from tasks.stages.release import ReleaseConfig
 
 
 @settings

@@ -10,8 +10,8 @@ from typing import Any
 from expectations.datasets import DATASETS
 from flows.grid.state import all_sweeps
 from flows.night.records import RunRecord, all_runs
-from tasks.lake import MANIFEST, Lake, Ref, read_json
-from tasks.registry import Registry
+from tasks.engine.lake import MANIFEST, Lake, Ref, read_json
+from tasks.registry.registry import Registry
 
 RELEASED = ("nightjar.bundle", "nightjar.recommendations", "nightjar.evaluation")
 """Tags of a version that name artifacts: what is released, and what `nightjar compare` reads."""

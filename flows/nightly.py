@@ -39,22 +39,22 @@ from spark_jobs.config import (
     PopularityConfig,
     SentencesConfig,
 )
-from tasks.config import ResourcesConfig
-from tasks.embedding import embeddings
-from tasks.evaluation import evaluation
-from tasks.foundation import foundation_embeddings, transformer
-from tasks.indexing import index
-from tasks.lake import Ref
+from tasks.engine.lake import Ref
+from tasks.engine.stage import Inputs
+from tasks.machine.config import ResourcesConfig
 from tasks.pages.config import ReportConfig
 from tasks.pages.page import template_digest
-from tasks.ranking import ranker
-from tasks.recommending import bundle, content_similarity, recommendations
-from tasks.releasing import ReleaseConfig, release
-from tasks.reporting import report
-from tasks.source_config import SourceConfig
-from tasks.spark import als, features, interactions, item_similarity, popularity, sentences
-from tasks.stage import Inputs
-from tasks.training import towers
+from tasks.sources.config import SourceConfig
+from tasks.stages.embeddings import embeddings
+from tasks.stages.evaluation import evaluation
+from tasks.stages.foundation import foundation_embeddings, transformer
+from tasks.stages.index import index
+from tasks.stages.ranker import ranker
+from tasks.stages.recommendations import bundle, content_similarity, recommendations
+from tasks.stages.release import ReleaseConfig, release
+from tasks.stages.report import report
+from tasks.stages.spark import als, features, interactions, item_similarity, popularity, sentences
+from tasks.stages.towers import towers
 
 FACTS = ("user_features", "item_features", "histories", "exposures")
 

@@ -13,7 +13,7 @@ def main() -> None:
         prepare(Path(folder))
         from flows.service import prefect_database
         from spark_jobs.archive_recording import make_archive
-        from tasks import registry
+        from tasks.registry import registry
 
         make_archive()
         _database(prefect_database.template(), prefect_database.make_tables)

@@ -5,7 +5,7 @@ from typing import Any
 
 from flows.home import home_folder, prepare
 from flows.night.records import all_runs
-from tasks.registry import Registry, Version
+from tasks.registry.registry import Registry, Version
 
 
 def open_registry(url: str) -> Registry:
@@ -26,8 +26,8 @@ def open_registry(url: str) -> Registry:
 
 def open_release(registry: Registry, version: Version) -> Any:
     """The bundle of a version, through its own runtime; its copy in `<home>/releases` is made or brought up to date."""
-    from tasks.pulling import pull
-    from tasks.runtime import open_bundle
+    from tasks.releases.bundle_runtime import open_bundle
+    from tasks.releases.pulling import pull
 
     folder = registry.home / "releases" / str(version.number)
     pull(registry, version, folder, wait=True)

@@ -8,7 +8,7 @@ from prefect import flow
 from expectations.errors import Failure, UserError
 from flows.home import home_folder, prepare
 from flows.night.schedule import scheduled_day
-from tasks.registry import Registry
+from tasks.registry.registry import Registry
 
 
 @flow(name="watch", flow_run_name="watch for the night")

@@ -16,8 +16,8 @@ from models.collaborative.popularity import Popularity, decayed_counts
 from models.collaborative.ratings import Biases, RatingFactors
 from models.interactions import Floats, Interactions, Trained, Training
 from spark_jobs.config import AlsConfig, ItemSimilarityConfig, PopularityConfig
-from tasks.config import ResourcesConfig
-from tasks.spark import explained, session
+from tasks.machine.config import ResourcesConfig
+from tasks.stages.spark import explained, session
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -43,9 +43,9 @@ def longest(items: pa.Table) -> pa.Table:
 STAGE = '''
 """Stage `longest`."""
 
-from tasks.lake import Artifact
-from tasks.outputs import Outputs
-from tasks.stage import stage
+from tasks.engine.lake import Artifact
+from tasks.engine.outputs import Outputs
+from tasks.engine.stage import stage
 
 
 @stage(produces=("longest",))
@@ -66,10 +66,10 @@ from flows.config import calendar, load_config
 from flows.home import prepare
 from flows.nightly import plan_night
 from flows.night.sources import open_source
-from tasks.config import ResourcesConfig
-from tasks.machine import Machine
-from tasks.lake import Lake
-from tasks.running import Night
+from tasks.machine.config import ResourcesConfig
+from tasks.engine.admission import Machine
+from tasks.engine.lake import Lake
+from tasks.engine.running import Night
 
 home = Path(sys.argv[1])
 prepare(home)
@@ -105,8 +105,8 @@ def test_a_dataset_and_a_stage(copy: Path, tmp_path: Path):
     _edit(copy / "flows/nightly.py", "    alike = plan.add(content_similarity(", PLAN_LINE)
     _edit(
         copy / "flows/nightly.py",
-        "from tasks.recommending",
-        "from tasks.longest import longest\nfrom tasks.recommending",
+        "from tasks.stages.recommendations",
+        "from tasks.longest import longest\nfrom tasks.stages.recommendations",
     )
     (copy / "check.py").write_text(CHECK)
     done = subprocess.run(
@@ -166,9 +166,9 @@ def test_a_model(copy: Path, tmp_path: Path):
     """The catalogue's own laws hold for it, but for the one about taste: like popularity it knows nobody."""
     (copy / "models/newest.py").write_text(RECOMMENDER.lstrip())
     _edit(copy / "tasks/catalogue.py", "_ALL: tuple[Model, ...] = (\n", ENTRY)
-    laws = copy / "tests/tasks/test_models.py"
+    laws = copy / "tests/tasks/test_catalogue.py"
     laws.parent.mkdir(parents=True)
-    shutil.copyfile(ROOT / "tests/tasks/test_models.py", laws)
+    shutil.copyfile(ROOT / "tests/tasks/test_catalogue.py", laws)
     command = [
         "-m",
         "pytest",

@@ -154,7 +154,7 @@ WORDS = {
     "a unit": (("expectations/datasets.py", '"mean bit rate", "kbit/s"', '"mean bit rate", "kilobit a second"'),),
     "a rule's message": (("expectations/rules.py", "an item as its own neighbour", "its own neighbour"),),
     "an error": (
-        ("tasks/indexing.py", "were made by another tower than the queries", "and the queries have two towers"),
+        ("tasks/stages/index.py", "were made by another tower than the queries", "and the queries have two towers"),
         ("tasks/sources/listings.py", "rows have the id {rows[0]", "rows are of {rows[0]"),
     ),
     "what stands in for missing data": (
@@ -175,7 +175,7 @@ ADDITIONS = {
     "a kind of source": (
         ("tasks/sources/discovery.py", "KINDS = {", 'KINDS = {"sql": "tasks.sources.sql:find_sql", '),
     ),
-    "a stage": (("tasks/indexing.py", "def _shards(", "def _unused() -> None:\n    pass\n\n\ndef _shards("),),
+    "a stage": (("tasks/stages/index.py", "def _shards(", "def _unused() -> None:\n    pass\n\n\ndef _shards("),),
 }
 
 

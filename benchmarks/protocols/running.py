@@ -14,10 +14,10 @@ from benchmarks.protocols.rating import FOLDS, explicit, fold_rmse, folds
 from benchmarks.protocols.results import Result, intervals, means, over_spans
 from benchmarks.protocols.settings import candidates, implicit, in_json, stopping_at
 from benchmarks.protocols.task import Build, Files, Task
+from benchmarks.protocols.test_set_looks import look
 from expectations.errors import UserError
 from models.metrics.ranking import PerUser
-from tasks.looks import look
-from tasks.memory import Meter
+from tasks.machine.memory import Meter
 
 __all__ = ["Teller", "Trainer", "run"]
 

@@ -14,9 +14,9 @@ from explorer.questions import Answer, Question, ask
 from explorer.shared import Asked, Shared
 from explorer.tabs.turn import LABELS
 from explorer.theme import gr
-from tasks.comparing import overlap
 from tasks.pages.plots import Estimate, intervals
 from tasks.pages.quality import MARKS, Evaluation
+from tasks.releases.comparing import overlap
 
 MOST = 3
 PLOTTED = ("ndcg", "recall", "hit_rate", "mrr", "diversity")

@@ -12,7 +12,7 @@ from explorer.pages import bar, card, heading, message, page, table, tiles, welc
 from explorer.shared import Shared
 from explorer.theme import gr
 from flows.config import NightlyConfig, load_config
-from tasks.stage import plain
+from tasks.engine.stage import plain
 
 MARKS = {"waiting": "·", "running": "▸", "ran": "✓", "cached": "=", "failed": "✗", "not run": "–"}
 LABELS = {

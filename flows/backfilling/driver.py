@@ -17,7 +17,7 @@ from flows.backfilling.work import DayWork, WorkList
 from flows.night.plan import Plan
 from flows.night.request import NightRequest
 from flows.night.run import Process, run
-from tasks.lake import Lake, Ref
+from tasks.engine.lake import Lake, Ref
 
 LOST_AT_MOST = 3
 """How often a night whose worker was killed is handed out again."""

@@ -17,7 +17,7 @@ from expectations.errors import Failure
 from flows.backfilling.prefect_runs import open_runs, process_is_gone
 from flows.backfilling.state import Backfill
 from flows.config import SECTIONS
-from tasks.stage import plain
+from tasks.engine.stage import plain
 
 DEPLOYMENT = "nightly/day"
 """Takes any number of runs at once: the deployment of the schedule lets one at a time through."""

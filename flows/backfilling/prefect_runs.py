@@ -12,7 +12,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Cancelling, Crashed, State
 
 from flows.backfilling.state import Backfill
-from tasks.processes import owner_is_alive
+from tasks.machine.processes import owner_is_alive
 
 
 def api_answers() -> bool:

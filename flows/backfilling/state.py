@@ -20,8 +20,8 @@ import psutil
 from expectations.errors import UserError
 from flows.backfilling.request import BackfillRequest
 from flows.night.records import new_id
-from tasks.lake import read_json, write_json
-from tasks.processes import owner_is_alive, owner_tag
+from tasks.engine.lake import read_json, write_json
+from tasks.machine.processes import owner_is_alive, owner_tag
 
 State = Literal["planned", "queued", "running", "succeeded", "failed", "interrupted", "skipped", "stale"]
 

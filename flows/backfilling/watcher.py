@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from flows.backfilling.state import Backfill, DayState, StageState, State, find_backfill
-from tasks.processes import owner_tag
-from tasks.running import Outcome, Watcher
-from tasks.stage import Step
+from tasks.engine.running import Outcome, Watcher
+from tasks.engine.stage import Step
+from tasks.machine.processes import owner_tag
 
 
 @dataclass

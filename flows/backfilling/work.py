@@ -14,9 +14,9 @@ from flows.night.plan import Plan
 from flows.night.records import RunRecord
 from flows.night.request import NightRequest, Planner
 from flows.night.sources import Source, open_source
-from tasks.explain import explain_cell
-from tasks.lake import Lake, Ref
-from tasks.stage import Cell, Step
+from tasks.engine.explain import explain_cell
+from tasks.engine.lake import Lake, Ref
+from tasks.engine.stage import Cell, Step
 
 Kind = Literal["cached", "missing", "stale"]
 

@@ -164,7 +164,7 @@ def _request(start: str, end: str, options: dict[str, Any]) -> "BackfillRequest"
     from flows.config import load_config
     from flows.home import home_folder
     from flows.night.records import all_runs
-    from tasks.stage import plain
+    from tasks.engine.stage import plain
 
     home = home_folder()
     # Runs that Prefect started have no file to read again.
@@ -197,7 +197,7 @@ def _check_stages(request: "BackfillRequest", home: Path) -> None:
     """Refuse an unknown stage before anything is written down."""
     from flows.backfilling.work import WorkList
     from flows.nightly import plan_request
-    from tasks.lake import Lake
+    from tasks.engine.lake import Lake
 
     next(WorkList(request, home, Lake(request.lake, home / "scratch" / "lake"), [], plan_request).days(), None)
 
@@ -208,7 +208,7 @@ def _dry_run(request: "BackfillRequest", as_json: bool) -> None:
     from flows.home import home_folder
     from flows.night.records import all_runs
     from flows.nightly import plan_request
-    from tasks.lake import Lake
+    from tasks.engine.lake import Lake
 
     home = home_folder()
     lake = Lake(request.lake, home / "scratch" / "lake")

@@ -13,7 +13,7 @@ def quarantine() -> None:
 @quarantine.command("list")
 def list_() -> None:
     """List what is in quarantine."""
-    from tasks.quarantine import quarantined
+    from tasks.engine.quarantine import quarantined
 
     entries = quarantined(_lake())
     for entry in entries:
@@ -30,7 +30,7 @@ def show(id_: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from tasks.quarantine import find
+    from tasks.engine.quarantine import find
 
     entry = find(_lake(), id_)
     console = Console()
@@ -55,8 +55,8 @@ def show(id_: str) -> None:
 @click.option("--why", required=True, help="Reason, kept in the manifests.")
 def release(id_: str, why: str) -> None:
     """Accept an entry as it is: publish it, with its findings and the reason in its manifests."""
-    from tasks.quarantine import find
-    from tasks.quarantine import release as publish
+    from tasks.engine.quarantine import find
+    from tasks.engine.quarantine import release as publish
 
     if not why.strip():
         raise UserError("--why is empty; say why this data is acceptable")
@@ -88,7 +88,7 @@ def gc(keep_days: int, delete: bool) -> None:
 def _lake():  # type: ignore[no-untyped-def]  # Lake: imported late
     from flows.home import home_folder
     from flows.night.records import all_runs
-    from tasks.lake import Lake
+    from tasks.engine.lake import Lake
 
     home = home_folder()
     runs = all_runs(home)

@@ -61,7 +61,7 @@ def _short(value: Any) -> str:
 
 def _lineage(lake: Any, artifact: Any, tree: Any, seen: set[str]) -> None:
     """Inputs of an artifact, of those, and so on; days of one dataset as one line, a repeated branch once."""
-    from tasks.lake import Ref
+    from tasks.engine.lake import Ref
 
     for name, folders in artifact.manifest["inputs"].items():
         refs = [Ref(f.split("/")[0], f.split("/")[1].removeprefix("date="), f.split("/")[2]) for f in folders]
@@ -137,7 +137,7 @@ def _open(dataset: str, date: str | None, lake_url: str, key: str) -> tuple[Any,
     from flows.cli.options import parse_date
     from flows.home import home_folder
     from flows.night.records import all_runs
-    from tasks.lake import Lake, Ref
+    from tasks.engine.lake import Lake, Ref
 
     if dataset not in DATASETS:
         near = difflib.get_close_matches(dataset, DATASETS, 1)

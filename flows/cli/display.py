@@ -10,8 +10,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from tasks.running import Outcome, Watcher
-from tasks.stage import Step
+from tasks.engine.running import Outcome, Watcher
+from tasks.engine.stage import Step
 
 MARKS = {"waiting": "·", "running": "▸", "ran": "✓", "cached": "=", "failed": "✗", "not run": "-"}
 STYLES = {"running": "cyan", "ran": "green", "cached": "blue", "failed": "bold red", "waiting": "dim", "not run": "dim"}

@@ -19,7 +19,7 @@ def explore(port: int | None, no_browser: bool) -> int:
     Serves on loopback until Ctrl-C, which also ends a night that was started there.
     """
     from flows.home import home_folder, prepare
-    from tasks.processes import claim_ownership
+    from tasks.machine.processes import claim_ownership
 
     prepare(home_folder())
     claim_ownership()

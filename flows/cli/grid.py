@@ -141,7 +141,7 @@ def _request(file: Path, home: Path, options: dict[str, Any]) -> "GridRequest":
 
 def _dry_run(request: "GridRequest", home: Path) -> None:
     from flows.grid.work import amounts
-    from tasks.lake import Lake
+    from tasks.engine.lake import Lake
 
     lake, planner = Lake(request.lake, home / "scratch" / "lake"), request.planner(home)
     trials = [planner.plan(row) for row in request.rows()]

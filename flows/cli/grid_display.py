@@ -17,8 +17,8 @@ from flows.grid.metrics import YARDSTICKS
 from flows.grid.results import Judged, table_for_people
 from flows.grid.rows import short_names
 from flows.grid.state import Sweep
-from tasks.running import Outcome
-from tasks.stage import Step
+from tasks.engine.running import Outcome
+from tasks.engine.stage import Step
 
 SHOWN = 20
 """Rows of the printed table."""

@@ -33,8 +33,8 @@ def add(items: Path | None, removed: str, reference: str, promote: bool, why: st
     import pyarrow as pa
 
     from flows.registry import open_registry
-    from tasks.increment import add_items, read_items
-    from tasks.ledger import Ledger, check_why, head
+    from tasks.registry.ledger import Ledger, check_why, head
+    from tasks.releases.new_items import add_items, read_items
 
     if items is None and not removed:
         raise UserError("give a file with new items, or --remove ID,ID,...")

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from tasks.explain import explain as explain_step
-from tasks.lake import Lake
+from tasks.engine.explain import explain as explain_step
+from tasks.engine.lake import Lake
 
 if TYPE_CHECKING:
     from flows.night.plan import Plan

@@ -41,7 +41,7 @@ def pull(reference: str, target: Path, parts: tuple[str, ...], as_json: bool, ur
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     from flows.registry import open_registry
-    from tasks.pulling import pull as fetch
+    from tasks.releases.pulling import pull as fetch
 
     registry = open_registry(url)
     version = registry.find(reference)
@@ -131,8 +131,8 @@ def similar(item: str, k: int, reference: str, as_json: bool, url: str) -> None:
 def _open(reference: str, url: str) -> tuple[Any, str]:
     """A bundle by reference or folder, and what to call it."""
     from flows.registry import open_registry, open_release
-    from tasks.pulling import held
-    from tasks.runtime import open_bundle
+    from tasks.releases.bundle_runtime import open_bundle
+    from tasks.releases.pulling import held
 
     if Path(reference).is_dir():
         if not (Path(reference) / "manifest.json").is_file():

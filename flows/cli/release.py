@@ -9,7 +9,7 @@ import click
 from expectations.errors import UserError
 
 if TYPE_CHECKING:
-    from tasks.ledger import Entry, Ledger
+    from tasks.registry.ledger import Entry, Ledger
 
 REGISTRY = click.option("--registry", "url", default="", help="Registry URL. Default: the last run's.")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -34,7 +34,7 @@ def promote(version: str, alias: str, why: str, after: int | None, url: str) -> 
 @REGISTRY
 def rollback(version: str | None, days_ago: int | None, why: str, url: str) -> None:
     """Make an earlier release the champion again."""
-    from tasks.ledger import champion_at, head
+    from tasks.registry.ledger import champion_at, head
 
     if version is not None and days_ago is not None:
         raise UserError("give --to or --days-ago, not both")
@@ -66,7 +66,7 @@ def history(day: str | None, as_json: bool, url: str) -> None:
 
     from flows.cli.options import parse_date
     from models.gates import Verdict
-    from tasks.ledger import champion_at
+    from tasks.registry.ledger import champion_at
 
     ledger = _ledger(url)
     entries = ledger.entries()
@@ -99,8 +99,8 @@ def compare(a: str, b: str, lake: str, as_json: bool, url: str) -> None:
     """Compare releases A and B: figures, both on the same users with p-values, overlap of lists, files that differ."""
     from flows.home import home_folder
     from flows.night.records import all_runs
-    from tasks.comparing import compare_versions
-    from tasks.lake import Lake
+    from tasks.engine.lake import Lake
+    from tasks.releases.comparing import compare_versions
 
     registry, home = _ledger(url).registry, home_folder()
     runs = all_runs(home)
@@ -131,7 +131,7 @@ def compare(a: str, b: str, lake: str, as_json: bool, url: str) -> None:
 def _ledger(url: str) -> "Ledger":
     """The ledger of the registry at hand; its alias is set right first, whatever happened to it."""
     from flows.registry import open_registry
-    from tasks.ledger import Ledger
+    from tasks.registry.ledger import Ledger
 
     ledger = Ledger(open_registry(url))
     ledger.repair()

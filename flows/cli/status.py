@@ -82,7 +82,7 @@ def _last_night(home: Path) -> dict[str, Any] | None:
 def _release(url: str, auth: str) -> dict[str, Any] | None:
     from urllib.parse import urlencode
 
-    from tasks.registry import MODEL
+    from tasks.registry.registry import MODEL
 
     query = {"filter": f"name = '{MODEL}'", "order_by": "version_number DESC", "max_results": 1}
     answer = call(f"{url}/api/2.0/mlflow/model-versions/search?{urlencode(query)}", auth=auth)

@@ -9,7 +9,7 @@ from rich.table import Table
 from flows.night.plan import Plan
 from flows.night.records import folder
 from flows.night.request import NightRequest
-from tasks.lake import Artifact, Lake, Ref
+from tasks.engine.lake import Artifact, Lake, Ref
 
 
 def print_summary(request: NightRequest, home: Path, plan: Plan, summary: dict[str, Any], console: Console) -> None:

@@ -20,9 +20,9 @@ from flows.night.interruption import leave_at_once_when_told
 from flows.night.run import take_over
 from flows.night.warm_up import WarmUp, reach_registry
 from models.evaluation.effects import Effect
-from tasks.lake import Lake
-from tasks.registry import Registry
-from tasks.running import Night, Watcher
+from tasks.engine.lake import Lake
+from tasks.engine.running import Night, Watcher
+from tasks.registry.registry import Registry
 
 
 class Listener(Watcher):

@@ -14,7 +14,7 @@ from flows.grid.config import AxisConfig, GridConfig, SearchConfig, SweepConfig
 from flows.grid.metrics import objectives_of
 from flows.grid.rows import Row, all_rows, axes_of, row_of
 from flows.grid.work import Planner
-from tasks.stage import plain
+from tasks.engine.stage import plain
 
 REQUEST = "request.yaml"
 """In a sweep's folder: the whole request, which `nightjar grid` takes."""

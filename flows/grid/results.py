@@ -18,8 +18,8 @@ from flows.grid.metrics import best_by, figures_of, headline, is_larger_better
 from flows.grid.work import TRAINED, Trial
 from models.evaluation.config import EvaluationConfig
 from models.evaluation.effects import Effect, effects, pareto_front
-from tasks.running import Night
-from tasks.stage import plain
+from tasks.engine.running import Night
+from tasks.engine.stage import plain
 
 EFFECTS_ON = ("study_precision", "study_diversity", "ndcg", "recall", "diversity", "novelty")
 """Figures that the effect of each parameter is told on: at the length of the lists. Beside them the study's combined

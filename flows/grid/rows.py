@@ -10,7 +10,7 @@ from typing import Any
 from expectations.errors import UserError
 from flows.config import NightlyConfig, check_config
 from flows.grid.config import AxisConfig, GridConfig, SweepConfig, axis_of
-from tasks.stage import plain
+from tasks.engine.stage import plain
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.grid.work import Trial, by_bundle, shared_steps
 from flows.night.task_runs import in_its_own_words, submit_steps, unique
-from tasks.running import Night
+from tasks.engine.running import Night
 
 Judged = Callable[[Trial, Exception | None], None]
 """Called with a trial that has ended, and why it failed if it did; from several threads."""

@@ -30,9 +30,9 @@ from flows.grid.running import Hopeless, run_alone
 from flows.grid.work import TRAINED, Trial
 from flows.night.task_runs import in_its_own_words
 from models.progress import validation_metric
-from tasks.lake import read_json
-from tasks.running import Night, Watcher
-from tasks.stage import Step
+from tasks.engine.lake import read_json
+from tasks.engine.running import Night, Watcher
+from tasks.engine.stage import Step
 
 TRAINING_LOG = "training_log.json"
 ASKED_TIMES = 20

@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 from expectations.errors import UserError
 from flows.night.records import new_id
-from tasks.lake import read_json, write_json
-from tasks.processes import owner_is_alive, owner_tag
+from tasks.engine.lake import read_json, write_json
+from tasks.machine.processes import owner_is_alive, owner_tag
 
 State = Literal["running", "interrupted", "failed", "succeeded"]
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from flows.grid.results import Judged
 from flows.grid.state import Sweep
-from tasks.registry import Registry
-from tasks.tracking import Logged, begin_parent, end_parent, log_children
+from tasks.registry.registry import Registry
+from tasks.registry.sweep_runs import Logged, begin_parent, end_parent, log_children
 
 
 class Tracker:

@@ -16,9 +16,9 @@ from flows.grid.rows import Row
 from flows.night.plan import Plan
 from flows.night.request import NightRequest
 from flows.nightly import plan_request
-from tasks.lake import Lake, Ref
-from tasks.stage import Cell, Step
-from tasks.trial import trial
+from tasks.engine.lake import Lake, Ref
+from tasks.engine.stage import Cell, Step
+from tasks.stages.trial import trial
 
 TRAINED = ("transformer", "towers", "ranker", "als")
 """Stages that train a model, the longest first."""

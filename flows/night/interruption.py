@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from expectations.errors import Failure
-from tasks.processes import end_children
+from tasks.machine.processes import end_children
 
 
 def leave_at_once_when_told(note: Callable[[str], None]) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from expectations.errors import UserError
 from flows.config import Calendar
-from tasks.lake import Ref
-from tasks.stage import Inputs, Step, as_refs
+from tasks.engine.lake import Ref
+from tasks.engine.stage import Inputs, Step, as_refs
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from flows.service.state import load
-from tasks.lake import Artifact
-from tasks.registry import MODEL, Registry
-from tasks.reporting import head_for_prefect, tables_for_prefect
-from tasks.running import Outcome
+from tasks.engine.lake import Artifact
+from tasks.engine.running import Outcome
+from tasks.registry.registry import MODEL, Registry
+from tasks.stages.report import head_for_prefect, tables_for_prefect
 
 MLFLOW_URL = "NIGHTJAR_MLFLOW_URL"
 """Environment variable: address at which people reach the MLflow server that shows the registry."""

@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from expectations.errors import UserError
-from tasks.lake import read_json, write_json, write_text
-from tasks.processes import owner_is_alive
+from tasks.engine.lake import read_json, write_json, write_text
+from tasks.machine.processes import owner_is_alive
 
 
 @dataclass

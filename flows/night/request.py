@@ -10,7 +10,7 @@ from flows.config import NightlyConfig
 from flows.night.plan import Plan
 from flows.night.records import new_id
 from flows.night.sources import Source
-from tasks.lake import Lake
+from tasks.engine.lake import Lake
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from flows.config import NightlyConfig
 from flows.night.plan import Plan
 from flows.night.prefect_page import show_results
 from flows.night.records import RunRecord
-from tasks.audit import build_docs
-from tasks.gating import Decision, decide
-from tasks.lake import Artifact, write_text
+from tasks.engine.audit import build_docs
+from tasks.engine.lake import Artifact, write_text
+from tasks.engine.running import Night, Outcome
 from tasks.pages.data import RunFacts, StageTime
-from tasks.registry import Registry
-from tasks.reporting import CARD, PAGE, render_cards, render_report
-from tasks.running import Night, Outcome
+from tasks.registry.registry import Registry
+from tasks.releases.gates import Decision, decide
+from tasks.stages.report import CARD, PAGE, render_cards, render_report
 
 CURRENT = ("recommendations", "embeddings")
 """Datasets that others read through a pointer."""

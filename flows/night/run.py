@@ -23,14 +23,14 @@ from flows.night.results import publish_results
 from flows.night.task_runs import run_steps
 from flows.night.warm_up import WarmUp
 from flows.service.own_server import await_server
-from tasks.config import ResourcesConfig
-from tasks.explain import explain
-from tasks.lake import Lake
-from tasks.machine import Machine
-from tasks.processes import claim_ownership, end_leftovers, owner_tag
-from tasks.running import Night, Outcome, Watcher
-from tasks.sources.scratch import sweep_asides
-from tasks.stage import Step, plain
+from tasks.engine.admission import Machine
+from tasks.engine.explain import explain
+from tasks.engine.lake import Lake
+from tasks.engine.running import Night, Outcome, Watcher
+from tasks.engine.stage import Step, plain
+from tasks.machine.config import ResourcesConfig
+from tasks.machine.processes import claim_ownership, end_leftovers, owner_tag
+from tasks.machine.scratch import sweep_asides
 
 
 @dataclass

@@ -27,8 +27,8 @@ from flows.night.records import new_id
 from flows.night.request import NightRequest, Planner
 from flows.night.run import run_in_this_flow
 from flows.night.sources import open_source
-from tasks.registry import Registry
-from tasks.stage import plain
+from tasks.engine.stage import plain
+from tasks.registry.registry import Registry
 
 LATE = "late"
 """Tag of the runs of nights that were missed."""

@@ -9,11 +9,11 @@ from typing import Protocol
 
 from flows.config import Calendar, NightlyConfig, WindowConfig
 from models.world.config import LIFETIME_DAYS, WorldConfig
-from tasks import generation, ingestion
-from tasks.lake import Ref
+from tasks.engine.lake import Ref
+from tasks.engine.stage import Step
 from tasks.sources.scan import scan
 from tasks.sources.state import Scan
-from tasks.stage import Step
+from tasks.stages import generation, ingestion
 
 
 class Source(Protocol):

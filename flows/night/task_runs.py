@@ -14,9 +14,9 @@ from prefect.futures import PrefectFuture
 from prefect.states import Completed, State
 
 from expectations.errors import Failure, UserError
-from tasks.lake import Ref
-from tasks.running import Night, Outcome
-from tasks.stage import Step
+from tasks.engine.lake import Ref
+from tasks.engine.running import Night, Outcome
+from tasks.engine.stage import Step
 
 Futures = dict[Ref, PrefectFuture[Any]]
 """Artifact -> the task run that makes it."""

@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 from expectations.datasets import DATASETS
-from tasks.running import Night
-from tasks.stage import Step
+from tasks.engine.running import Night
+from tasks.engine.stage import Step
 
 
 @dataclass
@@ -37,11 +37,11 @@ def _start(night: Night, steps: Iterable[Step]) -> list[threading.Thread]:
     jobs: list[Callable[[], Any]] = []
     threads: list[threading.Thread] = []
     if any("pyspark" in stage.libraries for stage in missing.values()):
-        from tasks.spark import start_in_background
+        from tasks.stages.spark import start_in_background
 
         start_in_background(night.resources, night.home)
     if any(DATASETS[name].is_table for stage in missing.values() for name in stage.produces):
-        from tasks.audit import warm_up
+        from tasks.engine.audit import warm_up
 
         jobs.append(warm_up)
     if "release" in missing:
@@ -60,7 +60,7 @@ def reach_registry(night: Night) -> None:
     if not os.environ.get("PREFECT_API_URL"):
         import prefect.server.database.orm_models  # noqa: F401
 
-    from tasks.registry import Registry
+    from tasks.registry.registry import Registry
 
     Registry(night.home, night.resources.registry).experiment_id()
 

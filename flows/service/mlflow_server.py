@@ -21,7 +21,7 @@ def main() -> None:
     import uvicorn
     from mlflow.server import constants
 
-    from tasks.registry import Registry
+    from tasks.registry.registry import Registry
 
     home, auth = Path(os.environ["NIGHTJAR_HOME"]), os.environ.pop("NIGHTJAR_AUTH", "")
     store = os.environ.get("MLFLOW_BACKEND_STORE_URI", "")

@@ -20,7 +20,7 @@ from expectations.errors import Failure
 from flows.service.http import answers
 from flows.service.prefect_database import make_database
 from flows.service.state import open_log
-from tasks.processes import claim_ownership
+from tasks.machine.processes import claim_ownership
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 180.0

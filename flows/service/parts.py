@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flows.environment import variables
 from flows.service.settings import Settings
-from tasks.processes import OWNER
+from tasks.machine.processes import OWNER
 
 POOL = "nightjar"
 PORTS = {"prefect": 4200, "mlflow": 5000}

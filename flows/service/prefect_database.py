@@ -8,7 +8,7 @@ from pathlib import Path
 
 from expectations.errors import Failure
 from expectations.prepared import prepared
-from tasks.databases import place
+from tasks.machine.databases import place
 
 
 def make_database(home: Path) -> None:

@@ -15,7 +15,7 @@ from expectations.errors import Failure
 from flows.service.http import answers
 from flows.service.parts import TAG, Part
 from flows.service.state import Record, load_all, log_file, open_log, redacted
-from tasks.processes import OWNER, end_leftovers
+from tasks.machine.processes import OWNER, end_leftovers
 
 ROOT = Path(__file__).resolve().parents[2]
 FLOW_RUN = "PREFECT__FLOW_RUN_ID"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from tasks.lake import Ref
+from tasks.engine.lake import Ref
 from tasks.pages.data import Section
 
 RUN = "nightjar run CONFIG.yaml"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from expectations.substitutes import Substitute
-from tasks.lake import Artifact
+from tasks.engine.lake import Artifact
 from tasks.pages.data import Cell, Figure, Section, Table
 from tasks.pages.plots import columns_by_day
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from expectations.datasets import DATASETS
 from expectations.substitutes import Substitute
-from tasks.digest import table_digest
+from tasks.engine.content_digest import table_digest
 from tasks.sources.ids import Ids
 from tasks.sources.parts import EPOCH
 from tasks.sources.state import Scan

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from expectations.datasets import WATCHES
-from tasks.digest import table_digest
+from tasks.engine.content_digest import table_digest
 from tasks.sources.parts import EPOCH
 from tasks.sources.values import MICROS_PER_DAY
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from expectations.errors import UserError
 from expectations.substitutes import Substitute
-from tasks.source_config import EventColumns, SourceConfig
+from tasks.sources.config import EventColumns, SourceConfig
 from tasks.sources.reading import DataFile
 
 KINDS = {"movielens": "tasks.sources.movielens:find_movielens", "table": "tasks.sources.tables:find_table"}

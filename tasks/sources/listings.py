@@ -10,7 +10,7 @@ import pyarrow.types as pt
 
 from expectations.datasets import Dataset
 from expectations.errors import UserError
-from tasks.source_config import ItemsFile, UsersFile
+from tasks.sources.config import ItemsFile, UsersFile
 from tasks.sources.reading import DataFile, read_columns
 from tasks.sources.values import MICROS_PER_DAY, as_micros, as_number, as_text, time_unit
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 from expectations.datasets import ITEMS, USERS, Dataset
 from expectations.errors import UserError
 from expectations.substitutes import Substitute
-from tasks.source_config import EventColumns, SourceConfig
+from tasks.sources.config import EventColumns, SourceConfig
 from tasks.sources.discovery import Source, event_substitutes
 from tasks.sources.formats import CSV
 from tasks.sources.listings import empty_listing, listing_schema, one_row_an_id

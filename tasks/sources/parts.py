@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.source_config import EventColumns, TimeUnit
+from tasks.sources.config import EventColumns, TimeUnit
 from tasks.sources.reading import Batch, DataFile, Malformed, read_batches
 from tasks.sources.refusals import NUM_EXAMPLES, Refusals
 from tasks.sources.values import MICROS_PER_DAY, as_micros, as_number, as_text, time_unit

@@ -17,16 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from expectations.errors import Failure, UserError
-from tasks.code import reached
-from tasks.source_config import SourceConfig
+from tasks.engine.code_digest import reached
+from tasks.machine.scratch import aside, move, sweep
+from tasks.sources.config import SourceConfig
 from tasks.sources.discovery import Source, find_source
 from tasks.sources.parts import Reading, parse
 from tasks.sources.reading import DataFile
 from tasks.sources.refusals import Refusals, num_rows, sentences
-from tasks.sources.scratch import aside, move, sweep
 from tasks.sources.state import LogReader, Scan, load_scan, save_state
 from tasks.sources.survey import Progress, Survey, give_ids, open_log, positive_bars, refuse_strange_days
-from tasks.stage import ROOT
 
 
 def scan(config: SourceConfig, home: Path, today: str, progress: Progress = lambda done, total, what: None) -> Scan:
@@ -97,7 +96,7 @@ def _code(*functions: str) -> dict[str, str]:
     digests: dict[str, str] = {}
     for name in functions:
         module, function = name.split(":")
-        digests |= {f"{name} {file}": d for file, d in reached(module, function, ROOT).digests.items()}
+        digests |= {f"{name} {file}": d for file, d in reached(module, function).digests.items()}
     return digests
 
 

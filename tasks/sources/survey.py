@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from expectations.datasets import ITEMS, USERS
 from expectations.errors import UserError
-from tasks.source_config import SourceConfig
+from tasks.sources.config import SourceConfig
 from tasks.sources.days import iso_day, last_whole_day
 from tasks.sources.ids import ALWAYS, Ids, assign_ids, first_times
 from tasks.sources.parts import Reading, load_ids

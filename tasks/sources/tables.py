@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from expectations.datasets import ITEMS, USERS
 from expectations.errors import UserError
 from expectations.substitutes import Substitute
-from tasks.source_config import SourceConfig
+from tasks.sources.config import SourceConfig
 from tasks.sources.discovery import Source, event_substitutes
 from tasks.sources.formats import FORMATS, Format, endings, titles
 from tasks.sources.listings import empty_listing, read_listing

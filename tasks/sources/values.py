@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from expectations.errors import UserError
-from tasks.source_config import TimeUnit
+from tasks.sources.config import TimeUnit
 
 MICROS_PER_DAY = 86_400_000_000
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}

@@ -127,7 +127,7 @@ def test_ratings_are_told_with_what_most_folds_chose(run: Any, ratings: Path, mo
         return {"als": 0.9, "biases": 1.0}, tried
 
     monkeypatch.setattr("benchmarks.protocols.running.fold_rmse", fold_rmse)
-    monkeypatch.setattr("tasks.spark.start_in_background", lambda *_: None)
+    monkeypatch.setattr("tasks.stages.spark.start_in_background", lambda *_: None)
     found = run("kfold-rmse", ratings, model="als")
     assert found["config"] == in_json(second)
     by_fold = [trial["config"]["factors"] for trial in found["trials"] if trial["chosen"]]

@@ -6,8 +6,8 @@ from benchmarks.made_bundle import make_bundle, make_tables
 from explorer.data import Release
 from models.serving.bundle import Bundle
 from models.serving.config import PipelineConfig
-from tasks.registry import Version
-from tasks.stage import plain
+from tasks.engine.stage import plain
+from tasks.registry.registry import Version
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from models.serving.config import (
     System,
     pipeline_of,
 )
-from tasks.stage import plain
+from tasks.engine.stage import plain
 
 OWN = plain(PipelineConfig())
 

@@ -10,7 +10,7 @@ from explorer.projection import items_in_plane, nearest, pca, tsne, user_cluster
 from explorer.tabs import space
 from models.serving.bundle import Bundle
 from models.serving.config import PipelineConfig
-from tasks.stage import plain
+from tasks.engine.stage import plain
 
 
 def test_pca_finds_the_directions_that_differ_most():

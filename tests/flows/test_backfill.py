@@ -42,7 +42,7 @@ def test_the_id_and_the_way_to_resume_come_first(filled):
 
 
 def test_every_day_is_a_release_of_its_own(filled):
-    from tasks.registry import Registry
+    from tasks.registry.registry import Registry
 
     versions = Registry(filled.path / "home").versions()
     assert sorted(v.tags["nightjar.date"] for v in versions) == list(EVERY)
@@ -175,8 +175,8 @@ def test_an_unknown_stage_is_told_and_nothing_is_written_down(make_home):
 
 
 def test_only_promote_makes_a_champion_and_says_so_in_the_ledger(home):
-    from tasks.ledger import Ledger
-    from tasks.registry import Registry
+    from tasks.registry.ledger import Ledger
+    from tasks.registry.registry import Registry
 
     done = home.run("backfill", "2026-01-13", "2026-01-13", "--config", str(home.config), "--promote")
     assert done.returncode == 0, done.stderr

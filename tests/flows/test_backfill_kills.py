@@ -92,12 +92,12 @@ def computed_after_published(trace) -> list[str]:
 
 
 def aliases(home) -> dict[str, int]:
-    from tasks.registry import Registry
+    from tasks.registry.registry import Registry
 
     return Registry(home.path / "home").aliases()
 
 
 def dates_released(home) -> list[str]:
-    from tasks.registry import Registry
+    from tasks.registry.registry import Registry
 
     return sorted(v.tags["nightjar.date"] for v in Registry(home.path / "home").versions())

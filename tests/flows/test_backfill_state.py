@@ -10,7 +10,7 @@ import pytest
 from expectations.errors import UserError
 from flows.backfilling.request import BackfillRequest
 from flows.backfilling.state import Backfill, StageState, all_backfills, counts, find_backfill
-from tasks.processes import claim_ownership
+from tasks.machine.processes import claim_ownership
 
 
 def request(**changes) -> BackfillRequest:
@@ -46,7 +46,7 @@ def test_a_request_survives_json():
 
 def test_what_a_dead_process_called_running_is_interrupted(tmp_path):
     one = Backfill.create(tmp_path, request())
-    code = "from tasks.processes import claim_ownership; print(claim_ownership())"
+    code = "from tasks.machine.processes import claim_ownership; print(claim_ownership())"
     dead = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     for day, owner in (("2026-02-27", dead), ("2026-02-28", claim_ownership())):
         state = one.day(day)

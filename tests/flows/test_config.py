@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from expectations.errors import UserError
 from flows.config import NightlyConfig, WindowConfig, calendar, load_config
 from flows.reference import PAGE, reference
-from tasks.stage import plain
+from tasks.engine.stage import plain
 
 
 def test_the_empty_config_is_the_default_config(tmp_path):

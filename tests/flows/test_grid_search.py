@@ -127,7 +127,7 @@ def _winner_runs(sweeps: Sweeps, best: dict[str, Any]) -> None:
 
 
 def _each_is_a_run_in_mlflow(sweeps: Sweeps) -> None:
-    from tasks.registry import Registry
+    from tasks.registry.registry import Registry
 
     client = Registry(sweeps.home.path / "home").client
     experiments = [e.experiment_id for e in client.search_experiments()]

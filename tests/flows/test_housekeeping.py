@@ -12,7 +12,7 @@ import pytest
 from expectations.errors import UserError
 from flows.environment import variables
 from flows.home import prepare
-from tasks.processes import OWNER, end_leftovers, leftovers, owner_is_alive, owner_tag
+from tasks.machine.processes import OWNER, end_leftovers, leftovers, owner_is_alive, owner_tag
 
 ROOT = Path(__file__).resolve().parents[2]
 

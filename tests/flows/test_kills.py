@@ -1,7 +1,7 @@
 """`kill -9` at any moment, then the same command again: the night completes with the very same content.
 
-That every stage's own steps survive a kill is shown on tiny stages (`tests/tasks/test_running.py`); here the real night
-is killed where several things are under way. `make soak` kills it inside every stage.
+That every stage's own steps survive a kill is shown on tiny stages (`tests/tasks/engine/test_running.py`); here the
+real night is killed where several things are under way. `make soak` kills it inside every stage.
 """
 
 import os
@@ -75,8 +75,8 @@ def _same(home, golden) -> None:
     assert home.left_running() == []
     assert list((home.path / "home/lake/.staging").iterdir()) == []
     assert list((home.path / "home/scratch").glob(".*")) == []
-    from tasks.ledger import Ledger
-    from tasks.registry import Registry
+    from tasks.registry.ledger import Ledger
+    from tasks.registry.registry import Registry
 
     registry = Registry(home.path / "home")
     (version,) = registry.versions()

@@ -25,8 +25,8 @@ def test_every_stage_ran_and_the_release_was_made(golden):
 
 
 def test_the_registry_has_one_version_with_the_bundle_and_the_alias(golden, tmp_path):
-    from tasks.pulling import pull
-    from tasks.registry import Registry
+    from tasks.registry.registry import Registry
+    from tasks.releases.pulling import pull
 
     registry = Registry(golden.path / "home")
     (version,) = registry.versions()
@@ -51,7 +51,7 @@ def test_mlflow_alone_serves_the_release(golden, tmp_path):
     import mlflow
     import pandas as pd
 
-    from tasks.registry import Registry
+    from tasks.registry.registry import Registry
 
     registry = Registry(golden.path / "home")
     mlflow.set_tracking_uri(registry.uri)
@@ -196,8 +196,8 @@ def test_two_runs_at_once_in_one_home(make_home, continued, golden, start):
     ends = [run.wait(1000) for run in runs]
     assert [end.returncode for end in ends] == [0, 0], ends
     assert home.digests() == golden.digests()
-    from tasks.ledger import Ledger
-    from tasks.registry import Registry
+    from tasks.registry.ledger import Ledger
+    from tasks.registry.registry import Registry
 
     registry = Registry(home.path / "home")
     assert len(registry.versions()) == 1
@@ -218,8 +218,8 @@ def two_releases(continued):
 
 
 def test_the_first_release_is_champion_and_a_worse_one_is_refused(two_releases):
-    from tasks.ledger import Ledger
-    from tasks.registry import Registry
+    from tasks.registry.ledger import Ledger
+    from tasks.registry.registry import Registry
 
     registry = Registry(two_releases.path / "home")
     assert registry.aliases() == {"candidate": 2, "champion": 1}
@@ -252,8 +252,8 @@ def test_two_releases_are_compared(two_releases):
 def _same_users_tell_the_same_as_the_gates(home, found):
     """Both come from the bundles alone, by ways of their own."""
     paired = found["paired"]
-    from tasks.ledger import Ledger
-    from tasks.registry import Registry
+    from tasks.registry.ledger import Ledger
+    from tasks.registry.registry import Registry
 
     gates = Ledger(Registry(home.path / "home")).entries()[-1].gates
     assert paired["judged_by"] == 2 and paired["judged_days"] == ["2026-01-11", "2026-01-12"]
@@ -269,9 +269,9 @@ def _same_users_tell_the_same_as_the_gates(home, found):
 
 
 def test_a_champion_whose_files_are_gone_fails_the_gates_that_need_it(two_releases):
-    from tasks.ledger import Ledger
-    from tasks.pulling import pull
-    from tasks.registry import Registry
+    from tasks.registry.ledger import Ledger
+    from tasks.registry.registry import Registry
+    from tasks.releases.pulling import pull
 
     registry = Registry(two_releases.path / "home")
     pull(registry, registry.find("1"), two_releases.path / "copy")

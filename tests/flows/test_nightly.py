@@ -15,7 +15,7 @@ from flows.night.plan import Plan
 from flows.night.request import NightRequest
 from flows.night.sources import open_source
 from flows.nightly import nightly, plan_night, plan_request
-from tasks import generation
+from tasks.stages import generation
 
 GRAPH = """
 catalogue <-
@@ -110,7 +110,7 @@ def test_training_features_end_before_the_ranker_s_examples():
 
 
 def test_a_log_without_impressions_and_searches_is_planned_without_them(monkeypatch):
-    """Like those of `tasks.ingestion`, whose events are watches alone."""
+    """Like those of `tasks.stages.ingestion`, whose events are watches alone."""
     stage = dataclasses.replace(generation.events, produces=("watches",))
     monkeypatch.setattr(generation, "events", stage)
     plan = _plan()

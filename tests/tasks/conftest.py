@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from expectations.datasets import DATASETS, POPULARITY
-from tasks.code import Reached
-from tasks.config import ResourcesConfig
-from tasks.lake import MANIFEST, Artifact, Lake, Ref, write_json
-from tasks.machine import Machine
-from tasks.outputs import Outputs
-from tasks.running import Night
-from tasks.stage import Stage
+from tasks.engine.admission import Machine
+from tasks.engine.code_digest import Reached
+from tasks.engine.lake import MANIFEST, Artifact, Lake, Ref, write_json
+from tasks.engine.outputs import Outputs
+from tasks.engine.running import Night
+from tasks.engine.stage import Stage
+from tasks.machine.config import ResourcesConfig
 
 CALLS: list[str] = []
 

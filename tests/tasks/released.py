@@ -16,10 +16,10 @@ from benchmarks.made_bundle import foundation_tables, make_bundle, make_tables
 from models.serving import export
 from models.serving.bundle import Bundle
 from models.serving.config import PipelineConfig
-from tasks.digest import file_sha256
-from tasks.registry import Registry, Version
-from tasks.releasing import MANIFEST_TAG
-from tasks.stage import plain
+from tasks.engine.content_digest import file_sha256
+from tasks.engine.stage import plain
+from tasks.registry.registry import Registry, Version
+from tasks.registry.release_layout import MANIFEST_TAG
 
 ROOT = Path(__file__).resolve().parents[2]
 

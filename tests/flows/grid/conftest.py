@@ -13,13 +13,13 @@ from flows.config import NightlyConfig
 from flows.grid.rows import Row
 from flows.grid.work import Trial
 from models.progress import epoch_in_words
-from tasks.code import Reached
-from tasks.config import ResourcesConfig
-from tasks.lake import Artifact, Lake
-from tasks.machine import Machine
-from tasks.outputs import Outputs
-from tasks.running import Night
-from tasks.stage import Stage
+from tasks.engine.admission import Machine
+from tasks.engine.code_digest import Reached
+from tasks.engine.lake import Artifact, Lake
+from tasks.engine.outputs import Outputs
+from tasks.engine.running import Night
+from tasks.engine.stage import Stage
+from tasks.machine.config import ResourcesConfig
 
 EPOCHS = 4
 

@@ -10,7 +10,7 @@ from flows.grid.metrics import figures_of
 from flows.grid.running import Hopeless
 from flows.grid.search import Search, combinations, distribution, open_study
 from flows.grid.work import Trial
-from tasks.running import Night
+from tasks.engine.running import Night
 
 RANGE = SweepConfig(axes={"dim": {"low": 4, "high": 128, "whole": True}, "k": [5, 10]})
 FEW = SweepConfig(axes={"dim": [8, 32], "k": [5, 10]})

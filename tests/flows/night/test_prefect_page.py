@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from flows.night.prefect_page import _mlflow_pages
-from tasks.registry import Registry
+from tasks.registry.registry import Registry
 
 MEASURES = {"run_id": "abc", "version": 7}
 

@@ -43,7 +43,7 @@ def nights(service: Any) -> list[psutil.Process]:
 
 
 def released(service: Any) -> list[str]:
-    from tasks.registry import Registry
+    from tasks.registry.registry import Registry
 
     return sorted(v.tags["nightjar.date"] for v in Registry(service.home.path / "home").versions())
 
@@ -71,7 +71,7 @@ def days(service):
 
 
 def aliases(service) -> dict[str, int]:
-    from tasks.registry import Registry
+    from tasks.registry.registry import Registry
 
     return Registry(service.home.path / "home").aliases()
 

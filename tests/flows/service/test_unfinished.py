@@ -1,7 +1,7 @@
 """Killed while Prefect or MLflow makes the tables of a fresh database: the next start has whole ones.
 
 Set-up has made empty databases that homes copy; here they make their own, as in an installation without them. What both
-have in common, also that two at once do not disturb each other, is shown in `tests/tasks/test_databases.py`.
+have in common, also that two at once do not disturb each other, is shown in `tests/tasks/machine/test_databases.py`.
 """
 
 import os

@@ -2,7 +2,7 @@ import dataclasses
 
 from models.evaluation.ablations import CONTROL, ablations
 from models.serving.config import FiltersConfig, PipelineConfig, SourcesConfig
-from tasks.stage import plain
+from tasks.engine.stage import plain
 
 
 def leaves(settings: dict, prefix: str = "") -> dict[str, object]:

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.made_bundle import foundation_tables, make_bundle, make_tables
 from models.serving.bundle import Bundle
 from models.serving.config import PipelineConfig
-from tasks.stage import plain
+from tasks.engine.stage import plain
 
 NUM_USERS, NUM_ITEMS = 40, 150
 

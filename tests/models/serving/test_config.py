@@ -16,7 +16,7 @@ from models.serving.config import (
     SourcesConfig,
     without_each_part,
 )
-from tasks.stage import plain
+from tasks.engine.stage import plain
 
 
 def test_sources_and_filters_are_those_of_the_runtime():

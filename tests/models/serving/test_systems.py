@@ -10,7 +10,7 @@ from models.evaluation.ablations import ablations
 from models.serving.bundle import Bundle, BundleError
 from models.serving.bundle.foundation import Foundation
 from models.serving.config import PipelineConfig, pipeline_of
-from tasks.stage import plain
+from tasks.engine.stage import plain
 
 PLAIN = {"mmr_lambda": 1.0, "series_cap": 0, "creator_cap": 0, "fresh_quota": 0, "exploration_position": 0}
 

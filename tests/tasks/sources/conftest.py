@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.source_config import EventColumns, ItemsFile, SourceConfig, UsersFile
+from tasks.sources.config import EventColumns, ItemsFile, SourceConfig, UsersFile
 from tasks.sources.scan import scan
 from tasks.sources.state import Scan
 

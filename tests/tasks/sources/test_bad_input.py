@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from expectations.errors import Failure, UserError
-from tasks.source_config import EventColumns, SourceConfig, UsersFile
 from tasks.sources import scan as scanning
+from tasks.sources.config import EventColumns, SourceConfig, UsersFile
 
 HEADER = "user,item,time\n"
 GOOD = "a,x,2020-01-01\n"

@@ -166,6 +166,6 @@ def test_where_the_source_lies_does_not_matter(shapes, world, look: Callable, tm
 
 
 def _alive() -> str:
-    from tasks.processes import owner_tag
+    from tasks.machine.processes import owner_tag
 
     return owner_tag()

@@ -11,8 +11,8 @@ import pytest
 
 from expectations.datasets import ITEMS, USERS
 from expectations.errors import UserError
-from tasks.source_config import ItemsFile, SourceConfig, UsersFile
 from tasks.sources.catalogue import known_by
+from tasks.sources.config import ItemsFile, SourceConfig, UsersFile
 
 LOG = "user,item,time\nann,m1,2020-05-01\nbob,m2,2020-05-02\n"
 

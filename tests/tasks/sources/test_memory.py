@@ -9,7 +9,7 @@ import pytest
 SCRIPT = """
 import resource, sys
 from pathlib import Path
-from tasks.source_config import SourceConfig
+from tasks.sources.config import SourceConfig
 from tasks.sources import csv_files, reading
 from tasks.sources.scan import scan
 csv_files.CSV_BLOCK_BYTES, csv_files.BATCH_ROWS = 1 << 16, 20_000

@@ -118,6 +118,6 @@ def test_catalogue_digest_is_remembered_and_follows_content(shapes, world, look,
 
 
 def _movielens(folder: Path):
-    from tasks.source_config import SourceConfig
+    from tasks.sources.config import SourceConfig
 
     return SourceConfig(kind="movielens", path=str(folder))

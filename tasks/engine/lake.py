@@ -1,0 +1,349 @@
+"""The lake: where artifacts live, and the only code that puts one there or moves one.
+
+    <lake>/<dataset>/date=<D>/<key>/part-00000.parquet ... manifest.json, run.json
+
+A folder without a manifest does not exist. On a local file system an artifact appears by one rename; in an object
+store its manifest is written last. Knows nothing of Prefect or Great Expectations.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from expectations.datasets import DATASETS
+from expectations.errors import Failure, UserError
+from tasks.engine.content_digest import files_sha256
+from tasks.machine.processes import owner_is_alive, owner_tag
+
+MANIFEST = "manifest.json"
+RUN = "run.json"
+SCHEMA_VERSION = 1
+"""Version of the schemas that outside readers see through the `current` pointers; raised when one breaks them."""
+
+
+@dataclass(frozen=True, order=True)
+class Ref:
+    """Name of an artifact, whether or not it stands: dataset, logical date (ISO) and key."""
+
+    dataset: str
+    date: str
+    key: str
+
+    @property
+    def folder(self) -> str:
+        """Path below the lake."""
+        return f"{self.dataset}/date={self.date}/{self.key}"
+
+    @classmethod
+    def of(cls, folder: str) -> "Ref":
+        """The one whose `folder` this is."""
+        dataset, date, key = folder.split("/")[:3]
+        return cls(dataset, date.removeprefix("date="), key)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An artifact that stands, with its files on local disk."""
+
+    ref: Ref
+    path: Path
+
+    @property
+    def dataset(self) -> str:
+        return self.ref.dataset
+
+    @property
+    def date(self) -> str:
+        return self.ref.date
+
+    @property
+    def key(self) -> str:
+        return self.ref.key
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        return read_json(self.path / MANIFEST)
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """Small facts that its stage noted."""
+        return dict(self.manifest.get("notes", {}))
+
+    @property
+    def rows(self) -> int:
+        return int(self.manifest["rows"])
+
+    @property
+    def content_digest(self) -> str:
+        return str(self.manifest["content_digest"])
+
+    @property
+    def run(self) -> dict[str, Any]:
+        """What is not deterministic: seconds, memory, host."""
+        path = self.path / RUN
+        return read_json(path) if path.exists() else {}
+
+    @property
+    def files(self) -> list[Path]:
+        """Its Parquet parts, in order."""
+        return sorted(self.path.glob("*.parquet"))
+
+    def table(self, columns: list[str] | None = None) -> pa.Table:
+        """All rows in the declared schema, or some columns of them."""
+        return read_parts(self.files, DATASETS[self.dataset].schema, columns)
+
+
+def read_parts(files: Iterable[Path], schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
+    """Read Parquet parts as one table, cast to `schema` (writers differ in the names of list elements, say)."""
+    wanted = pa.schema([schema.field(c) for c in columns]) if columns else schema
+    tables = [pq.read_table(f, columns=wanted.names).cast(wanted) for f in files]
+    return pa.concat_tables(tables) if tables else wanted.empty_table()
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A lake at a URL (`file://`, `s3://`, `gs://`, `abfs://` or a path), with local scratch for what is remote."""
+
+    url: str
+    scratch: Path
+
+    @cached_property
+    def _store(self) -> tuple[fs.FileSystem, str]:
+        try:
+            url = self.url if "://" in self.url else Path(self.url).resolve().as_uri()
+            store, root = fs.FileSystem.from_uri(url.replace("az://", "abfs://"))
+        except (ValueError, pa.ArrowInvalid) as error:
+            raise UserError(
+                f"lake: {self.url!r} is no lake URL ({error}); use a folder, s3://bucket/prefix, gs:// or abfs://"
+            ) from error
+        if not root.strip("/"):
+            raise UserError(f"lake: {self.url!r} names no folder or bucket; write s3://bucket/prefix or a path")
+        return store, root.rstrip("/")
+
+    @property
+    def is_local(self) -> bool:
+        return isinstance(self._store[0], fs.LocalFileSystem)
+
+    @cached_property
+    def root(self) -> Path:
+        """Local folder in which folders are made before they are published, and the lake itself when it is local."""
+        return Path(self._store[1]) if self.is_local else self.scratch
+
+    # --- reading -----------------------------------------------------------------------------------------------
+
+    def find(self, ref: Ref) -> Artifact | None:
+        """The artifact, verified, or None when it is missing or damaged (`condition` says which)."""
+        return Artifact(ref, self.local(ref)) if self.condition(ref) == "present" else None
+
+    def condition(self, ref: Ref) -> str:
+        """`present`, `missing`, or `damaged: <file>`; every file's sha256 is compared with the manifest."""
+        if not self.is_local and not self._download(ref):
+            return "missing"
+        folder = self.local(ref)
+        try:
+            files = read_json(folder / MANIFEST)["files"]
+        except FileNotFoundError:
+            return "missing"
+        except (ValueError, KeyError, TypeError):
+            return f"damaged: {MANIFEST}"
+        for name, entry in files.items():
+            path = folder / name
+            if not path.is_file() or path.stat().st_size != entry["bytes"]:
+                return f"damaged: {name}"
+        hashes = files_sha256(folder / name for name in files)
+        wrong = [n for n, h in zip(files, hashes, strict=True) if h != files[n]["sha256"]]
+        return f"damaged: {wrong[0]}" if wrong else "present"
+
+    def stands(self, ref: Ref) -> bool:
+        """Whether a manifest is there; a quick look that does not hash the files."""
+        store, root = self._store
+        return bool(store.get_file_info(f"{root}/{ref.folder}/{MANIFEST}").is_file)
+
+    def published(self, ref: Ref) -> float | None:
+        """When it was published, seconds since 1970 by the store's clock; None when it is not there."""
+        store, root = self._store
+        info = store.get_file_info(f"{root}/{ref.folder}/{MANIFEST}")
+        return info.mtime_ns / 1e9 if info.is_file else None
+
+    def dates(self, dataset: str) -> list[str]:
+        """Dates that have an artifact of the dataset, ascending."""
+        return sorted({r.date for r in self.refs(dataset)})
+
+    def refs(self, dataset: str, date: str | None = None) -> list[Ref]:
+        """Every artifact of a dataset (of one date), the last published last."""
+        store, root = self._store
+        base = f"{root}/{dataset}" + (f"/date={date}" if date else "")
+        infos = store.get_file_info(fs.FileSelector(base, recursive=True, allow_not_found=True))
+        found = [i for i in infos if i.base_name == MANIFEST and i.path.count("/") == root.count("/") + 4]
+        found.sort(key=lambda i: (i.mtime_ns or 0, i.path))
+        return [self._ref(i.path.removeprefix(root + "/")) for i in found]
+
+    @staticmethod
+    def _ref(path: str) -> Ref:
+        dataset, date, key = path.split("/")[:3]
+        return Ref(dataset, date.removeprefix("date="), key)
+
+    def local(self, ref: Ref) -> Path:
+        """Folder on local disk that holds the artifact, or would."""
+        return self.root / ref.folder if self.is_local else self.scratch / "copies" / ref.folder
+
+    def _download(self, ref: Ref) -> bool:
+        """Bring a remote artifact to scratch, manifest last; False when the store has none."""
+        if not self.stands(ref):
+            return False
+        store, root = self._store
+        folder = self.local(ref)
+        if not (folder / MANIFEST).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            aside = self.aside()
+            fs.copy_files(f"{root}/{ref.folder}", str(aside), source_filesystem=store)
+            _move_in(aside, folder)
+        return True
+
+    # --- writing -----------------------------------------------------------------------------------------------
+
+    def aside(self) -> Path:
+        """A new empty folder, named after this process, in which to prepare an artifact."""
+        folder = self.root / ".staging" / f"{owner_tag()}-{uuid.uuid4().hex[:8]}"
+        folder.mkdir(parents=True)
+        return folder
+
+    def publish(self, ref: Ref, folder: Path) -> Artifact:
+        """Move a prepared folder (with its manifest) into place. The first to publish a key wins."""
+        if not self.is_local:
+            return self._upload(ref, folder)
+        target = self.local(ref)
+        if target.exists() and self.condition(ref) != "present":
+            self._discard(target)
+        _move_in(folder, target)
+        return Artifact(ref, target)
+
+    def _upload(self, ref: Ref, folder: Path) -> Artifact:
+        store, root = self._store
+        target = f"{root}/{ref.folder}"
+        manifest = (folder / MANIFEST).read_bytes()
+        (folder / MANIFEST).unlink()
+        store.create_dir(target, recursive=True)
+        fs.copy_files(str(folder), target, destination_filesystem=store)
+        with store.open_output_stream(f"{target}/{MANIFEST}") as stream:
+            stream.write(manifest)
+        (folder / MANIFEST).write_bytes(manifest)
+        local = self.local(ref)
+        if local.exists():
+            self._discard(local)
+        _move_in(folder, local)
+        return Artifact(ref, local)
+
+    def _discard(self, folder: Path) -> None:
+        """Take a folder out of sight in one rename, then delete it at leisure."""
+        doomed = self.aside() / "discarded"
+        try:
+            folder.rename(doomed)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(doomed.parent, ignore_errors=True)
+
+    def remove(self, ref: Ref) -> None:
+        """Delete an artifact, manifest first."""
+        if not self.is_local:
+            store, root = self._store
+            store.delete_file(f"{root}/{ref.folder}/{MANIFEST}")
+            store.delete_dir(f"{root}/{ref.folder}")
+        self._discard(self.local(ref))
+
+    @contextmanager
+    def claim(self, refs: Iterable[Ref]) -> Iterator[None]:
+        """Hold these keys on a local lake, so that two runs never compute the same artifact at the same time.
+
+        The lock is the operating system's: it goes with the process, however that ends.
+        """
+        with ExitStack() as stack:
+            if self.is_local:
+                locks = self.root / ".locks"
+                locks.mkdir(parents=True, exist_ok=True)
+                for key in sorted({r.key for r in refs}):
+                    file = stack.enter_context((locks / key).open("w"))
+                    fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    # --- pointers ----------------------------------------------------------------------------------------------
+
+    def point(self, ref: Ref) -> None:
+        """Make `ref` what readers of its dataset see as current; never moves back to an earlier date."""
+        now = self.current(ref.dataset)
+        if now and now.date > ref.date:
+            return
+        pointer = {"schema_version": SCHEMA_VERSION, "date": ref.date, "key": ref.key, "path": ref.folder}
+        store, root = self._store
+        store.create_dir(f"{root}/current", recursive=True)
+        target = f"{root}/current/{ref.dataset}.json"
+        if self.is_local:
+            write_json(Path(target), pointer)
+        else:
+            with store.open_output_stream(target) as stream:
+                stream.write(json.dumps(pointer, indent=2).encode())
+
+    def current(self, dataset: str) -> Ref | None:
+        """What the dataset's `current` pointer names."""
+        store, root = self._store
+        path = f"{root}/current/{dataset}.json"
+        if not store.get_file_info(path).is_file:
+            return None
+        with store.open_input_stream(path) as stream:
+            pointer = json.loads(stream.read())
+        return Ref(dataset, pointer["date"], pointer["key"])
+
+    def sweep(self) -> int:
+        """Remove folders that runs which are dead prepared and never published; returns how many."""
+        staging = self.root / ".staging"
+        left = [f for f in staging.glob("*") if not owner_is_alive(f.name.rsplit("-", 1)[0])]
+        for folder in left:
+            shutil.rmtree(folder, ignore_errors=True)
+        return len(left)
+
+
+def _move_in(folder: Path, target: Path) -> None:
+    """Rename `folder` to `target`, or drop it when somebody else was first with the same key."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.rename(target)
+    except OSError:
+        if not (target / MANIFEST).exists():
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def read_json(path: Path) -> Any:
+    """Parse a JSON file."""
+    return json.loads(path.read_text())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON as `write_text` does."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, default=str) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old one or the new one, never half of one; several may do so at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:6]}")
+    try:
+        aside.write_text(text)
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise Failure(
+            f"{path}: cannot be written ({error.strerror}); free space or make the folder writable"
+        ) from error

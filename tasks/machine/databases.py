@@ -1,0 +1,34 @@
+"""SQLite databases of Prefect and MLflow in a fresh home: whole from their first moment, or not there.
+
+Both make their tables in many steps (Prefect 130, MLflow 50), and a kill among these leaves a file that no later start
+repairs. So a database is made aside and linked into place. Set-up makes one of each, empty, that homes copy.
+"""
+
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tasks.machine.processes import owner_is_alive, owner_tag
+
+
+def place(path: Path, template: Path, make: Callable[[Path], None]) -> None:
+    """Bring a database to `path` when there is none: a copy of `template`, or what `make` makes.
+
+    Of two who do so at once, the first to finish wins. What a killed one left behind is removed.
+    """
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(".making-*"):
+        if not owner_is_alive(left.name.split("-")[1]):
+            shutil.rmtree(left, ignore_errors=True)
+    with TemporaryDirectory(dir=path.parent, prefix=f".making-{owner_tag()}-") as aside:
+        made = Path(aside) / path.name
+        if template.exists():
+            shutil.copyfile(template, made)
+        else:
+            make(made)
+        with suppress(FileExistsError):
+            path.hardlink_to(made)

@@ -1,0 +1,203 @@
+"""Who made which release the champion, when and why: append-only, in the registry itself.
+
+Every entry is a version of the registered model `nightjar-ledger`, so its number is the sequence, and the registry
+gives a number to one writer only. A writer states the entry that it saw last; an entry that came too late stands in the
+ledger and moves nothing, for every reader alike. The alias of `nightjar-recommender` follows from the ledger and is set
+again wherever it disagrees.
+"""
+
+import getpass
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from expectations.errors import Failure, UserError
+from tasks.engine import fault_points
+from tasks.registry.registry import MODEL, Registry
+
+LEDGER = "nightjar-ledger"
+CHAMPION = "champion"
+MAX_WHY = 1000
+"""Characters of a reason; MLflow refuses longer tags on some stores."""
+
+Action = Literal["promote", "rollback", "gate"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the ledger.
+
+    Attributes:
+        after: sequence of the move that the writer saw last; 0 for none.
+        before, to: versions; 0 for none. An entry of the gates that refused a release names it and moves nothing.
+        when: UTC, ISO 8601.
+        gates: gate -> its verdict with figures.
+        valid: whether no other move came in between; follows from the entries before.
+    """
+
+    sequence: int
+    after: int
+    action: Action
+    alias: str
+    before: int
+    to: int
+    who: str
+    when: str
+    why: str
+    gates: dict[str, Any] = field(default_factory=dict)
+    valid: bool = True
+
+    @property
+    def moves(self) -> bool:
+        return self.valid and self.action != "gate"
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The ledger of a registry."""
+
+    registry: Registry
+
+    def entries(self) -> list[Entry]:
+        """Every entry, oldest first."""
+        client, token, found = self.registry.client, None, []
+        while True:
+            page = client.search_model_versions(f"name = '{LEDGER}'", page_token=token)
+            found += [_entry(int(v.version), v.tags) for v in page]
+            token = page.token
+            if not token:
+                return judged(sorted(found, key=lambda e: e.sequence))
+
+    def move(
+        self,
+        to: int,
+        why: str,
+        action: Action = "promote",
+        alias: str = CHAMPION,
+        after: int | None = None,
+        gates: Mapping[str, Any] | None = None,
+    ) -> Entry:
+        """Make a version the champion.
+
+        Args:
+            after: sequence of the move that the decision was based on, 0 for none; by default the newest.
+
+        Raises:
+            UserError: `after` is no move.
+            Failure: somebody else moved the alias in between; nothing is moved.
+        """
+        entries = self.entries()
+        seen = head(entries, alias) if after is None else next((e for e in entries if e.sequence == after), None)
+        if after and not (seen and seen.moves):
+            raise UserError(f"entry {after} is no move of {alias}; see nightjar history")
+        made = self._append(action, to, why, alias, seen, gates or {})
+        entries = self.entries()
+        mine = next(e for e in entries if e.sequence == made)
+        self.repair(alias)
+        if not mine.valid:
+            won = [e for e in entries if e.moves and e.alias == alias and e.sequence < made][-1]
+            raise Failure(
+                f"{alias} was moved meanwhile: {won.who} made version {won.to} {alias} at {won.when} ({won.why}); "
+                f"entry {made} moved nothing. Look at it with `nightjar history`, and try again if it still holds"
+            )
+        return mine
+
+    def note(self, to: int, why: str, gates: Mapping[str, Any], alias: str = CHAMPION) -> Entry:
+        """Remember that the gates refused a version; moves nothing."""
+        made = self._append("gate", to, why, alias, head(self.entries(), alias), gates)
+        return next(e for e in self.entries() if e.sequence == made)
+
+    def repair(self, alias: str = CHAMPION) -> int:
+        """Set the alias to what the ledger says, and give that version's number; 0 for none.
+
+        Read again after each change, as another writer may have come between reading and setting.
+        """
+        while True:
+            newest = head(self.entries(), alias)
+            wanted = newest.to if newest else 0
+            if self.registry.aliases().get(alias, 0) == wanted:
+                return wanted
+            if wanted:
+                self.registry.point(alias, wanted)
+            else:
+                self.registry.client.delete_registered_model_alias(MODEL, alias)
+
+    def _append(
+        self, action: Action, to: int, why: str, alias: str, seen: Entry | None, gates: Mapping[str, Any]
+    ) -> int:
+        check_why(why)
+        self._ensure()
+        tags = {
+            "after": seen.sequence if seen else 0, "action": action, "alias": alias,
+            "from": seen.to if seen else 0, "to": to, "who": who(), "why": why.strip(),
+            "when": datetime.now(UTC).isoformat(timespec="seconds"),
+            # A tag a gate: one for all could be longer than a tag may be.
+            **{f"gate.{name}": json.dumps(verdict) for name, verdict in gates.items()},
+        }  # fmt: skip
+        fault_points.point("ledger:before")
+        made = self.registry.client.create_model_version(
+            LEDGER, source=f"models:/{MODEL}/{to}", tags={k: str(v) for k, v in tags.items()}
+        )
+        fault_points.point("ledger:written")
+        return int(made.version)
+
+    def _ensure(self) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.registry.client.create_registered_model(LEDGER, description="Who made which release what, and why")
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise Failure(f"registry at {self.registry.uri}: {error}") from error
+
+
+def check_why(why: str) -> None:
+    """Raise UserError for a reason that says nothing, or too much."""
+    if not why.strip() or len(why) > MAX_WHY:
+        raise UserError(f'--why: say in 1 to {MAX_WHY} characters why, such as --why "recall is back to normal"')
+
+
+def _entry(sequence: int, tags: Mapping[str, str]) -> Entry:
+    gates = {k.removeprefix("gate."): json.loads(v) for k, v in tags.items() if k.startswith("gate.")}
+    action: Any = tags["action"]
+    return Entry(
+        sequence, int(tags["after"]), action, tags["alias"], int(tags["from"]), int(tags["to"]),
+        tags["who"], tags["when"], tags["why"], gates,
+    )  # fmt: skip
+
+
+def judged(entries: Iterable[Entry]) -> list[Entry]:
+    """Entries in order with their validity: a move counts when it was based on the move that was newest."""
+    heads: dict[str, int] = {}
+    told = []
+    for entry in entries:
+        valid = entry.action == "gate" or entry.after == heads.get(entry.alias, 0)
+        told.append(Entry(**{**asdict(entry), "valid": valid}))
+        if told[-1].moves:
+            heads[entry.alias] = entry.sequence
+    return told
+
+
+def head(entries: Iterable[Entry], alias: str = CHAMPION) -> Entry | None:
+    """The newest move of an alias."""
+    return next((e for e in reversed(list(entries)) if e.moves and e.alias == alias), None)
+
+
+def champion_at(entries: Iterable[Entry], moment: datetime, alias: str = CHAMPION) -> Entry | None:
+    """The move that held at a moment."""
+    return head([e for e in entries if datetime.fromisoformat(e.when) <= moment], alias)
+
+
+def who() -> str:
+    """`NIGHTJAR_WHO`, or user@host."""
+    named = os.environ.get("NIGHTJAR_WHO")
+    if named:
+        return named
+    try:
+        return f"{getpass.getuser()}@{platform.node()}"
+    except (KeyError, OSError):  # a container's user may have no name
+        return f"{os.getuid()}@{platform.node()}"

@@ -1,0 +1,316 @@
+"""The MLflow registry: the one module that talks to it.
+
+A release is one version of `nightjar-recommender`. Its files are logged first and the version, with all its tags, is
+made last in one transaction, so a night that is killed leaves no half version, and the next one finds its own again.
+"""
+
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from expectations.errors import Failure, UserError
+from expectations.prepared import prepared
+from tasks.engine import fault_points
+from tasks.machine.databases import place
+
+MODEL = "nightjar-recommender"
+EXPERIMENT = "nightjar"
+KEY_TAG = "nightjar.key"
+MOST_DESCRIBED = 5000
+"""Characters that MLflow keeps of a description."""
+CODE = Path(__file__).with_name("pyfunc_model.py")
+_REFERENCE = re.compile(r"([^@/:]*)([@/:]?)(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered version."""
+
+    number: int
+    run_id: str
+    tags: dict[str, str]
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{MODEL} {self.number}"
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A registry by URL: an MLflow server or database.
+
+    Empty for the one of the environment (`NIGHTJAR_REGISTRY`: the service's, when its database is elsewhere), else for
+    SQLite and a folder below `home`.
+    """
+
+    home: Path
+    url: str = ""
+
+    @property
+    def address(self) -> str:
+        return self.url or os.environ.get("NIGHTJAR_REGISTRY", "")
+
+    @property
+    def uri(self) -> str:
+        return self.address or f"sqlite:///{self.database}"
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file of the home."""
+        return self.home / "mlflow" / "mlflow.db"
+
+    @cached_property
+    def client(self) -> Any:
+        """MLflow's client; the first use of a new database makes its tables."""
+        from mlflow import MlflowClient
+
+        if not self.address:
+            self.make_database()
+        return MlflowClient(self.uri, self.uri)
+
+    def make_database(self) -> None:
+        """Make the SQLite database, when it is not there."""
+        place(self.database, template(), make_tables)
+
+    def check(self) -> None:
+        """Ask for something small.
+
+        Raises:
+            Failure: the registry does not answer, or not to us.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.search_registered_models(max_results=1)
+        except MlflowException as error:
+            told = str(error)
+            if " 401 " in told or " 403 " in told:
+                remedy = "it asks for a user: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+            else:
+                remedy = f"does it run, and is that its address? ({told.splitlines()[0][:300]})"
+            raise Failure(f"registry at {self.uri} does not answer: {remedy}") from error
+
+    def experiment_id(self) -> str:
+        """Id of the experiment that nights are logged to, made when it is not there."""
+        from mlflow.exceptions import MlflowException
+
+        found = self.client.get_experiment_by_name(EXPERIMENT)
+        if not found:
+            location = None if self.address else (self.home / "mlflow" / "artifacts").as_uri()
+            try:
+                return str(self.client.create_experiment(EXPERIMENT, artifact_location=location))
+            except MlflowException:  # another night has made it at the same moment
+                found = self.client.get_experiment_by_name(EXPERIMENT)
+                if not found:
+                    raise
+        return str(found.experiment_id)
+
+    def versions(self) -> list[Version]:
+        """All versions, newest first."""
+        found = self.client.search_model_versions(f"name = '{MODEL}'")
+        aliases = self.aliases()
+        rows = [
+            Version(int(v.version), v.run_id, dict(v.tags), tuple(a for a, n in aliases.items() if n == int(v.version)))
+            for v in found
+        ]
+        return sorted(rows, key=lambda v: -v.number)
+
+    def aliases(self) -> dict[str, int]:
+        """Version that each alias names."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            model = self.client.get_registered_model(MODEL)
+        except MlflowException:
+            return {}
+        return {alias: int(number) for alias, number in model.aliases.items()}
+
+    def version_of(self, key: str) -> Version | None:
+        """The version that was made from the release with this key."""
+        return next((v for v in self.versions() if v.tags.get(KEY_TAG) == key), None)
+
+    def publish(
+        self,
+        key: str,
+        folder: Path,
+        name: str,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+    ) -> Version:
+        """Log a bundle and register it as one version; the same key twice gives the same version."""
+        found = self.version_of(key)
+        if found:
+            return found
+        self._forget_unfinished(key)
+        run_id, model = self._log(key, folder, name, params, metrics)
+        fault_points.point("release:logged")
+        self._ensure_model()
+        made = self.client.create_model_version(
+            MODEL,
+            source=model.model_uri,
+            run_id=run_id,
+            tags={KEY_TAG: key, **tags},
+            model_id=model.model_id,
+            description=name,
+        )
+        fault_points.point("release:registered")
+        return Version(int(made.version), run_id, {KEY_TAG: key, **tags})
+
+    def _log(
+        self, key: str, folder: Path, name: str, params: Mapping[str, Any], metrics: Mapping[str, float]
+    ) -> tuple[str, Any]:
+        import mlflow
+        from mlflow.entities import Metric, Param
+
+        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_registry_uri(self.uri)
+        run_id = str(self.client.create_run(self.experiment_id(), run_name=name, tags={KEY_TAG: key}).info.run_id)
+        with mlflow.start_run(run_id=run_id):
+            model = mlflow.pyfunc.log_model(
+                name="recommender",
+                python_model=str(CODE),
+                artifacts={"bundle": str(folder)},
+                pip_requirements=_requirements(),
+            )
+        now = int(self.client.get_run(run_id).info.start_time)
+        values = [Metric(k, float(v), now, 0) for k, v in metrics.items()]
+        texts = [Param(k, str(v)[:500]) for k, v in params.items()]
+        for start in range(0, len(values), 500):
+            self.client.log_batch(run_id, metrics=values[start : start + 500])
+        for start in range(0, len(texts), 100):
+            self.client.log_batch(run_id, params=texts[start : start + 100])
+        return run_id, model
+
+    def _forget_unfinished(self, key: str) -> None:
+        """Delete MLflow runs that an earlier, killed attempt at this release left behind."""
+        query = f"tags.`{KEY_TAG}` = '{key}'"
+        for run in self.client.search_runs([self.experiment_id()], query):
+            self.client.delete_run(run.info.run_id)
+
+    def _ensure_model(self) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.create_registered_model(MODEL, description="Nightjar's nightly recommender")
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise Failure(f"registry at {self.uri}: {error}") from error
+
+    def find(self, text: str) -> Version:
+        """The version that a reference names: `[NAME]` and a number, `/number`, `@alias` or `:YYYY-MM-DD`.
+
+        A day names its newest release, the model's name alone the champion.
+
+        Raises:
+            UserError: there is none.
+        """
+        if not text.strip():
+            raise UserError("the reference is empty; write @champion, /12 or :2026-03-01")
+        name, sign, chosen = _REFERENCE.fullmatch(text.removeprefix("models:/")).groups()  # type: ignore[union-attr]
+        if name.isdecimal() and not sign:
+            name, sign, chosen = MODEL, "/", name
+        if name not in ("", MODEL):
+            raise UserError(f"no model {name!r}; write @alias, /version or :YYYY-MM-DD, {MODEL} before it or not")
+        versions = self.versions()
+        if sign == ":":
+            found = [v for v in versions if v.tags.get("nightjar.date") == chosen]
+        elif sign == "/":
+            found = [v for v in versions if str(v.number) == chosen]
+        else:
+            found = [v for v in versions if (chosen or "champion") in v.aliases]
+        if found:
+            return found[0]
+        there = ", ".join(f"{v.number} (of {v.tags.get('nightjar.date', '?')})" for v in versions[:10]) or "none yet"
+        raise UserError(
+            f"no version {text or '@champion'} of {MODEL}; give a number, @alias or :YYYY-MM-DD; newest versions: "
+            f"{there}"
+        )
+
+    def files(self, number: int) -> Callable[[str, Path], None]:
+        """What fetches one file of a version's bundle, such as `manifest.json`, to a path, from any thread."""
+        import mlflow
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_registry_uri(self.uri)
+        source = self.client.get_model_version_download_uri(MODEL, str(number))
+        repository = get_artifact_repository(source, tracking_uri=self.uri, registry_uri=self.uri)
+
+        def fetch(name: str, path: Path) -> None:
+            with TemporaryDirectory(dir=path.parent, prefix=".fetching-") as folder:
+                Path(repository.download_artifacts(f"artifacts/bundle/{name}", folder)).replace(path)
+
+        return fetch
+
+    def follow(self, alias: str) -> None:
+        """Move an alias to the latest night's newest version; a backfill of earlier nights never moves it back.
+
+        An alias has no compare-and-set, so of two nights that end at once the earlier may overwrite the later. Whoever
+        has set it looks again, until it is where it belongs.
+        """
+        while True:
+            newest = max(self.versions(), key=lambda v: (v.tags.get("nightjar.date", ""), v.number))
+            if alias in newest.aliases:
+                return
+            self.point(alias, newest.number)
+
+    def date_at(self, alias: str) -> str:
+        """Logical day of the version that an alias names; empty when it names none."""
+        return next((v.tags.get("nightjar.date", "") for v in self.versions() if alias in v.aliases), "")
+
+    def point(self, alias: str, number: int) -> None:
+        """Move an alias to a version."""
+        _insist(lambda: self.client.set_registered_model_alias(MODEL, alias, str(number)))
+
+    def tag(self, number: int, name: str, value: str) -> None:
+        """Set a tag of a version."""
+        _insist(lambda: self.client.set_model_version_tag(MODEL, str(number), name, value))
+
+    def describe(self, number: int, text: str) -> None:
+        """Say in the registry what a version is, in Markdown; what is too long for it is cut."""
+        self.client.update_model_version(MODEL, str(number), text[:MOST_DESCRIBED])
+
+    def attach(self, run_id: str, path: Path, folder: str | None = None) -> None:
+        """Add a file, such as the report, to the MLflow run of a release."""
+        self.client.log_artifact(run_id, str(path), folder)
+
+
+def template() -> Path:
+    """The empty database that set-up made, for this version of MLflow."""
+    return prepared(f"mlflow-{version('mlflow')}.db")
+
+
+def make_tables(path: Path) -> None:
+    """Make a new database with all of MLflow's tables."""
+    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
+
+    engine = create_sqlalchemy_engine(f"sqlite:///{path}")
+    _initialize_tables(engine)
+    engine.dispose()
+
+
+def _insist(write: Callable[[], None]) -> None:
+    """Of two who set a new alias or tag at once, MLflow refuses one with an error of its database, but not twice."""
+    from mlflow.exceptions import MlflowException
+
+    for wait_s in (0.1, 0.3, 1.0, None):
+        try:
+            write()
+            break
+        except MlflowException:
+            if wait_s is None:
+                raise
+            time.sleep(wait_s)
+
+
+def _requirements() -> list[str]:
+    return [f"{name}=={version(name)}" for name in ("faiss-cpu", "onnxruntime", "pyarrow", "numpy", "pandas")]

@@ -1,0 +1,130 @@
+"""Stages `content_similarity`, `bundle` and `recommendations`: what is served, and what it recommends."""
+
+from collections import Counter
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from expectations.errors import Failure
+from models.content_config import ContentConfig
+from models.serving.config import PipelineConfig
+from tasks.engine.lake import Artifact, read_json
+from tasks.engine.outputs import Outputs
+from tasks.engine.stage import plain, stage
+from tasks.registry.release_layout import FOLDER
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+LIBRARIES = ("faiss-cpu", "onnx", "onnxruntime", "torch", "numpy", "pyarrow")
+
+
+@stage(produces=("content_similarity",), libraries=("scikit-learn", "scipy"))
+def content_similarity(out: Outputs, items: Artifact, config: ContentConfig) -> None:
+    """Nearest items of each item by what they are."""
+    from models.content import content_similarity
+
+    out["content_similarity"].write(content_similarity(items.table(), config))
+
+
+@stage(produces=("bundle",), libraries=LIBRARIES)
+def bundle(
+    out: Outputs,
+    towers: Artifact,
+    embeddings: Artifact,
+    index: Artifact,
+    ranker: Artifact,
+    als_user_factors: Artifact,
+    als_item_factors: Artifact,
+    item_similarity: Artifact,
+    content_similarity: Artifact,
+    popularity: Artifact,
+    users: Artifact,
+    items: Artifact,
+    id_map: Artifact,
+    histories: Artifact,
+    user_features: Artifact,
+    item_features: Artifact,
+    exposures: Artifact,
+    config: PipelineConfig,
+    foundation: tuple[Artifact, ...] = (),
+) -> None:
+    """Everything a consumer needs, in one folder, loaded once to see that it fits together.
+
+    Args:
+        foundation: transformer, member and title embeddings, for systems that ask a transformer.
+    """
+    from models.serving.bundle import Bundle, BundleError
+    from models.serving.export import assemble
+
+    tables = (
+        embeddings, als_user_factors, als_item_factors, item_similarity, content_similarity, popularity, users, items,
+        id_map, histories, user_features, item_features, exposures, *foundation[1:],
+    )  # fmt: skip
+    folder = out["bundle"].path / FOLDER
+    facts = _facts(histories.date, towers, index, (towers, index, ranker, *foundation[:1], *tables))
+    manifest = assemble(
+        folder, {a.dataset: a.table() for a in tables}, _files(towers, index, ranker, foundation), plain(config), facts
+    )
+    try:
+        Bundle(folder)
+    except BundleError as error:
+        raise Failure(f"bundle: its parts do not fit together: {error}") from error
+    out.note(
+        digest=manifest["digest"],
+        bytes=sum(f["bytes"] for f in manifest["files"].values()),
+        num_files=len(manifest["files"]),
+    )
+
+
+def _files(towers: Artifact, index: Artifact, ranker: Artifact, foundation: tuple[Artifact, ...]) -> dict[str, Path]:
+    """Name in the bundle -> file that is copied as it is."""
+    names = {
+        **{name: towers.path / name for name in ("user_tower.onnx", "item_tower.onnx", "encoders.json")},
+        **{name: ranker.path / name for name in ("ranker.onnx", "ranker.json")},
+        "index/index.json": index.path / "index.json",
+        **{name: part.path / name for part in foundation[:1] for name in ("transformer.onnx", "transformer.json")},
+    }
+    shards = {f"index/{shard['file']}": index.path / shard["file"] for shard in index.notes["shards"]}
+    return {**names, **shards}
+
+
+def _facts(date: str, towers: Artifact, index: Artifact, parts: tuple[Artifact, ...]) -> dict[str, Any]:
+    """What the bundle's manifest says beyond its files."""
+    described = read_json(index.path / "index.json")
+    return {
+        "date": date,
+        "data_dates": {part.dataset: part.date for part in parts},
+        # The local part ("+cpu") names the build, which differs between machines that give the same bytes.
+        "versions": {name.removesuffix("-cpu"): version(name).split("+")[0] for name in LIBRARIES},
+        "metric": described["metric"],
+        "normalisation": "unit length" if described["normalised"] else "none",
+        "dim": described["dim"],
+        "tower_digest": towers.notes["tower_digest"],
+        "index": described,
+        "recall": described["recall"],
+        "lineage": {part.dataset: {"date": part.date, "key": part.key} for part in parts},
+    }
+
+
+@stage(produces=("recommendations",), libraries=("faiss-cpu", "onnxruntime"), memory_gib=1.5, threads=2)
+def recommendations(out: Outputs, bundle: Artifact) -> None:
+    """The lists of every user that the bundle knows, through the bundle's own runtime."""
+    from models.serving.bundle import Bundle
+
+    release = Bundle(bundle.path / FOLDER, threads=out.resources.threads, verify=False)
+    users = release.features.users.ids
+    counts = {"removals": Counter[str](), "sources": Counter[str]()}
+
+    def batches() -> "Iterator[pa.RecordBatch]":
+        done = 0
+        for result in release.stream(users):
+            counts["removals"].update(result.removals)
+            counts["sources"].update(result.sources)
+            done += result.num_users
+            out.progress(done, len(users), "users")
+            yield from result.table.to_batches()
+
+    out["recommendations"].write(batches())
+    out.note(num_users=len(users), **{name: dict(count) for name, count in counts.items()})

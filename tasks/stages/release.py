@@ -1,0 +1,117 @@
+"""Stage `release`: the bundle becomes one version of the registered model `nightjar-recommender`."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from expectations.settings import settings
+from models.gates import GatesConfig
+from tasks.engine.content_digest import file_sha256
+from tasks.engine.lake import MANIFEST, Artifact, read_json
+from tasks.engine.outputs import Outputs
+from tasks.engine.stage import stage
+from tasks.machine.scratch import aside
+from tasks.registry.registry import Registry
+from tasks.registry.release_layout import FOLDER, LISTS, MANIFEST_TAG
+
+
+@settings
+class ReleaseConfig:
+    """How a night is registered."""
+
+    alias: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")] = "candidate"
+    """Alias that follows the newest night."""
+    gates: GatesConfig = GatesConfig()
+    """What a release must pass to become the champion."""
+
+
+@stage(produces=("release",), libraries=("mlflow",))
+def release(
+    out: Outputs,
+    bundle: Artifact,
+    recommendations: Artifact,
+    evaluation: Artifact,
+    index: Artifact,
+    alias: str,
+) -> None:
+    """Register the bundle with its figures and lineage, and move the alias to it.
+
+    The version number depends on what the registry already holds, so it is a measure of the run and no content.
+    """
+    metrics = release_metrics(evaluation, index)
+    facts = {
+        "model": "nightjar-recommender",
+        "date": out.date,
+        "bundle": bundle.ref.folder,
+        "bundle_digest": bundle.content_digest,
+        "recommendations": recommendations.ref.folder,
+        "recommendations_digest": recommendations.content_digest,
+        "evaluation": evaluation.ref.folder,
+        "metrics": metrics,
+    }
+    (out["release"].path / "release.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
+    registry = Registry(out.home, out.resources.registry)
+    tags = {k: str(v) for k, v in facts.items() if k not in ("metrics", "model")}
+    with aside(out.home / "scratch") as place:
+        folder = _assemble(place / FOLDER, bundle, recommendations, metrics)
+        version = registry.publish(
+            bundle.key,
+            folder,
+            f"night {out.date}",
+            flat_params(bundle.manifest["config"]),
+            metrics,
+            {f"nightjar.{k}": v for k, v in tags.items()} | {MANIFEST_TAG: file_sha256(folder / MANIFEST)},
+        )
+    registry.follow(alias)
+    out.measure(version=version.number, run_id=version.run_id, registry=registry.uri)
+
+
+def _assemble(folder: Path, bundle: Artifact, recommendations: Artifact, metrics: dict[str, float]) -> Path:
+    """The folder that is released: the bundle, the night's lists, and a manifest that tells how they were judged."""
+    from models.serving.export import facts_of, write_manifest
+
+    shutil.copytree(bundle.path / FOLDER, folder, copy_function=_link)
+    (folder / LISTS).mkdir()
+    for path in recommendations.files:
+        _link(path, folder / LISTS / path.name)
+    known = read_json(folder / MANIFEST)
+    (folder / MANIFEST).unlink()
+    facts = facts_of(known)
+    lineage = {"recommendations": {"date": recommendations.date, "key": recommendations.key}}
+    write_manifest(folder, facts | {"evaluation": metrics, "lineage": facts["lineage"] | lineage})
+    return folder
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    """A second name for a file that nobody writes to, or a copy on another disk."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def release_metrics(evaluation: Artifact, index: Artifact) -> dict[str, float]:
+    """Figures over all users, by MLflow metric name: `final.ndcg_at_10`, `popularity.recall_at_20`, ..."""
+    rows = evaluation.table().to_pylist()
+    figures = {
+        f"{r['system'].replace(' ', '_')}.{r['metric']}" + (f"_at_{r['k']}" if r["k"] else ""): float(r["value"])
+        for r in rows
+        if r["segment"] == "all" and not r["system"].startswith("without")
+    }
+    recall = index.notes.get("recall")
+    return {**figures, **({"index.recall": float(recall)} if recall is not None else {})}
+
+
+def flat_params(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as `section.key` parameters."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            flat.update(flat_params(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,202 @@
+"""Stage `report`: the night in one page. The flow renders it once more with what differs from run to run."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from expectations.datasets import DATASETS
+from models.serving.config import System
+from tasks.engine.lake import Artifact, read_json
+from tasks.engine.outputs import Outputs
+from tasks.engine.stage import stage
+from tasks.pages.config import ReportConfig
+from tasks.pages.data import ReportData, RunFacts, Section, Tile
+from tasks.stages.release import flat_params
+
+if TYPE_CHECKING:
+    from tasks.pages.quality import Evaluation
+
+PAGE = "report.html"
+CARD = "model_card.md"
+
+
+@stage(produces=("report",), libraries=("matplotlib", "jinja2"), memory_gib=1.0)
+def report(
+    out: Outputs,
+    evaluation: Artifact,
+    recommendations: Artifact,
+    bundle: Artifact,
+    towers: Artifact,
+    ranker: Artifact,
+    index: Artifact,
+    transformer: tuple[Artifact, ...],
+    watches: tuple[Artifact, ...],
+    impressions: tuple[Artifact, ...],
+    users: Artifact,
+    items: Artifact,
+    id_map: Artifact,
+    histories: Artifact,
+    popularity: Artifact,
+    release: Artifact,
+    others: tuple[Artifact, ...],
+    system: System,
+    config: ReportConfig,
+    template: str,
+) -> None:
+    """Write `report.html` and, for those who render or read it otherwise, `report.json`.
+
+    Args:
+        transformer: of a system that asks one; else empty.
+        watches, impressions: of the window and of the judged days.
+        users, items, id_map, histories, popularity: as the recommender knew them.
+        others: everything else that the night made or read, for volumes, audits, substitutes and lineage.
+        template: `template_digest()`, so that a new template makes a new page.
+    """
+    from tasks.pages import page
+    from tasks.pages.commands import with_commands
+    from tasks.pages.contents import audits_section, data_section, lineage_section, substitutes_of
+    from tasks.pages.quality import Evaluation, quality_tiles, verdict
+
+    known = (users, items, id_map, histories, popularity)
+    made = (towers, ranker, *transformer, index, bundle, recommendations, evaluation, release)
+    everything = [*impressions, *watches, *others, *known, *made]
+    judged = Evaluation(evaluation.table().to_pylist(), evaluation.notes)
+    audits, warnings = audits_section(everything)
+    sections = [
+        *_quality(judged, recommendations),
+        _bias(recommendations, items, popularity, config),
+        _people(recommendations, histories, users, items, id_map, _judged_days(watches, judged), config),
+        *_models(system, towers, ranker, transformer, index),
+        data_section(_by_day(everything), judged.notes["judged_days"]),
+        audits,
+        lineage_section(everything),
+    ]
+    refs = {artifact.dataset: artifact.ref for artifact in (*watches, *known, *made)}
+    data = ReportData(
+        title=config.title,
+        date=out.date,
+        verdict=f"System {system}. {verdict(judged)}".strip(),
+        tiles=(*quality_tiles(judged), _index_tile(index)),
+        sections=tuple(with_commands(section, out.date, refs) for section in sections),
+        substitutes=tuple(substitutes_of(everything)),
+        warnings=tuple(warnings),
+    )
+    folder = out["report"].path
+    data.save(folder)
+    (folder / PAGE).write_text(page.render_report(data))
+
+
+def _quality(judged: "Evaluation", recommendations: Artifact) -> list[Section]:
+    from tasks.pages.breakdowns import ablation_section, segments_section, sources_section
+    from tasks.pages.quality import quality_section
+
+    sections = (
+        quality_section(judged),
+        segments_section(judged),
+        sources_section(judged, recommendations.notes.get("removals", {})),
+        ablation_section(judged),
+    )
+    return [section for section in sections if section]
+
+
+def _bias(recommendations: Artifact, items: Artifact, popularity: Artifact, config: ReportConfig) -> Section:
+    from models.evaluation.catalogue import Catalogue
+    from tasks.pages.bias import bias_section
+
+    catalogue = Catalogue.of(items.table(["item_id", "genres"]), popularity.table())
+    return bias_section(catalogue, recommendations.table(["item_id"])["item_id"].to_numpy(), config.max_points)
+
+
+def _people(
+    recommendations: Artifact,
+    histories: Artifact,
+    users: Artifact,
+    items: Artifact,
+    id_map: Artifact,
+    judged: list[Artifact],
+    config: ReportConfig,
+) -> Section:
+    from tasks.pages.people import people_section
+
+    days = (day.table(["user_id", "item_id", "positive"]) for day in judged)
+    tables = (
+        recommendations.table(),
+        histories.table(["user_id", "item_ids"]),
+        users.table(),
+        items.table(),
+        id_map.table(),
+    )
+    return people_section(*tables, days, config.sample_users, config.sample_places)
+
+
+def _models(
+    system: System, towers: Artifact, ranker: Artifact, transformer: tuple[Artifact, ...], index: Artifact
+) -> list[Section]:
+    from tasks.pages.training import USED_FOR, IndexFacts, TrainedModel, index_section, training_section
+
+    def model(name: str, artifact: Artifact) -> TrainedModel:
+        log, k = read_json(artifact.path / "training_log.json"), artifact.notes.get("validation_k")
+        metric = f"recall@{k} on held-out days" if k else "validation loss"
+        return TrainedModel(name, log, metric, USED_FOR[system].get(name, ""), is_loss=k is None)
+
+    trained = [("two towers", towers), *(("transformer", one) for one in transformer), ("ranker", ranker)]
+    models = [model(name, artifact) for name, artifact in trained]
+    notes = index.notes
+    rungs = [(rung["parameter"], rung["recall"]) for rung in notes["ladder"]]
+    facts = IndexFacts(notes["type"], rungs, notes["min_recall"], notes["recall_k"], notes["num_items"])
+    return [training_section(models), index_section(facts)]
+
+
+def _index_tile(index: Artifact) -> Tile:
+    from tasks.pages.training import INDEX_TYPES
+
+    notes = index.notes
+    return Tile(
+        f"index recall@{notes['recall_k']}",
+        f"{notes['recall']:.3f}",
+        f"{INDEX_TYPES[notes['type']]}, {notes['num_items']:,} items; bar {notes['min_recall']:g}",
+        notes["recall"],
+    )
+
+
+def _by_day(artifacts: Iterable[Artifact]) -> Mapping[str, list[Artifact]]:
+    """Artifacts of the datasets that come by the day."""
+    grouped: dict[str, list[Artifact]] = {}
+    for artifact in artifacts:
+        if DATASETS[artifact.dataset].per == "day":
+            grouped.setdefault(artifact.dataset, []).append(artifact)
+    return grouped
+
+
+def _judged_days(watches: Iterable[Artifact], judged: "Evaluation") -> list[Artifact]:
+    return [day for day in watches if day.date in judged.notes["judged_days"]]
+
+
+def render_report(report: Artifact, run: RunFacts) -> str:
+    """The page of a night with what differs from run to run, for people to open."""
+    from tasks.pages import page
+
+    return page.render_report(ReportData.load(report.path), run)
+
+
+def render_cards(report: Artifact, evaluation: Artifact, bundle: Artifact, run: RunFacts) -> tuple[str, str]:
+    """The model card of a night's release as Markdown, whole and in short for the registry."""
+    from tasks.pages.card import brief_card, model_card
+    from tasks.pages.quality import Evaluation
+
+    data, judged = ReportData.load(report.path), Evaluation(evaluation.table().to_pylist(), evaluation.notes)
+    settings = flat_params(bundle.manifest["config"]["config"])
+    return model_card(data, judged, run, settings), brief_card(data, judged, run)
+
+
+def head_for_prefect(report: Artifact, links: Mapping[str, str]) -> str:
+    """The head of the report as Markdown, with `links` (words -> address or path) to the rest."""
+    from tasks.pages.markdown import markdown
+
+    return markdown(ReportData.load(report.path), links)
+
+
+def tables_for_prefect(report: Artifact) -> list[tuple[str, str, list[dict[str, str]]]]:
+    """The tables of the report as (key, title, rows), for Prefect's table artifacts."""
+    from tasks.pages.page import tables_of
+
+    return tables_of(ReportData.load(report.path))

@@ -1,0 +1,84 @@
+"""Explanations name what decided: a setting, a source file, an input, a deletion, a damage."""
+
+import shutil
+
+from tasks.engine.explain import explain
+from tasks.engine.lake import MANIFEST, read_json, write_json
+from tasks.engine.stage import stage
+
+DAY = "2026-03-01"
+
+
+def _why(night, step) -> str:
+    (found,) = explain(night.lake, step)
+    return f"{found.verdict}: " + "; ".join(found.reasons)
+
+
+def test_nothing_was_made_yet(night, stages):
+    assert _why(night, stages[0](date=DAY)) == f"run: nothing was made yet for {DAY}"
+
+
+def test_cached(night, stages):
+    night.execute(stages[0](date=DAY))
+    assert _why(night, stages[0](date=DAY)).startswith("cached")
+
+
+def test_a_setting(night, stages):
+    night.execute(stages[0](date=DAY))
+    assert _why(night, stages[0](date=DAY, scale=7)) == "run: config scale 1 -> 7"
+
+
+def test_a_source_file(night, stages, stage_of, count):
+    night.execute(stages[0](date=DAY))
+    assert _why(night, stage_of(count, "popularity", code="2")(date=DAY)) == "run: source tests/conftest.py changed"
+
+
+def test_a_schema(night, stages, monkeypatch):
+    night.execute(stages[0](date=DAY))
+    monkeypatch.setattr("tasks.engine.stage.schema_digest", lambda name: f"another {name}")
+    assert _why(night, stages[0](date=DAY)) == "run: schema of popularity changed"
+
+
+def test_made_before_keys_held_schemas(night, stages, stage_of, count):
+    step = stages[0](date=DAY)
+    night.execute(step)
+    path = night.lake.find(step["popularity"]).path / MANIFEST
+    manifest = read_json(path)
+    del manifest["schemas"]
+    write_json(path, manifest)
+    why = _why(night, stages[0](date=DAY, scale=2))
+    assert why == "run: config scale 1 -> 2; made by an earlier version, whose keys held no schemas"
+
+
+def test_an_input(night, stages):
+    old, new = stages[0](date=DAY), stages[0](date=DAY, scale=2)
+    night.execute(old)
+    night.execute(stages[1](date=DAY, popularity=old["popularity"]))
+    step = stages[1](date=DAY, popularity=new["popularity"])
+    assert _why(night, step) == f"run: input popularity {DAY} changed"
+
+
+def test_a_new_day_among_the_inputs(night, stages):
+    days = stages[0].over([DAY, "2026-03-02"])
+    night.execute(days)
+    first, second = days.refs("popularity")
+    night.execute(stages[1](date=DAY, popularity=first))
+    step = stages[1](date=DAY, popularity=first, days=(second,))
+    assert _why(night, step) == "run: input popularity 2026-03-02 is new"
+
+
+def test_deleted_and_damaged(night, stages):
+    step = stages[0](date=DAY)
+    night.execute(step)
+    part = night.lake.find(step["popularity"]).files[0]
+    part.write_bytes(b"")
+    assert _why(night, step) == "run: popularity is damaged: part-00000.parquet"
+    shutil.rmtree(part.parent)
+    assert _why(night, step) == f"run: nothing was made yet for {DAY}"
+
+
+def test_an_undeclared_dataset_is_refused():
+    import pytest
+
+    with pytest.raises(ValueError, match="tapes"):
+        stage(produces=("tapes",))

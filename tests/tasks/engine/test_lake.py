@@ -1,0 +1,137 @@
+"""The lake on a local folder and on a real S3 API on loopback: the same promises."""
+
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from expectations.errors import UserError
+from tasks.engine.admission import Machine
+from tasks.engine.lake import MANIFEST, Lake, Ref, write_json
+from tasks.engine.running import Night
+from tasks.machine.config import ResourcesConfig
+from tasks.machine.processes import owner_tag
+
+DAY = "2026-03-01"
+
+
+@pytest.fixture(scope="session")
+def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A bucket on moto's server, which speaks the S3 protocol."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = (tmp_path_factory.mktemp("moto") / "log").open("w")
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5)
+                break
+            except OSError:
+                time.sleep(0.2)
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/lakes", method="PUT")
+        urllib.request.urlopen(request, timeout=60)
+        yield f"s3://lakes/night?endpoint_override=127.0.0.1:{port}&scheme=http&region=us-east-1"
+    finally:
+        server.terminate()
+        server.wait(400)
+
+
+@pytest.fixture(params=["folder", "s3"])
+def lake(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    if request.param == "folder":
+        return Lake(str(tmp_path / "lake"), tmp_path / "scratch")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    url = request.getfixturevalue("s3_url").replace("/night", f"/{tmp_path.name}")
+    return Lake(url, tmp_path / "scratch")
+
+
+def test_what_is_published_is_found_by_everybody(lake, stages, tmp_path):
+    step = stages[0](date=DAY)
+    Night(lake, tmp_path, Machine(ResourcesConfig())).execute(step)
+    elsewhere = Lake(lake.url, tmp_path / "other-machine")
+    found = elsewhere.find(step["popularity"])
+    assert found and found.table().num_rows == 3 and found.notes == {"scale": 1}
+    assert elsewhere.refs("popularity") == [step["popularity"]] and elsewhere.dates("popularity") == [DAY]
+
+
+def test_what_nobody_published_is_missing(lake):
+    ref = Ref("popularity", DAY, "0" * 32)
+    assert lake.find(ref) is None and lake.condition(ref) == "missing" and not lake.stands(ref)
+
+
+def test_what_is_removed_is_gone_for_everybody(lake, stages, tmp_path):
+    step = stages[0](date=DAY)
+    Night(lake, tmp_path, Machine(ResourcesConfig())).execute(step)
+    lake.remove(step["popularity"])
+    assert lake.find(step["popularity"]) is None
+    assert Lake(lake.url, tmp_path / "other").find(step["popularity"]) is None
+
+
+def test_pointers_move_forward_only(lake):
+    older, newer = Ref("popularity", "2026-03-01", "a"), Ref("popularity", "2026-03-02", "b")
+    assert lake.current("popularity") is None
+    for ref in (newer, older):
+        lake.point(ref)
+    assert lake.current("popularity") == newer
+    corrected = Ref("popularity", "2026-03-02", "c")
+    lake.point(corrected)
+    assert lake.current("popularity") == corrected
+
+
+def test_a_damaged_file_on_another_machine_is_noticed(lake, stages, tmp_path):
+    step = stages[0](date=DAY)
+    night = Night(lake, tmp_path, Machine(ResourcesConfig()))
+    night.execute(step)
+    part = lake.local(step["popularity"]) / "part-00000.parquet"
+    data = part.read_bytes()
+    part.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    assert lake.condition(step["popularity"]) == "damaged: part-00000.parquet"
+    assert night.execute(step).state == "ran"
+    assert lake.condition(step["popularity"]) == "present"
+
+
+def test_the_first_to_publish_wins(tmp_path):
+    lake = Lake(str(tmp_path / "lake"), tmp_path)
+    ref = Ref("index", DAY, "k")
+    for text in ("first", "second"):
+        folder = lake.aside() / "index"
+        folder.mkdir()
+        (folder / "f").write_text(text)
+        from tasks.engine.content_digest import file_sha256
+
+        files = {"f": {"bytes": len(text), "sha256": file_sha256(folder / "f")}}
+        write_json(folder / MANIFEST, {"files": files})
+        lake.publish(ref, folder)
+    assert (lake.local(ref) / "f").read_text() == "first"
+
+
+def test_a_sweep_takes_what_dead_runs_left_and_nothing_of_living_ones(tmp_path):
+    lake = Lake(str(tmp_path / "lake"), tmp_path)
+    mine = lake.aside()
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = lake.root / ".staging" / f"{dead.pid}.{int(time.time())}-abc"
+    left.mkdir()
+    assert lake.sweep() == 1
+    assert mine.exists() and not left.exists() and mine.name.startswith(owner_tag())
+
+
+@pytest.mark.parametrize("url", ["gopher://x", "s3://"])
+def test_an_impossible_url_is_refused(url, tmp_path):
+    with pytest.raises(UserError, match="lake"):
+        Lake(url, tmp_path).find(Ref("index", DAY, "k"))
+
+
+def test_json_is_written_whole_or_not_at_all(tmp_path):
+    write_json(tmp_path / "a" / "x.json", {"n": 1})
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["x.json"]

@@ -1,0 +1,104 @@
+"""The stages from artifacts to a bundle and its recommendations."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from benchmarks.made_bundle import DATE, TOWERS, make_tables, write_models
+from expectations.datasets import RECOMMENDATIONS
+from expectations.errors import Failure
+from models.content import content_similarity as similarity_of
+from models.content_config import ContentConfig
+from models.serving.bundle import Bundle
+from models.serving.config import PipelineConfig, SourceConfig, SourcesConfig
+from tasks.engine.lake import MANIFEST, Artifact, Ref
+from tasks.engine.outputs import Outputs
+from tasks.machine.config import ResourcesConfig
+from tasks.registry.release_layout import FOLDER
+from tasks.stages.recommendations import bundle, content_similarity, recommendations
+
+CONFIG = PipelineConfig(k=5, pool_size=50, sources=SourcesConfig(popularity=SourceConfig(num_candidates=40)))
+
+
+def outputs(folder: Path, *datasets: str) -> Outputs:
+    return Outputs(DATE, folder, datasets, ResourcesConfig(), folder / "home")
+
+
+def published(out: Outputs, dataset: str, **notes) -> Artifact:
+    """What a stage wrote, as the lake would hand it on."""
+    path = out[dataset].path
+    (path / MANIFEST).write_text(json.dumps({"notes": out.notes | notes}))
+    return Artifact(Ref(dataset, DATE, f"key-of-{dataset}"), path)
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    """Every artifact that the stage `bundle` reads."""
+    tables = make_tables(30, 80)
+    found = {}
+    for name, rows in tables.items():
+        out = outputs(tmp_path, name)
+        out[name].write(rows)
+        found[name] = published(out, name)
+    out = outputs(tmp_path, "towers", "index", "ranker")
+    files = write_models(tmp_path, tables)
+    for name, source in files.items():
+        owner = "index" if name.startswith("index/") else "ranker" if name.startswith("ranker") else "towers"
+        (out[owner].path / source.name).write_bytes(source.read_bytes())
+    described = {"tower_digest": TOWERS, "metric": "inner_product", "normalised": True, "dim": 16, "recall": 1.0}
+    (out["index"].path / "index.json").write_text(json.dumps(described))
+    shards = [{"file": source.name} for source in files.values() if source.suffix == ".faiss"]
+    notes = {"towers": {"tower_digest": TOWERS}, "index": {"shards": shards}, "ranker": {}}
+    return found | {name: published(out, name, **notes[name]) for name in notes}
+
+
+def bundled(tmp_path, inputs, name="made"):
+    out = outputs(tmp_path / name, "bundle")
+    bundle.function(out, **inputs, config=CONFIG)
+    return published(out, "bundle")
+
+
+def test_the_bundle_holds_every_input_and_says_where_it_came_from(tmp_path, inputs):
+    made = bundled(tmp_path, inputs)
+    loaded = Bundle(made.path / FOLDER)
+    assert loaded.manifest["date"] == DATE
+    assert loaded.manifest["lineage"] == {n: {"date": DATE, "key": f"key-of-{n}"} for n in inputs}
+    assert loaded.manifest["versions"].keys() == {"faiss", "onnx", "onnxruntime", "torch", "numpy", "pyarrow"}
+    assert not any("+" in version for version in loaded.manifest["versions"].values())
+    assert loaded.pipeline["k"] == 5
+    assert made.notes["digest"] == loaded.manifest["digest"]
+    assert made.notes["num_files"] == len(loaded.manifest["files"])
+
+
+def test_the_same_inputs_give_the_same_bundle(tmp_path, inputs):
+    first, second = (bundled(tmp_path, inputs, name) for name in ("one", "two"))
+    assert first.notes["digest"] == second.notes["digest"]
+
+
+def test_an_index_of_other_towers_makes_no_bundle(tmp_path, inputs):
+    inputs["towers"] = published(outputs(tmp_path, "towers"), "towers", tower_digest="0" * 64)
+    with pytest.raises(Failure, match="built from towers ffffffffffff, but the bundle has towers 000000000000"):
+        bundled(tmp_path, inputs)
+
+
+def test_every_user_gets_a_list_from_the_bundles_own_runtime(tmp_path, inputs, monkeypatch):
+    monkeypatch.setattr("models.serving.bundle.release.BATCH", 8)
+    made = bundled(tmp_path, inputs)
+    out = outputs(tmp_path / "lists", "recommendations")
+    told = []
+    out.report = lambda done, total, what: told.append((done, total))
+    recommendations.function(out, made)
+    lists = published(out, "recommendations")
+    expected = Bundle(made.path / FOLDER).recommend(range(30))
+    assert lists.table().equals(pa.table(expected.table.cast(RECOMMENDATIONS.schema)))
+    assert told == [(8, 30), (16, 30), (24, 30), (30, 30)]
+    assert lists.notes == {"num_users": 30, "removals": expected.removals, "sources": expected.sources}
+
+
+def test_content_similarity_reads_the_catalogue(tmp_path, inputs):
+    out = outputs(tmp_path / "content", "content_similarity")
+    content_similarity.function(out, inputs["items"], ContentConfig(num_neighbours=4))
+    expected = similarity_of(inputs["items"].table(), ContentConfig(num_neighbours=4))
+    assert published(out, "content_similarity").table().equals(expected)

@@ -16,10 +16,10 @@ import pyarrow as pa
 from onnx import TensorProto, helper, numpy_helper
 
 from expectations.datasets import DATASETS
+from models.runtime.features import PAIR_FEATURES
+from models.runtime.items import DAY_S, TIERS, moment_s
+from models.runtime.ranker import Ranker
 from models.serving import export
-from models.serving.bundle.features import PAIR_FEATURES
-from models.serving.bundle.items import DAY_S, TIERS, moment_s
-from models.serving.bundle.ranker import Ranker
 
 DATE = "2026-03-01"
 TOWERS = "f" * 64

@@ -21,7 +21,7 @@ import numpy as np
 from models.index.build import build_shards
 from models.index.config import IndexConfig
 from models.index.recall import PARAMETER, exact, recall_at_k, tune
-from models.serving.bundle.index import Towers
+from models.runtime.index import ItemIndex
 
 K = 100
 SHARES = (0.1, 0.01)
@@ -61,7 +61,7 @@ def measure(num_items: int, dim: int, num_queries: int, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "shard.faiss"
         faiss.write_index(index, str(file))
-        towers = Towers([file], np.ones(num_items, dtype=bool))
+        towers = ItemIndex([file], np.ones(num_items, dtype=bool))
     raw = towers.shards[0].index
     effort = f", {PARAMETER[chosen]} {rung.parameter}" if rung.parameter else ""
     print(f"{num_items:,} items: {chosen}{effort}, built and tuned in {built_s:.0f} s")

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from benchmarks.made_bundle import make_bundle, make_tables
-from models.serving.bundle import Bundle
+from models.runtime import Bundle
 from models.serving.config import PipelineConfig
 from tasks.engine.stage import plain
 

@@ -23,7 +23,7 @@ from models.retrieval.artifact import load_towers, save_towers
 from models.retrieval.config import EmbeddingsConfig, TowersConfig
 from models.retrieval.embedding import embed_items
 from models.retrieval.training import train_towers
-from models.serving.bundle.user_tower import UserTower
+from models.runtime.user_tower import UserTower
 from models.world.config import WorldConfig
 from models.world.tables import events_of
 from models.world.world import World

@@ -11,12 +11,13 @@ from explorer.guard import words
 from explorer.nights import Nights
 from explorer.people import anyone, choices
 from explorer.shared import Asked, Shared
-from explorer.tabs import compare, grid, night, recommend, space, turn
+from explorer.tabs import compare, grid, night, recommend, space, try_settings
 from explorer.theme import gr
 
 TITLE = "Nightjar explorer"
 TABS = {
-    "Night": night, "Recommend": recommend, "Compare": compare, "Knobs": turn, "Embedding space": space, "Grid": grid,
+    "Night": night, "Recommend": recommend, "Compare": compare, "Knobs": try_settings, "Embedding space": space,
+    "Grid": grid,
 }  # fmt: skip
 HEAD = Markup('<div class="nj head"><h2>Nightjar explorer</h2><div class="quiet small">{}</div></div>')
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from expectations.errors import UserError
 from explorer.data import Release, Store
-from models.evaluation.catalogue import Catalogue
+from models.evaluation.catalogue import CatalogueFacts
 from models.evaluation.config import EvaluationConfig
 from models.evaluation.judging import judge
 from models.evaluation.systems import lists_from_table
@@ -36,7 +36,7 @@ def judged_live(store: Store, release: Release, pipeline: Mapping[str, Any]) -> 
     return judge(systems, judged, {"all": np.ones(len(users), dtype=bool)}, catalogue, settings)
 
 
-def _truth(store: Store, release: Release) -> tuple[Judged, Catalogue, EvaluationConfig]:
+def _truth(store: Store, release: Release) -> tuple[Judged, CatalogueFacts, EvaluationConfig]:
     evaluation = store.artifact(release.version, "evaluation")
     if evaluation is None:
         raise UserError(f"the lake no longer has the evaluation of release {release.number}; run its night again")

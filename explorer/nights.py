@@ -40,7 +40,7 @@ class Stage:
 
 
 @dataclass
-class Progress:
+class NightProgress:
     """How a night stands. `state`: running, succeeded, failed or cancelled."""
 
     title: str
@@ -119,7 +119,7 @@ class Nights:
                 os.killpg(job.process.pid, signal.SIGKILL)
             job.process.wait()
 
-    def look(self) -> Progress | None:
+    def look(self) -> NightProgress | None:
         """How the night at hand stands, or the last one ended; None before the first."""
         job = self.job
         if job is None:
@@ -128,7 +128,7 @@ class Nights:
         if code is not None and not job.ended:
             job.ended = time.monotonic()
         ended = "cancelled" if job.cancelled else "succeeded" if code == 0 else "failed"
-        progress = Progress(
+        progress = NightProgress(
             job.title, "running" if code is None else ended, (job.ended or time.monotonic()) - job.began
         )
         follow(_events(job.folder / EVENTS), progress)
@@ -140,7 +140,7 @@ class Nights:
         return progress
 
 
-def follow(events: list[dict[str, Any]], progress: Progress) -> None:
+def follow(events: list[dict[str, Any]], progress: NightProgress) -> None:
     """Bring what was told into the lines of the progress."""
     stages: dict[str, Stage] = {}
     for event in events:
@@ -156,7 +156,7 @@ def follow(events: list[dict[str, Any]], progress: Progress) -> None:
     progress.stages = list(stages.values())
 
 
-def tail(progress: Progress, num_lines: int = 12) -> str:
+def tail(progress: NightProgress, num_lines: int = 12) -> str:
     """The end of the run's log."""
     return _tail(Path(progress.log), num_lines) if progress.log else ""
 

@@ -8,7 +8,7 @@ from explorer.data import Release, Store
 from explorer.guard import guarded
 from explorer.nights import Nights
 from explorer.pages import page, welcome
-from explorer.questions import Question
+from explorer.requests import Question
 from explorer.theme import gr
 
 EMPTY = page(welcome("No release yet", "Make data and train in the tab Night; a demo night takes a minute or two."))

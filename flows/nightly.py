@@ -22,7 +22,7 @@ from flows.night.plan import Log, Plan
 from flows.night.request import NightRequest
 from flows.night.run import run_in_this_flow
 from flows.night.schedule import name_of_night, run_due_nights
-from flows.night.sources import Source, open_source
+from flows.night.sources import NightSource, open_source
 from models.content_config import ContentConfig
 from models.evaluation.config import EvaluationConfig
 from models.index.config import IndexConfig
@@ -59,7 +59,7 @@ from tasks.stages.towers import towers
 FACTS = ("user_features", "item_features", "histories", "exposures")
 
 
-def plan_night(config: NightlyConfig, days: Calendar, source: Source) -> Plan:
+def plan_night(config: NightlyConfig, days: Calendar, source: NightSource) -> Plan:
     """All steps of the night of `days.day`; keys follow from the config, the code and the source alone."""
     T, S = days.cut, days.split
     plan = Plan(days, notes=source.notes)
@@ -202,7 +202,7 @@ def plan_night(config: NightlyConfig, days: Calendar, source: Source) -> Plan:
     return plan
 
 
-def plan_request(request: NightRequest, home: Path, source: Source | None = None) -> Plan:
+def plan_request(request: NightRequest, home: Path, source: NightSource | None = None) -> Plan:
     """The plan of a request; reads the source's days, runs nothing.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Fit the encoder specs that `models.serving.bundle.encode` applies: vocabularies, lengths, means.
+"""Fit the encoder specs that `models.runtime.encode` applies: vocabularies, lengths, means.
 
 Declaring a field says what kind a column is; fitting looks at the training catalogue and gives the JSON mapping that
 goes into `encoders.json`. A column that says nothing (all null, or one and the same number) is left out, so that a
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.serving.bundle.encoding import transformed
+from models.runtime.encoding import transformed
 
 Kind = Literal["category", "bag", "number", "vector"]
 EncoderField = dict[str, Any]

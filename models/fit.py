@@ -18,11 +18,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from expectations.errors import Failure, UserError
+from expectations.progress import OnProgress
 from models.config import FitConfig
 from models.progress import epoch_in_words
 
 Batch = Mapping[str, Tensor]
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def fit(
     *,
     validate: Callable[[nn.Module], float] | None = None,
     device: torch.device | str = "cpu",
-    on_progress: Progress = lambda done, total, what: None,
+    on_progress: OnProgress = lambda done, total, what: None,
 ) -> TrainingLog:
     """Train `model` in place; afterwards it is on `device`, in eval mode, with the weights of its best epoch.
 
@@ -83,7 +83,7 @@ def _fit(
     config: FitConfig,
     validate: Callable[[nn.Module], float] | None,
     device: torch.device,
-    on_progress: Progress,
+    on_progress: OnProgress,
 ) -> TrainingLog:
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True

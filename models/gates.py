@@ -66,7 +66,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateVerdict:
     """Whether a release passes one gate, and the figures behind it."""
 
     gate: str
@@ -87,7 +87,7 @@ class Verdict:
         return f"{self.gate}: {self.figures}"
 
 
-def judge_release(figures: Mapping[str, Figure], config: GatesConfig, has_champion: bool) -> list[Verdict]:
+def judge_release(figures: Mapping[str, Figure], config: GatesConfig, has_champion: bool) -> list[GateVerdict]:
     """A verdict for every gate that is on; without a champion to compare with, only the absolute ones."""
     verdicts = []
     for gate in GATES:
@@ -95,7 +95,7 @@ def judge_release(figures: Mapping[str, Figure], config: GatesConfig, has_champi
         if bound is None or (gate in LOSSES and not has_champion):
             continue
         figure = figures.get(gate, Figure(None, note="no figure"))
-        verdicts.append(Verdict(gate, _passes(gate, figure, bound), figure.value, float(bound), figure.note))
+        verdicts.append(GateVerdict(gate, _passes(gate, figure, bound), figure.value, float(bound), figure.note))
     return verdicts
 
 

@@ -11,9 +11,10 @@ from typing import Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
+from expectations.progress import OnProgress
+
 Ints = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.floating]
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class Training:
     seed: int = 0
     threads: int = 1
     judge: Callable[[Recommender], float] | None = None
-    on_progress: Progress = field(default=lambda done, total, what: None)
+    on_progress: OnProgress = field(default=lambda done, total, what: None)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ summed in block order, so the result does not depend on the master, nor on the o
 """
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ from pyspark.sql import functions as F
 
 from expectations.datasets import ALS_ITEM_FACTORS, ALS_USER_FACTORS, Dataset
 from expectations.errors import Failure
+from expectations.progress import OnProgress
 from spark_jobs.blocks import Block, csr_blocks, first_bad_value, num_blocks
 from spark_jobs.config import AlsConfig
 from spark_jobs.interactions import ratings
@@ -31,7 +32,6 @@ from spark_jobs.program import program
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def als(interactions: DataFrame, config: AlsConfig) -> tuple[DataFrame, DataFram
 
 
 def factorise(
-    interactions: DataFrame, config: AlsConfig, report: Progress = lambda done, total, what: None
+    interactions: DataFrame, config: AlsConfig, report: OnProgress = lambda done, total, what: None
 ) -> Factorisation:
     """Factorise (`user_id`, `item_id`, `weight`), or for explicit feedback (`user_id`, `item_id`, `rating`).
 
@@ -74,7 +74,7 @@ def factorise(
 
 
 @dataclass(frozen=True)
-class _Told:
+class _BlockFacts:
     """What the driver must know of a block: its rows, their sizes, and sums of its values."""
 
     bad: str
@@ -112,7 +112,7 @@ class _Side:
     """One side of the matrix: its packed rows in Spark, its factors in the driver and, broadcast, in the workers."""
 
     blocks: "RDD[Block]"
-    told: list[_Told]
+    told: list[_BlockFacts]
     factors: Floats
     sent: "Broadcast[Floats]"
 
@@ -121,7 +121,7 @@ class _Side:
         """Pack and cache the rows; factors start at zero."""
         blocks = csr_blocks(entries, row, column, F.col(value).cast("float"), num_blocks(count))
         blocks = blocks.persist(StorageLevel.MEMORY_AND_DISK)
-        told = blocks.map(functools.partial(_tell, row=row, column=column, value=value)).collect()
+        told = blocks.map(functools.partial(_facts_of, row=row, column=column, value=value)).collect()
         if bad := [one.bad for one in told if one.bad]:
             blocks.unpersist()
             raise Failure(f"als: {bad[0]}")
@@ -166,7 +166,7 @@ class _Side:
         self.sent.destroy()
 
 
-def _sweep(users: _Side, items: _Side, config: AlsConfig, report: Progress) -> list[float]:
+def _sweep(users: _Side, items: _Side, config: AlsConfig, report: OnProgress) -> list[float]:
     """Solve users and items in turn; returns the loss after every sweep."""
     implicit = config.feedback == "implicit"
     # The objectives leave out what the factors do not change: the loss of predicting 0 everywhere.
@@ -185,9 +185,9 @@ def _sweep(users: _Side, items: _Side, config: AlsConfig, report: Progress) -> l
     return losses
 
 
-def _tell(block: Block, row: str, column: str, value: str) -> _Told:
+def _facts_of(block: Block, row: str, column: str, value: str) -> _BlockFacts:
     bad = first_bad_value(block, row, column, value)
-    return _Told(
+    return _BlockFacts(
         bad,
         block.rows,
         block.counts,

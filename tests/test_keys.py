@@ -146,7 +146,7 @@ NEW_FORMAT = """FORMATS = (Format("json", "JSON", (".jsonl",), True, "tasks.sour
 
 WORDS = {
     "docstrings": (
-        *map(_first_docstring, ("models/losses.py", "spark_jobs/als.py", "models/serving/bundle/order.py")),
+        *map(_first_docstring, ("models/losses.py", "spark_jobs/als.py", "models/runtime/order.py")),
         _first_docstring("tasks/sources/csv_files.py"),
     ),
     "the meaning of a dataset": (("expectations/datasets.py", "every item shown, watched or not", "all shown"),),
@@ -221,7 +221,7 @@ def test_code_reruns_the_stages_that_reach_it_and_their_descendants(edits: Edits
     edits.make(("spark_jobs/als.py", gram, gram + "\n    _ = 1"))
     assert edits.reruns == edits.made_of("als")
     # Every bundle has a copy of its runtime, though no stage names it.
-    edits.make(("models/serving/bundle/order.py", "NOT_FRESH = 200.0, 100.0", "NOT_FRESH = 300.0, 100.0"))
+    edits.make(("models/runtime/order.py", "NOT_FRESH = 200.0, 100.0", "NOT_FRESH = 300.0, 100.0"))
     assert edits.reruns == edits.made_of("bundle")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 HOUSE = ("explorer", "flows", "tasks", "models", "spark_jobs", "expectations")
-RUNTIME = ROOT / "models/serving/bundle"
+RUNTIME = ROOT / "models/runtime"
 FILES = [p for top in HOUSE for p in sorted((ROOT / top).rglob("*.py"))]
 
 

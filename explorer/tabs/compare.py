@@ -10,9 +10,9 @@ from expectations.errors import UserError
 from explorer.data import Release, Store
 from explorer.pages import Cell, card, chips, columns, heading, page, table, titled
 from explorer.people import genres_line
-from explorer.questions import Answer, Question, ask
+from explorer.requests import Answer, Question, ask
 from explorer.shared import Asked, Shared
-from explorer.tabs.turn import LABELS
+from explorer.tabs.try_settings import LABELS
 from explorer.theme import gr
 from tasks.pages.plots import Estimate, intervals
 from tasks.pages.quality import MARKS, Evaluation

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from expectations.errors import UserError
 from explorer.guard import words
-from explorer.nights import DATA, ROOT, Nights, Progress, tail
+from explorer.nights import DATA, ROOT, NightProgress, Nights, tail
 from explorer.pages import bar, card, heading, message, page, table, tiles, welcome
 from explorer.shared import Shared
 from explorer.theme import gr
@@ -84,18 +84,18 @@ def show(nights: Nights, num_releases: int) -> str:
     return page(heading(_title(progress), _lead(progress)), *_parts(progress))
 
 
-def _title(progress: Progress) -> str:
+def _title(progress: NightProgress) -> str:
     return f"{progress.title}: {progress.state}"
 
 
-def _lead(progress: Progress) -> str:
+def _lead(progress: NightProgress) -> str:
     done = sum(s.state in ("ran", "cached") for s in progress.stages)
     return f"{done} of {len(progress.stages)} stages, {progress.seconds:.0f} s." if progress.stages else (
         f"Starting, {progress.seconds:.0f} s."
     )  # fmt: skip
 
 
-def _parts(progress: Progress) -> list[Markup]:
+def _parts(progress: NightProgress) -> list[Markup]:
     parts = []
     if progress.error:
         parts += [message(progress.error), Markup('<div style="height: 0.7rem"></div>')]
@@ -114,7 +114,7 @@ def _parts(progress: Progress) -> list[Markup]:
     return parts
 
 
-def _table(progress: Progress) -> Markup:
+def _table(progress: NightProgress) -> Markup:
     rows = [
         (
             Markup('<span class="state-{}">{} {}</span>').format(s.state.split()[0], MARKS[s.state], s.name),

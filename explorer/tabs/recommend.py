@@ -8,7 +8,7 @@ from markupsafe import Markup
 from explorer.data import Release
 from explorer.pages import Cell, bar, card, chips, columns, heading, page, table, titled
 from explorer.people import about, attributes_of, genres_line, moment, values
-from explorer.questions import ATTRIBUTES, LISTED, Answer, Question, ask, fate, places
+from explorer.requests import ATTRIBUTES, LISTED, Answer, Question, ask, fate, places
 from explorer.shared import Asked, Shared
 from explorer.theme import gr
 

@@ -13,7 +13,7 @@ from explorer.pages import bar, card, columns, heading, message, page, table, ti
 from explorer.people import genres_line
 from explorer.plots import PALETTE, Point, points
 from explorer.projection import items_in_plane, nearest, user_clusters
-from explorer.questions import known_items
+from explorer.requests import known_items
 from explorer.shared import Asked, Shared
 from explorer.theme import gr
 

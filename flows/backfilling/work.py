@@ -13,7 +13,7 @@ from flows.backfilling.request import BackfillRequest, Rerun
 from flows.night.plan import Plan
 from flows.night.records import RunRecord
 from flows.night.request import NightRequest, Planner
-from flows.night.sources import Source, open_source
+from flows.night.sources import NightSource, open_source
 from tasks.engine.explain import explain_cell
 from tasks.engine.lake import Lake, Ref
 from tasks.engine.stage import Cell, Step
@@ -133,7 +133,7 @@ class WorkList:
     planner: Planner
 
     @cached_property
-    def source(self) -> Source:
+    def source(self) -> NightSource:
         return open_source(self.request.night, self.home)
 
     def night(self, day: str) -> NightRequest:

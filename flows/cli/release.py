@@ -65,7 +65,7 @@ def history(day: str | None, as_json: bool, url: str) -> None:
     from dataclasses import asdict
 
     from flows.cli.options import parse_date
-    from models.gates import Verdict
+    from models.gates import GateVerdict
     from tasks.registry.ledger import champion_at
 
     ledger = _ledger(url)
@@ -83,7 +83,7 @@ def history(day: str | None, as_json: bool, url: str) -> None:
         click.echo(_line(entry))
         for verdict in entry.gates.values():
             mark = "passed" if verdict["passed"] else "failed"
-            click.echo(f"      {mark} {Verdict(**verdict)}")
+            click.echo(f"      {mark} {GateVerdict(**verdict)}")
     if not entries:
         click.echo('no entry yet; make a release the champion: nightjar promote VERSION --why "..."')
     return None

@@ -9,7 +9,7 @@ from typing import Protocol
 from flows.config import NightlyConfig
 from flows.night.plan import Plan
 from flows.night.records import new_id
-from flows.night.sources import Source
+from flows.night.sources import NightSource
 from tasks.engine.lake import Lake
 
 
@@ -59,4 +59,4 @@ class NightRequest:
 class Planner(Protocol):
     """Plans what is asked for. `flows.nightly.plan_request` does: only that module knows what a night consists of."""
 
-    def __call__(self, request: NightRequest, home: Path, source: Source | None = None) -> Plan: ...
+    def __call__(self, request: NightRequest, home: Path, source: NightSource | None = None) -> Plan: ...

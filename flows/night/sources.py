@@ -16,7 +16,7 @@ from tasks.sources.state import Scan
 from tasks.stages import generation, ingestion
 
 
-class Source(Protocol):
+class NightSource(Protocol):
     """What a plan asks of a source."""
 
     @property
@@ -44,7 +44,7 @@ class Source(Protocol):
         """The planted best lists, where tastes were planted."""
 
 
-def open_source(config: NightlyConfig, home: Path) -> Source:
+def open_source(config: NightlyConfig, home: Path) -> NightSource:
     """The source that a config names; a log is looked through, and remembered while it does not change."""
     if config.source.kind == "world":
         judged = config.evaluation

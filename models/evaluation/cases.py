@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from expectations.errors import Failure
-from models.interactions import Floats, Histories, Interactions, Ints, Progress
+from expectations.progress import OnProgress
+from models.interactions import Floats, Histories, Interactions, Ints
 from models.metrics.ranking import PerUser, ranking_metrics
 
 UNKNOWABLE = -1
@@ -54,7 +55,7 @@ class Case:
         return told.hexdigest()
 
 
-def judge(case: Case, scores: Scores, ks: Sequence[int], on_progress: Progress = lambda *_: None) -> PerUser:
+def judge(case: Case, scores: Scores, ks: Sequence[int], on_progress: OnProgress = lambda *_: None) -> PerUser:
     """Metrics of every judged user at several cut-offs; see `models.metrics.ranking`.
 
     Items with equal scores stand in a random order that is the same for all systems: numbers tell popularity in many
@@ -67,7 +68,7 @@ def judge(case: Case, scores: Scores, ks: Sequence[int], on_progress: Progress =
     return ranking_metrics(hits, case.relevant.sizes, ks)
 
 
-def full_ranking(case: Case, scores: Scores, k: int, on_progress: Progress = lambda *_: None) -> np.ndarray:
+def full_ranking(case: Case, scores: Scores, k: int, on_progress: OnProgress = lambda *_: None) -> np.ndarray:
     """bool `[B, K]`: whether the item in each place of each list is relevant. All items but those seen before are
     ranked.
 

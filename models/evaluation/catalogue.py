@@ -13,7 +13,7 @@ HEAD_SHARE, TORSO_SHARE = 0.5, 0.8
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class CatalogueFacts:
     """Facts about items, as arrays by item id (`[N]`, N = largest id + 1).
 
     Attributes:
@@ -38,7 +38,7 @@ class Catalogue:
     tier: np.ndarray
 
     @classmethod
-    def of(cls, items: pa.Table, popularity: pa.Table) -> "Catalogue":
+    def of(cls, items: pa.Table, popularity: pa.Table) -> "CatalogueFacts":
         """From the datasets `items` (at the cut) and `popularity`; popularity of items that it lacks is dropped."""
         item_ids = np.sort(items["item_id"].to_numpy())
         num_ids = int(item_ids.max()) + 1

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.datasets import EVALUATION
-from models.evaluation.catalogue import TIERS, Catalogue
+from models.evaluation.catalogue import TIERS, CatalogueFacts
 from models.evaluation.config import EvaluationConfig
 from models.evaluation.per_user import Systems, Tastes, places_of_tier, values_in_tier, values_per_user
 from models.evaluation.truth import Judged
@@ -52,7 +52,7 @@ def judge(
     systems: Systems,
     judged: Judged,
     segments: Mapping[str, np.ndarray],
-    items: Catalogue,
+    items: CatalogueFacts,
     config: EvaluationConfig,
     baseline: str = "final",
 ) -> pa.Table:
@@ -115,7 +115,7 @@ def _add_means(rows: _Rows, segment: str, values: Mapping[str, PerUser], config:
 
 
 def _add_spread(
-    rows: _Rows, system: str, segment: str, lists: np.ndarray, items: Catalogue, config: EvaluationConfig
+    rows: _Rows, system: str, segment: str, lists: np.ndarray, items: CatalogueFacts, config: EvaluationConfig
 ) -> None:
     counts = recommendation_counts(lists[:, : config.primary_k], len(items.tier))[items.item_ids]
     rows.add(system, segment, "coverage", config.primary_k, coverage(counts), len(lists))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.evaluation.catalogue import Catalogue
+from models.evaluation.catalogue import CatalogueFacts
 from models.evaluation.config import EvaluationConfig
 from models.evaluation.truth import Judged
 from models.metrics.beyond_accuracy import intra_list_diversity, mean_over_list, serendipity
@@ -33,14 +33,14 @@ class Tastes:
     distributions: np.ndarray
 
     @classmethod
-    def of(cls, judged: Judged, items: Catalogue) -> "Tastes":
+    def of(cls, judged: Judged, items: CatalogueFacts) -> "Tastes":
         """Once for all systems."""
         top = top_genres(judged.history, items.primary_genre, items.genre_shares.shape[1])
         return cls(top, genre_distributions(judged.history, items.genre_shares))
 
 
 def values_per_user(
-    lists: np.ndarray, judged: Judged, items: Catalogue, tastes: Tastes, config: EvaluationConfig
+    lists: np.ndarray, judged: Judged, items: CatalogueFacts, tastes: Tastes, config: EvaluationConfig
 ) -> PerUser:
     """Every figure of one system that a user has: ranking metrics, serendipity, average popularity, miscalibration and
     the study's at all cut-offs, novelty and diversity at the primary one."""
@@ -58,7 +58,7 @@ def values_per_user(
 
 
 def values_in_tier(
-    systems: Systems, judged: Judged, items: Catalogue, tier: int, config: EvaluationConfig
+    systems: Systems, judged: Judged, items: CatalogueFacts, tier: int, config: EvaluationConfig
 ) -> dict[str, PerUser]:
     """Recall, hit rate and hits of each system, as if only items of a tier (place in TIERS) were relevant: `[V]`, the
     users who have some."""
@@ -75,7 +75,7 @@ def values_in_tier(
     return found
 
 
-def places_of_tier(systems: Systems, items: Catalogue, tier: int, config: EvaluationConfig) -> dict[str, PerUser]:
+def places_of_tier(systems: Systems, items: CatalogueFacts, tier: int, config: EvaluationConfig) -> dict[str, PerUser]:
     """Share of each user's list that a tier has, whether anybody liked it or not."""
     k, in_tier = config.primary_k, (items.tier == tier).astype(np.float64)
     return {name: {("share_of_places", k): mean_over_list(lists[:, :k], in_tier)} for name, lists in systems.items()}

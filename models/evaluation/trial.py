@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from expectations.datasets import TRIAL
-from models.evaluation.catalogue import Catalogue
+from models.evaluation.catalogue import CatalogueFacts
 from models.evaluation.config import EvaluationConfig
 from models.evaluation.per_user import Tastes, values_per_user
 from models.evaluation.truth import Judged
@@ -24,7 +24,7 @@ def trial_table(
     lists: np.ndarray,
     k: int,
     judged: Judged,
-    items: Catalogue,
+    items: CatalogueFacts,
     config: EvaluationConfig,
     yardsticks: Mapping[str, np.ndarray],
 ) -> pa.Table:
@@ -50,7 +50,7 @@ def trial_table(
     return pa.Table.from_pylist(rows, schema=TRIAL.schema)
 
 
-def _beside(lists: np.ndarray, judged: Judged, items: Catalogue, tastes: Tastes, ks: Sequence[int]) -> PerUser:
+def _beside(lists: np.ndarray, judged: Judged, items: CatalogueFacts, tastes: Tastes, ks: Sequence[int]) -> PerUser:
     """NDCG, and what the study asks of a list."""
     found = ranking_metrics(judged.truth.contains(lists), judged.truth.sizes, ks)
     values = {("ndcg", cut): found["ndcg", cut] for cut in ks}
@@ -59,7 +59,7 @@ def _beside(lists: np.ndarray, judged: Judged, items: Catalogue, tastes: Tastes,
 
 
 def _at_length(
-    lists: np.ndarray, k: int, judged: Judged, items: Catalogue, tastes: Tastes, config: EvaluationConfig
+    lists: np.ndarray, k: int, judged: Judged, items: CatalogueFacts, tastes: Tastes, config: EvaluationConfig
 ) -> PerUser:
     """The night's figures, and those of its primary cut-off at the length of the lists too."""
     values = values_per_user(lists, judged, items, tastes, config)

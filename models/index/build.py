@@ -78,7 +78,7 @@ def _empty(chosen: IndexType, num_items: int, dim: int, config: IndexConfig) -> 
     if chosen == "ivf_pq":
         return _ivf_pq(num_items, dim, num_lists, config)
     lists = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, num_lists, metric)
-    _calm(lists.cp, config.seed)
+    _set_seed(lists.cp, config.seed)
     return lists
 
 
@@ -93,8 +93,8 @@ def _ivf_pq(num_items: int, dim: int, num_lists: int, config: IndexConfig) -> fa
     bits = min(_MAX_PQ_BITS, max(1, num_items.bit_length() - 1))
     quantizer = faiss.IndexFlatIP(dim)
     index = faiss.IndexIVFPQ(quantizer, dim, num_lists, code_bytes, bits, faiss.METRIC_INNER_PRODUCT)
-    _calm(index.cp, config.seed)
-    _calm(index.pq.cp, config.seed)
+    _set_seed(index.cp, config.seed)
+    _set_seed(index.pq.cp, config.seed)
     return index
 
 
@@ -103,7 +103,7 @@ def _num_lists(num_items: int, config: IndexConfig) -> int:
     return max(1, min(wanted, num_items // _POINTS_PER_LIST))
 
 
-def _calm(clustering: faiss.ClusteringParameters, seed: int) -> None:
+def _set_seed(clustering: faiss.ClusteringParameters, seed: int) -> None:
     """Fix the seed; small shards are no reason for a warning on the terminal."""
     clustering.seed = seed
     clustering.min_points_per_centroid = 1

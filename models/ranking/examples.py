@@ -13,7 +13,7 @@ from expectations.errors import Failure
 from models.ranking.config import RankerConfig
 from models.ranking.labels import Rows, WatchLog, label_impressions, sample_requests
 from models.ranking.negatives import NegativeSampler, pair_keys, positive_rows, with_negatives
-from models.serving.bundle.features import PAIR_FEATURES, Features
+from models.runtime.features import PAIR_FEATURES, Features
 
 SHOWN = PAIR_FEATURES.index("log_times_shown")
 TOWER_SCORE = PAIR_FEATURES.index("tower_score")
@@ -133,7 +133,7 @@ def featurise(rows: Rows, features: Features) -> Examples:
     if broken:
         raise Failure(
             f"the ranker's features {', '.join(broken)} have values that are no numbers: look for NaN in the tables "
-            "that they are made of (models/serving/bundle/features.py says which)"
+            "that they are made of (models/runtime/features.py says which)"
         )
     return Examples(rows, pairs)
 

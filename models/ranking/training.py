@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from expectations.errors import Failure
-from models.fit import Batch, Progress, TrainingLog, fit, initialise, pinned_threads
+from expectations.progress import OnProgress
+from models.fit import Batch, TrainingLog, fit, initialise, pinned_threads
 from models.metrics.pointwise import auc, calibration_ratio, grouped_auc
 from models.ranking.config import RankerConfig
 from models.ranking.examples import Examples
@@ -44,7 +45,7 @@ def train(
     feature_names: tuple[str, ...],
     config: RankerConfig,
     *,
-    on_progress: Progress = lambda done, total, what: None,
+    on_progress: OnProgress = lambda done, total, what: None,
 ) -> TrainedRanker:
     """Train on `training`; stop early and measure on `validation`, which may be empty.
 

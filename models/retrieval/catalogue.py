@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.encoding import EncoderField, Field, fit_fields, frequent_values
 from models.interactions import Interactions
-from models.serving.bundle.encoding import encode
+from models.runtime.encoding import encode
 
 USER_FIELDS = (
     Field("age", "number"),

@@ -3,8 +3,8 @@
 import numpy as np
 import pyarrow as pa
 
-from models.serving.bundle.arrays import Ragged
-from models.serving.bundle.user_tower import UserTower, searching
+from models.runtime.arrays import Ragged
+from models.runtime.user_tower import UserTower, searching
 
 
 def query_vectors(tower: UserTower, users: pa.Table, histories: pa.Table, most: int, seed: int) -> np.ndarray:

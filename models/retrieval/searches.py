@@ -20,8 +20,8 @@ from torch import Tensor
 
 from models.encoding import EncoderField
 from models.retrieval.config import TowersConfig
-from models.serving.bundle.encoding import hash_words
-from models.serving.bundle.user_tower import SEARCHED
+from models.runtime.encoding import hash_words
+from models.runtime.user_tower import SEARCHED
 
 WORD = np.dtype([("user", np.int32), ("word", np.int32), ("time", np.int64), ("search", np.int64), ("place", np.int32)])
 """One word of a search; `word` is 1 + its row among the distinct words, `time` microseconds since 1970."""

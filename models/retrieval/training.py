@@ -10,8 +10,9 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
+from expectations.progress import OnProgress
 from models.encoding import EncoderField
-from models.fit import Batch, Progress, TrainingLog, fit, initialise
+from models.fit import Batch, TrainingLog, fit, initialise
 from models.losses import sampled_softmax
 from models.retrieval.batches import Batches
 from models.retrieval.catalogue import Encoded, fit_item_fields, fit_user_fields
@@ -43,7 +44,7 @@ def train_towers(
     scratch: Path,
     searches: Sequence[Path] = (),
     device: torch.device | str = "cpu",
-    on_progress: Progress = lambda done, total, what: None,
+    on_progress: OnProgress = lambda done, total, what: None,
 ) -> TrainedTowers:
     """Train on the positives of a window.
 

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from expectations.errors import Failure
-from models.fit import Progress, TrainingLog
+from expectations.progress import OnProgress
+from models.fit import TrainingLog
 from models.interactions import Ints
 from models.retrieval.catalogue import Encoded, fit_item_fields
 from models.sequence.artifact import Foundation
@@ -37,7 +38,7 @@ def train_foundation(
     *,
     last_day: datetime.date,
     device: torch.device | str = "cpu",
-    on_progress: Progress = lambda done, total, what: None,
+    on_progress: OnProgress = lambda done, total, what: None,
 ) -> TrainedFoundation:
     """Train on the sentences of a window.
 

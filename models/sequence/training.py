@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from expectations.progress import OnProgress
 from models.encoding import EncoderField
-from models.fit import Batch, Progress, TrainingLog, fit, initialise
+from models.fit import Batch, TrainingLog, fit, initialise
 from models.losses import sampled_softmax
 from models.retrieval.catalogue import Encoded
 from models.sequence.batches import Batches
@@ -125,7 +126,7 @@ def train_transformer(
     shuffled: bool = False,
     validate: Callable[[nn.Module], float] | None = None,
     device: torch.device | str = "cpu",
-    on_progress: Progress = lambda done, total, what: None,
+    on_progress: OnProgress = lambda done, total, what: None,
 ) -> tuple[Transformer, TrainingLog, int]:
     """Train on sentences of members; gives the model, the log of its epochs and the number of examples.
 

@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from expectations.datasets import DATASETS
-from models.serving import bundle
-from models.serving.bundle.manifest import FACTORS, TABLES, USER_EMBEDDINGS, manifest_digest, sha256
-from models.serving.bundle.user_tower import UserTower
+from models import runtime
+from models.runtime.manifest import FACTORS, TABLES, USER_EMBEDDINGS, manifest_digest, sha256
+from models.runtime.user_tower import UserTower
 
 FORMAT = 1
 """Version of the bundle's layout; raised when an older runtime could not read it."""
@@ -29,7 +29,7 @@ TABLE_FILES = {
 }
 """Where the table of each dataset goes."""
 
-RUNTIME = Path(bundle.__file__).parent
+RUNTIME = Path(runtime.__file__).parent
 """The code that serves, copied into every bundle as it is."""
 
 README = """\

@@ -2,7 +2,7 @@
 
 The base's FAISS files stay as they are, byte for byte, so that whoever pulls both fetches them once. New vectors go
 into one delta shard with explicit ids; an item that is removed leaves the tables and the id map, and what an index
-still knows of it is never found (`Towers.search`).
+still knows of it is never found (`ItemIndex.search`).
 """
 
 import shutil
@@ -21,10 +21,10 @@ from expectations.datasets import DATASETS
 from expectations.errors import Failure, UserError
 from models.index.recall import exact, recall_at_k
 from models.onnx_runtime import onnxruntime
-from models.serving.bundle import Bundle
-from models.serving.bundle.encoding import encode
-from models.serving.bundle.manifest import read_json
-from models.serving.bundle.users import Users
+from models.runtime import Bundle
+from models.runtime.encoding import encode
+from models.runtime.manifest import read_json
+from models.runtime.users import Users
 from models.serving.export import facts_of, write_json, write_manifest, write_readme, write_runtime, write_table
 
 DELTA = "index/delta-00001.faiss"

@@ -12,7 +12,7 @@ from models.world.behaviour import Day
 from models.world.catalogue import Catalogue
 from models.world.columns import DAY_US, as_table, midnight, named
 from models.world.draws import generator, luck
-from models.world.following import Progress
+from models.world.following import SeriesProgress
 from models.world.pages import SURFACES, VARIANTS, variants
 from models.world.sessions import Requests, Shown, Watched, hold
 from models.world.vocabulary import ADJECTIVES, DEVICES, FLAVOURS, GENRE_NAMES, NOUNS, PLATFORMS, PLATFORMS_PER_DEVICE
@@ -28,7 +28,7 @@ _COMPLETE = 0.95
 _BY_TITLE = 0.7  # searches for a title; the others are for a genre
 
 
-def day_tables(day: Day, past: np.ndarray, progress: Progress) -> dict[str, pa.Table]:
+def day_tables(day: Day, past: np.ndarray, progress: SeriesProgress) -> dict[str, pa.Table]:
     """All events of a day, by dataset; arguments as of `sessions.hold`."""
     rng = generator(day.config.seed, "events", day.day)
     requests, impressions, watched = hold(day, past, progress, rng)

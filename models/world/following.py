@@ -44,7 +44,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Progress:
+class SeriesProgress:
     """Where some people stand in their series on the morning of a day; all `[N]`.
 
     Attributes:
@@ -64,9 +64,9 @@ class Progress:
     watched: np.ndarray
     upto: np.ndarray
 
-    def take(self, rows: np.ndarray) -> "Progress":
+    def take(self, rows: np.ndarray) -> "SeriesProgress":
         """Some of the people."""
-        return Progress(**{name: column[rows] for name, column in vars(self).items()})
+        return SeriesProgress(**{name: column[rows] for name, column in vars(self).items()})
 
 
 def spell(seed: int, day: int, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -135,7 +135,7 @@ def progress(
     plans: dict[int, Plan],
     day: int,
     users: np.ndarray,
-) -> Progress:
+) -> SeriesProgress:
     """Where people stand on the morning of a day.
 
     Args:
@@ -153,7 +153,7 @@ def progress(
     steps = came_before(config, audience, day, users, first)
     most = np.minimum(length, fields["limit"])
     watched, upto = (np.minimum(np.floor(speed * n).astype(np.int64), most) for n in (steps, steps + 1))
-    return Progress(**fields, length=length, pace=speed, steps=steps, watched=watched, upto=upto)
+    return SeriesProgress(**fields, length=length, pace=speed, steps=steps, watched=watched, upto=upto)
 
 
 _FIELDS = {"series": np.int64, "fond": np.float64, "leaves": np.float64, "limit": np.int64}

@@ -21,7 +21,7 @@ from models.world.columns import as_table
 from models.world.following import (
     FOLLOWING,
     SPELL_DAYS,
-    Progress,
+    SeriesProgress,
     leaving,
     pace,
     series_lengths,
@@ -154,7 +154,7 @@ def _places_of(codes: np.ndarray, users: np.ndarray, items: np.ndarray) -> tuple
     return row[found], column[found]
 
 
-def from_series(days: list[Day], users: np.ndarray, standing: Progress, k: int) -> Scores:
+def from_series(days: list[Day], users: np.ndarray, standing: SeriesProgress, k: int) -> Scores:
     """Scores of the episodes that come next: of the series people follow, and of those they may begin.
 
     Args:
@@ -188,7 +188,7 @@ def _reaching(coming: np.ndarray, speed: np.ndarray, steps: np.ndarray, episode:
     return (coming * np.stack(enough)).sum(axis=0)
 
 
-def _followed(days: list[Day], users: np.ndarray, first: np.ndarray, standing: Progress) -> Iterator[Scores]:
+def _followed(days: list[Day], users: np.ndarray, first: np.ndarray, standing: SeriesProgress) -> Iterator[Scores]:
     day = days[0]
     coming = _coming(days, users, first, first + SPELL_DAYS - 1)
     liked = pleases(standing.fond, True) * positive_share(day.config, day.audience.device[users])

@@ -11,7 +11,7 @@ import numpy as np
 
 from models.world.behaviour import Day, pair_codes, shown
 from models.world.columns import DAY_US
-from models.world.following import Progress
+from models.world.following import SeriesProgress
 from models.world.pages import SURFACES
 
 NEXT_UP = SURFACES.index("next_up")
@@ -54,7 +54,9 @@ class Watched:
 Columns = TypeVar("Columns", Requests, Shown, Watched)
 
 
-def hold(day: Day, past: np.ndarray, progress: Progress, rng: np.random.Generator) -> tuple[Requests, Shown, Watched]:
+def hold(
+    day: Day, past: np.ndarray, progress: SeriesProgress, rng: np.random.Generator
+) -> tuple[Requests, Shown, Watched]:
     """Everything requested, shown and watched on a day.
 
     Args:
@@ -95,7 +97,9 @@ def _pages(day: Day, past: np.ndarray, rng: np.random.Generator) -> tuple[Reques
     return _joined(requests), _joined(impressions)
 
 
-def _next_up(day: Day, before: int, progress: Progress, rng: np.random.Generator) -> tuple[Requests, Shown, Watched]:
+def _next_up(
+    day: Day, before: int, progress: SeriesProgress, rng: np.random.Generator
+) -> tuple[Requests, Shown, Watched]:
     """The next episode, shown to whoever follows a series, and the episodes they watch; `before` requests precede."""
     rows = np.flatnonzero(progress.watched < progress.length)
     users, first = day.present[rows], progress.series[rows] + progress.watched[rows]

@@ -10,7 +10,7 @@ from models.world.audience import COLD_DAYS, Audience, draw_audience
 from models.world.behaviour import Day, contains, day_of, wishes
 from models.world.catalogue import Catalogue, draw_catalogue
 from models.world.config import WorldConfig
-from models.world.following import Plan, Progress, plan, progress, series_lengths, spell
+from models.world.following import Plan, SeriesProgress, plan, progress, series_lengths, spell
 from models.world.growth import Growth
 
 _USERS_PAST_DAYS, _ITEMS_PAST_DAYS = 700, 300
@@ -63,7 +63,7 @@ class World:
         days = range(number - self.config.rewatch_after_days, number)
         return np.sort(np.concatenate([np.empty(0, np.int64), *(self._watched[d] for d in days if d in self._watched)]))
 
-    def progress(self, number: int, users: np.ndarray) -> Progress:
+    def progress(self, number: int, users: np.ndarray) -> SeriesProgress:
         """Where people stand in their series on the morning of a day."""
         audience, catalogue = self.audience(number), self.catalogue(number)
         spells = np.unique(spell(self.config.seed, number, users)[0]).tolist()

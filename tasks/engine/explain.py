@@ -7,8 +7,6 @@ from typing import Any, Literal
 from tasks.engine.lake import MANIFEST, Lake, Ref, read_json
 from tasks.engine.stage import Cell, Step
 
-Verdict = Literal["cached", "run"]
-
 SHOWN_PER_KIND = 4
 
 
@@ -18,7 +16,7 @@ class Explanation:
 
     stage: str
     date: str
-    verdict: Verdict
+    verdict: Literal["cached", "run"]
     reasons: tuple[str, ...]
 
 

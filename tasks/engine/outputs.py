@@ -11,11 +11,9 @@ import pyarrow.parquet as pq
 
 from expectations.datasets import DATASETS, Dataset
 from expectations.errors import Failure
+from expectations.progress import OnProgress
 from tasks.engine import fault_points
 from tasks.machine.config import ResourcesConfig
-
-Progress = Callable[[int, int, str], None]
-"""Called with work done, work in all, and what is being done."""
 
 Part = Callable[[str, Callable[[], Any]], Any]
 """Called with the name of a part of the work and what does it; gives what that gives."""
@@ -80,7 +78,7 @@ class Outputs:
     resources: ResourcesConfig
     home: Path
     stage: str = ""
-    report: Progress = field(default=lambda done, total, what: None)
+    report: OnProgress = field(default=lambda done, total, what: None)
     around: Part = plainly
     notes: dict[str, Any] = field(default_factory=dict)
     measures: dict[str, Any] = field(default_factory=dict)

@@ -21,12 +21,13 @@ import pyarrow as pa
 
 from expectations.datasets import DATASETS
 from expectations.errors import Failure
+from expectations.progress import OnProgress
 from expectations.verdict import Finding, Verdict
 from tasks.engine import fault_points
 from tasks.engine.admission import Machine
 from tasks.engine.content_digest import files_sha256, table_digest
 from tasks.engine.lake import MANIFEST, RUN, Artifact, Lake, Ref, read_json, read_parts, write_json
-from tasks.engine.outputs import Outputs, Part, Progress, plainly
+from tasks.engine.outputs import Outputs, Part, plainly
 from tasks.engine.quarantine import quarantine
 from tasks.engine.stage import Cell, Inputs, Stage, Step
 from tasks.machine.config import ResourcesConfig
@@ -217,7 +218,7 @@ def _grouped(warnings: Iterable[Finding]) -> tuple[str, ...]:
 
 
 def _compute(night: Night, step: Step, cells: list[Cell], folder: Path) -> list[Written]:
-    def task(cell: Cell, report: Progress, around: Part) -> tuple[Outputs, dict[str, Any]]:
+    def task(cell: Cell, report: OnProgress, around: Part) -> tuple[Outputs, dict[str, Any]]:
         inputs = {name: night.resolve(value) for name, value in cell.inputs.items()}
         aside, produces = folder / cell.date, step.stage.produces
         outputs = Outputs(cell.date, aside, produces, night.resources, night.home, step.name, report, around)

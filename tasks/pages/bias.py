@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.evaluation.catalogue import TIERS, Catalogue
+from models.evaluation.catalogue import TIERS, CatalogueFacts
 from models.metrics.beyond_accuracy import gini, lorenz_curve
 from tasks.pages.data import Figure, Section, Table
 from tasks.pages.plots import bars, lorenz, scatter
@@ -10,7 +10,7 @@ from tasks.pages.plots import bars, lorenz, scatter
 _CURVE_POINTS = 80
 
 
-def bias_section(catalogue: Catalogue, recommended: np.ndarray, max_points: int) -> Section:
+def bias_section(catalogue: CatalogueFacts, recommended: np.ndarray, max_points: int) -> Section:
     """Recommendations of every user against what the window watched.
 
     Args:

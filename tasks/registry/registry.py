@@ -269,11 +269,11 @@ class Registry:
 
     def point(self, alias: str, number: int) -> None:
         """Move an alias to a version."""
-        _insist(lambda: self.client.set_registered_model_alias(MODEL, alias, str(number)))
+        _retrying(lambda: self.client.set_registered_model_alias(MODEL, alias, str(number)))
 
     def tag(self, number: int, name: str, value: str) -> None:
         """Set a tag of a version."""
-        _insist(lambda: self.client.set_model_version_tag(MODEL, str(number), name, value))
+        _retrying(lambda: self.client.set_model_version_tag(MODEL, str(number), name, value))
 
     def describe(self, number: int, text: str) -> None:
         """Say in the registry what a version is, in Markdown; what is too long for it is cut."""
@@ -298,7 +298,7 @@ def make_tables(path: Path) -> None:
     engine.dispose()
 
 
-def _insist(write: Callable[[], None]) -> None:
+def _retrying(write: Callable[[], None]) -> None:
     """Of two who set a new alias or tag at once, MLflow refuses one with an error of its database, but not twice."""
     from mlflow.exceptions import MlflowException
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from expectations.errors import Failure
 from models.evaluation.config import EvaluationConfig
-from models.gates import Figure, GatesConfig, Verdict, judge_release
+from models.gates import Figure, GatesConfig, GateVerdict, judge_release
 from tasks.engine import fault_points
 from tasks.engine.lake import Artifact
 from tasks.registry.ledger import Entry, Ledger, head
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from models.evaluation.truth import Judged
-    from models.serving.bundle import Bundle
+    from models.runtime import Bundle
 
 TAG = "nightjar.gates"
 TIMED_USERS = 30
@@ -37,7 +37,7 @@ class Decision:
     """What became of a release: `champion`, `refused` by a gate, or a `candidate` that nobody asked to promote."""
 
     outcome: str
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[GateVerdict, ...]
     champion: int
     why: str = ""
 
@@ -99,8 +99,8 @@ def _decided(registry: Registry, ledger: Ledger, number: int) -> Decision | None
     return Decision("champion" if entry.moves else "refused", _verdicts(entry.gates.values()), champion, entry.why)
 
 
-def _verdicts(rows: Iterable[dict[str, Any]]) -> tuple[Verdict, ...]:
-    return tuple(Verdict(**row) for row in rows)
+def _verdicts(rows: Iterable[dict[str, Any]]) -> tuple[GateVerdict, ...]:
+    return tuple(GateVerdict(**row) for row in rows)
 
 
 def _act(
@@ -108,7 +108,7 @@ def _act(
     ledger: Ledger,
     number: int,
     newest: Entry | None,
-    verdicts: list[Verdict],
+    verdicts: list[GateVerdict],
     date: str,
     promotes: bool,
 ) -> Decision:
@@ -194,7 +194,7 @@ class _Measures:
 
     @cached_property
     def ours(self) -> "Bundle":
-        from models.serving.bundle import Bundle
+        from models.runtime import Bundle
 
         return Bundle(self.made["bundle"].path / FOLDER, threads=1, verify=False)
 

@@ -52,7 +52,7 @@ WAITS_S = (0.2, 1.0, 3.0)
 Fetch = Callable[[str, Path], None]
 """Fetches a file of a version to a path."""
 
-Progress = Callable[[int, int], None]
+OnBytes = Callable[[int, int], None]
 """Called with bytes that are there, and bytes in all."""
 
 
@@ -87,7 +87,7 @@ def pull(
     version: Version,
     target: Path,
     parts: Iterable[str] = ("all",),
-    on_progress: Progress = lambda done, total: None,
+    on_progress: OnBytes = lambda done, total: None,
     wait: bool = False,
 ) -> Pulled:
     """Make `target` hold parts of a version.
@@ -106,7 +106,7 @@ def pull(
     if target.is_mount():
         raise UserError(f"{target} is a mount point, whose place nothing can take; name a folder inside it")
     with _side(target, wait) as side:
-        _mend(target)
+        _finish_exchange(target)
         record = held(target)
         same = record.get("version") == version.number and record.get("registry") == registry.uri
         chosen = tuple(sorted({*_checked(parts), *(record["parts"] if same else ())}))
@@ -184,7 +184,7 @@ def _copied(file: File, target: Path, side: Path) -> bool:
     return True
 
 
-def _fetch(fetch: Fetch, files: list[File], side: Path, total: int, on_progress: Progress) -> None:
+def _fetch(fetch: Fetch, files: list[File], side: Path, total: int, on_progress: OnBytes) -> None:
     """Fetch files in threads; what has come whole stays whatever happens to the others."""
     needed = sum(f.bytes for f in files)
     if needed > shutil.disk_usage(side).free:
@@ -301,7 +301,7 @@ def _open_parts(folder: Path) -> None:
     import pyarrow.parquet as pq
 
     from models.onnx_runtime import onnxruntime
-    from models.serving.bundle.manifest import check_faiss, check_towers
+    from models.runtime.manifest import check_faiss, check_towers
 
     if (folder / "index").is_dir():
         check_towers(folder, manifest := read_json(folder / MANIFEST))
@@ -389,7 +389,7 @@ def _before(target: Path) -> Path:
     return target.with_name(f".{target.name}.before")
 
 
-def _mend(target: Path) -> None:
+def _finish_exchange(target: Path) -> None:
     """Undo or finish an exchange in three steps that was killed between them."""
     before = _before(target)
     if before.exists() and target.exists():

@@ -21,7 +21,7 @@ _DATED = {"user": ("users", "signup_date"), "item": ("items", "uploaded_at")}
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class KnownCatalogue:
     """Tables `users`, `items` and `id_map`, and what stands in for what is not known."""
 
     tables: dict[str, pa.Table]
@@ -47,7 +47,7 @@ def catalogue_digest(scan: Scan, date: str) -> str:
     return digest
 
 
-def known_by(scan: Scan, date_: str) -> Catalogue:
+def known_by(scan: Scan, date_: str) -> KnownCatalogue:
     """Users, items and ids known by the end of a day: listed by then (or without a date), or in an event by then.
 
     An item watched before its upload date was there: its first watch, if it has been by then, replaces the date.
@@ -69,7 +69,7 @@ def known_by(scan: Scan, date_: str) -> Catalogue:
         if absent and listing.num_rows:
             told.append(Substitute("not_listed", {"count": absent, "dataset": dataset}))
     schema = DATASETS["id_map"].schema
-    return Catalogue({**tables, "id_map": pa.concat_tables(maps).cast(schema)}, (*scan.substitutes, *told))
+    return KnownCatalogue({**tables, "id_map": pa.concat_tables(maps).cast(schema)}, (*scan.substitutes, *told))
 
 
 def _row_or_null(rows: np.ndarray) -> pa.Array:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from expectations.errors import Failure, UserError
+from expectations.progress import OnProgress
 from tasks.engine.code_digest import reached
 from tasks.machine.scratch import aside, move, sweep
 from tasks.sources.config import SourceConfig
@@ -25,10 +26,10 @@ from tasks.sources.parts import Reading, parse
 from tasks.sources.reading import DataFile
 from tasks.sources.refusals import Refusals, num_rows, sentences
 from tasks.sources.state import LogReader, Scan, load_scan, save_state
-from tasks.sources.survey import Progress, Survey, give_ids, open_log, positive_bars, refuse_strange_days
+from tasks.sources.survey import Survey, give_ids, open_log, positive_bars, refuse_strange_days
 
 
-def scan(config: SourceConfig, home: Path, today: str, progress: Progress = lambda done, total, what: None) -> Scan:
+def scan(config: SourceConfig, home: Path, today: str, progress: OnProgress = lambda done, total, what: None) -> Scan:
     """Look through a source; what did not change since the last scan is not read again.
 
     Args:
@@ -59,7 +60,7 @@ def scan(config: SourceConfig, home: Path, today: str, progress: Progress = lamb
 
 
 def _survey(
-    config: SourceConfig, source: Source, log: LogReader, left_out: list[str], folder: Path, progress: Progress
+    config: SourceConfig, source: Source, log: LogReader, left_out: list[str], folder: Path, progress: OnProgress
 ) -> None:
     """Look at every day, and write the state."""
     listings = {"user": source.users(), "item": source.items()}
@@ -112,7 +113,7 @@ class Part:
     refusals: Refusals
 
 
-def _parts(source: Source, reading: Reading, folder: Path, progress: Progress) -> dict[str, Part]:
+def _parts(source: Source, reading: Reading, folder: Path, progress: OnProgress) -> dict[str, Part]:
     """Bring every log file into scratch."""
     folder.mkdir(parents=True, exist_ok=True)
     sizes = [file.path.stat().st_size for file in source.logs]

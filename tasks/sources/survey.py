@@ -1,6 +1,6 @@
 """From parsed log files to a state: which rows belong to which day, every id, a digest of each day."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,13 @@ import pyarrow.compute as pc
 
 from expectations.datasets import ITEMS, USERS
 from expectations.errors import UserError
+from expectations.progress import OnProgress
 from tasks.sources.config import SourceConfig
 from tasks.sources.days import iso_day, last_whole_day
 from tasks.sources.ids import ALWAYS, Ids, assign_ids, first_times
 from tasks.sources.parts import Reading, load_ids
 from tasks.sources.state import SLICE_TYPE, LogReader, read_day
 from tasks.sources.values import MICROS_PER_DAY
-
-Progress = Callable[[int, int, str], None]
-"""Called with work done, work in all, and what is being done."""
 
 NUM_SUSPICIOUS = 10
 """From this many events on, a day of nothing but new users and new items is suspicious."""
@@ -84,7 +82,7 @@ class Survey:
     strange: list[str] = field(default_factory=list)
     _share_new: float = 1.0
 
-    def look(self, progress: Progress) -> None:
+    def look(self, progress: OnProgress) -> None:
         """Look at every calendar day from the first event to the last."""
         first, last = int(self.reader.slices["day"][0]), int(self.reader.slices["day"][-1])
         for day in range(first, last + 1):

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from models.evaluation.catalogue import Catalogue
+    from models.evaluation.catalogue import CatalogueFacts
     from models.evaluation.truth import Judged
-    from models.serving.bundle import Bundle
+    from models.runtime import Bundle
 
 
 @stage(produces=("evaluation",), libraries=("faiss-cpu", "onnxruntime"), memory_gib=1.5, threads=2)
@@ -47,7 +47,7 @@ def evaluation(
     import pyarrow as pa
 
     from models.evaluation.judging import headline, hits_by_source, judge
-    from models.serving.bundle import Bundle
+    from models.runtime import Bundle
 
     assert all(day.date > items.date for day in watches), f"judged days must be later than {items.date}"
     judged, catalogue = judged_and_catalogue(watches, users, items, histories, popularity, config)
@@ -91,7 +91,7 @@ def _systems(
 
 
 def _ablations(
-    served: "Bundle", judged: "Judged", catalogue: "Catalogue", config: EvaluationConfig
+    served: "Bundle", judged: "Judged", catalogue: "CatalogueFacts", config: EvaluationConfig
 ) -> "Iterator[pa.Table]":
     """The bundle with one part of its pipeline left out at a time, compared with the whole one on the same users.
 

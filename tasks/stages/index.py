@@ -24,7 +24,7 @@ def index(
     from models.index.recall import latencies_ms, tune
     from models.retrieval.artifact import tower_digest
     from models.retrieval.queries import query_vectors
-    from models.serving.bundle.user_tower import UserTower
+    from models.runtime.user_tower import UserTower
 
     digest = tower_digest(towers.path)
     if embeddings.notes["tower_digest"] != digest:

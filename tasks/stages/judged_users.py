@@ -10,7 +10,7 @@ from tasks.engine.lake import Artifact, Lake, Ref
 if TYPE_CHECKING:
     import numpy as np
 
-    from models.evaluation.catalogue import Catalogue
+    from models.evaluation.catalogue import CatalogueFacts
     from models.evaluation.truth import Judged
 
 
@@ -21,7 +21,7 @@ def judged_and_catalogue(
     histories: Artifact,
     popularity: Artifact,
     config: EvaluationConfig,
-) -> "tuple[Judged, Catalogue]":
+) -> "tuple[Judged, CatalogueFacts]":
     """The users judged, at most `config.max_users` of them, and the catalogue at the cut.
 
     Args:
@@ -31,11 +31,11 @@ def judged_and_catalogue(
         Failure: the histories know something of the judged days.
         UserError: nobody can be judged.
     """
-    from models.evaluation.catalogue import Catalogue
+    from models.evaluation.catalogue import CatalogueFacts
     from models.evaluation.truth import check_histories, judged_users
 
     days = tuple(watches)
-    catalogue = Catalogue.of(items.table(["item_id", "genres"]), popularity.table())
+    catalogue = CatalogueFacts.of(items.table(["item_id", "genres"]), popularity.table())
     past = histories.table(["user_id", "item_ids", "times", "seen"])
     check_histories(past, min(day.date for day in days))
     everyone = judged_users(

@@ -38,8 +38,8 @@ def ranker(
     from models.ranking.export import save
     from models.ranking.labels import WATCH_COLUMNS, substitutes
     from models.ranking.training import train
-    from models.serving.bundle.features import PAIR_FEATURES, Features
-    from models.serving.bundle.user_tower import UserTower
+    from models.runtime.features import PAIR_FEATURES, Features
+    from models.runtime.user_tower import UserTower
 
     as_of = user_features.date
     past = (user_features, item_features, histories, exposures)

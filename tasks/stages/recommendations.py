@@ -55,7 +55,7 @@ def bundle(
     Args:
         foundation: transformer, member and title embeddings, for systems that ask a transformer.
     """
-    from models.serving.bundle import Bundle, BundleError
+    from models.runtime import Bundle, BundleError
     from models.serving.export import assemble
 
     tables = (
@@ -111,7 +111,7 @@ def _facts(date: str, towers: Artifact, index: Artifact, parts: tuple[Artifact, 
 @stage(produces=("recommendations",), libraries=("faiss-cpu", "onnxruntime"), memory_gib=1.5, threads=2)
 def recommendations(out: Outputs, bundle: Artifact) -> None:
     """The lists of every user that the bundle knows, through the bundle's own runtime."""
-    from models.serving.bundle import Bundle
+    from models.runtime import Bundle
 
     release = Bundle(bundle.path / FOLDER, threads=out.resources.threads, verify=False)
     users = release.features.users.ids

@@ -99,10 +99,10 @@ def _quality(judged: "Evaluation", recommendations: Artifact) -> list[Section]:
 
 
 def _bias(recommendations: Artifact, items: Artifact, popularity: Artifact, config: ReportConfig) -> Section:
-    from models.evaluation.catalogue import Catalogue
+    from models.evaluation.catalogue import CatalogueFacts
     from tasks.pages.bias import bias_section
 
-    catalogue = Catalogue.of(items.table(["item_id", "genres"]), popularity.table())
+    catalogue = CatalogueFacts.of(items.table(["item_id", "genres"]), popularity.table())
     return bias_section(catalogue, recommendations.table(["item_id"])["item_id"].to_numpy(), config.max_points)
 
 

@@ -19,15 +19,15 @@ from tasks.registry.release_layout import FOLDER
 from tasks.stages.judged_users import judged_and_catalogue
 
 if TYPE_CHECKING:
-    from models.evaluation.catalogue import Catalogue
+    from models.evaluation.catalogue import CatalogueFacts
     from models.evaluation.truth import Judged
-    from models.serving.bundle import Bundle
+    from models.runtime import Bundle
 
 T = TypeVar("T")
 
 
 @dataclass
-class Held(Generic[T]):
+class LastValue(Generic[T]):
     """The last value made, held for whoever asks for the same again; made by the first thread that asks."""
 
     _key: Hashable = None
@@ -42,8 +42,8 @@ class Held(Generic[T]):
             return self._value
 
 
-BUNDLE: "Held[Bundle]" = Held()
-JUDGED: "Held[tuple[Judged, Catalogue]]" = Held()
+BUNDLE: "LastValue[Bundle]" = LastValue()
+JUDGED: "LastValue[tuple[Judged, CatalogueFacts]]" = LastValue()
 
 
 @stage(produces=("trial",), libraries=("faiss-cpu", "onnxruntime"), memory_gib=1.0)
@@ -69,7 +69,7 @@ def trial(
     """
     from models.evaluation.systems import lists_from_table, oracle_lists, random_lists
     from models.evaluation.trial import trial_table
-    from models.serving.bundle import Bundle
+    from models.runtime import Bundle
 
     assert all(day.date > items.date for day in watches), f"judged days must be later than {items.date}"
     served = BUNDLE.get(bundle.path, lambda: Bundle(bundle.path / FOLDER, threads=1, verify=False))

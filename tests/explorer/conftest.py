@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.made_bundle import make_bundle, make_tables
 from explorer.data import Release
-from models.serving.bundle import Bundle
+from models.runtime import Bundle
 from models.serving.config import PipelineConfig
 from tasks.engine.stage import plain
 from tasks.registry.registry import Version

@@ -10,10 +10,10 @@ from benchmarks.made_bundle import foundation_tables, make_bundle, make_tables
 from expectations.errors import UserError
 from explorer.data import Store
 from explorer.knobs import Knob, applies, differences, knobs, reach, turned, value_of
-from explorer.questions import Question, ask
-from explorer.tabs.turn import command
+from explorer.requests import Question, ask
+from explorer.tabs.try_settings import command
 from flows.night.records import RunRecord
-from models.serving.bundle import Bundle
+from models.runtime import Bundle
 from models.serving.config import (
     FiltersConfig,
     OrderConfig,

@@ -5,13 +5,13 @@ import time
 import pytest
 
 from expectations.errors import UserError
-from explorer.nights import DATA, Nights, Progress, follow
+from explorer.nights import DATA, NightProgress, Nights, follow
 from explorer.tabs.night import begin, configs, overrides_of, settings_of, systems
 from flows.config import load_config
 
 
 def test_events_become_the_lines_of_the_progress():
-    progress = Progress("a night", "running", 1.0)
+    progress = NightProgress("a night", "running", 1.0)
     follow(
         [
             {"run": "r", "log": "/log.txt", "steps": ["catalogue", "events"]},

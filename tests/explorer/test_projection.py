@@ -8,7 +8,7 @@ from explorer.data import Release
 from explorer.plots import Point, points
 from explorer.projection import items_in_plane, nearest, pca, tsne, user_clusters
 from explorer.tabs import space
-from models.serving.bundle import Bundle
+from models.runtime import Bundle
 from models.serving.config import PipelineConfig
 from tasks.engine.stage import plain
 

@@ -79,7 +79,7 @@ def test_everything_written_is_below_the_home_and_nothing_is_sent(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "module", ["models.serving.bundle", "models.ranking.export", "models.retrieval.export", "expectations.suites"]
+    "module", ["models.runtime", "models.ranking.export", "models.retrieval.export", "expectations.suites"]
 )
 def test_a_library_that_is_imported_alone_keeps_no_trace_of_the_user(tmp_path, module):
     """onnxruntime's telemetry begins with an id of the machine in the user's cache folder."""

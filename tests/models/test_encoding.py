@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from models.encoding import Field, fit_field, fit_fields, frequent_values
-from models.serving.bundle.encoding import encode
+from models.runtime.encoding import encode
 
 
 def column(values, type_) -> pa.Table:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from benchmarks.made_bundle import foundation_tables, make_bundle, make_tables
+from models.runtime import Bundle
 from models.serving import export
-from models.serving.bundle import Bundle
 from models.serving.config import PipelineConfig
 from tasks.engine.content_digest import file_sha256
 from tasks.engine.stage import plain

@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 import pytest
 
 from expectations.datasets import ITEMS, POPULARITY
-from models.evaluation.catalogue import TIERS, Catalogue
+from models.evaluation.catalogue import TIERS, CatalogueFacts
 from models.evaluation.config import EvaluationConfig
 from models.evaluation.judging import judge
 from models.evaluation.truth import Judged
@@ -18,13 +18,13 @@ STUDY = ("study_precision", "study_diversity", "study_combined")
 
 
 @pytest.fixture(scope="module")
-def catalogue() -> Catalogue:
+def catalogue() -> CatalogueFacts:
     genres = [["drama"], ["comedy"], ["drama", "comedy"]]
     items = [{"item_id": i, "genres": genres[i % 3]} for i in range(NUM_ITEMS)]
     popularity = [
         {"item_id": i, "score": 1.0, "num_users": 2 * (NUM_ITEMS - i), "rank": i + 1} for i in range(NUM_ITEMS - 2)
     ]
-    return Catalogue.of(
+    return CatalogueFacts.of(
         pa.Table.from_pylist(items, schema=ITEMS.schema), pa.Table.from_pylist(popularity, schema=POPULARITY.schema)
     )
 
@@ -39,7 +39,7 @@ def judged() -> Judged:
 
 
 @pytest.fixture(scope="module")
-def table(judged: Judged, catalogue: Catalogue) -> pa.Table:
+def table(judged: Judged, catalogue: CatalogueFacts) -> pa.Table:
     liked = np.arange(NUM_USERS)[:, None] % NUM_ITEMS
     lists = {
         "final": np.add(liked, [0, 1, 2]) % NUM_ITEMS,
@@ -76,7 +76,7 @@ def test_known_lists_get_their_known_figures(table: pa.Table):
     assert row(table, "narrow", "diversity")["value"] == pytest.approx(1)  # drama beside comedy
 
 
-def test_popular_lists_are_less_novel(table: pa.Table, catalogue: Catalogue):
+def test_popular_lists_are_less_novel(table: pa.Table, catalogue: CatalogueFacts):
     narrow, final = (row(table, s, "novelty")["value"] for s in ("narrow", "final"))
     assert narrow == pytest.approx(catalogue.self_information[:2].mean())
     assert narrow < final
@@ -96,7 +96,7 @@ def test_segments_judge_their_own_users_at_the_primary_cut_off(table: pa.Table):
     assert row(table, "narrow", "recall", segment="lifecycle=new")["value"] == pytest.approx(2 / NUM_ITEMS)
 
 
-def test_item_segments_count_only_relevant_items_of_their_kind(table: pa.Table, catalogue: Catalogue):
+def test_item_segments_count_only_relevant_items_of_their_kind(table: pa.Table, catalogue: CatalogueFacts):
     head = row(table, "narrow", "recall", segment="items=head")
     in_head = int((catalogue.tier == 0).sum())
     assert head["num_users"] == in_head * NUM_USERS // NUM_ITEMS
@@ -116,7 +116,7 @@ def test_every_other_system_is_compared_with_final_user_by_user(table: pa.Table)
     assert not any("vs" in m for m in finals)
 
 
-def test_segments_of_users_are_compared_too(judged: Judged, catalogue: Catalogue):
+def test_segments_of_users_are_compared_too(judged: Judged, catalogue: CatalogueFacts):
     """Half of the users lose by the other system what the other half wins: nothing at all, and a lot in each half."""
     first = np.arange(NUM_USERS) < NUM_USERS // 2
     right, wrong = np.arange(NUM_USERS)[:, None] % NUM_ITEMS, (np.arange(NUM_USERS)[:, None] + 1) % NUM_ITEMS
@@ -129,7 +129,7 @@ def test_segments_of_users_are_compared_too(judged: Judged, catalogue: Catalogue
     assert lost["num_users"] == won["num_users"] == NUM_USERS // 2
 
 
-def test_without_genres_there_is_no_diversity_rather_than_a_perfect_one(judged: Judged, catalogue: Catalogue):
+def test_without_genres_there_is_no_diversity_rather_than_a_perfect_one(judged: Judged, catalogue: CatalogueFacts):
     plain = dataclasses.replace(
         catalogue,
         genre_vectors=catalogue.genre_vectors[:, :0],

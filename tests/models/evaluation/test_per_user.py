@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 
 from expectations.datasets import ITEMS, POPULARITY
-from models.evaluation.catalogue import Catalogue
+from models.evaluation.catalogue import CatalogueFacts
 from models.evaluation.config import EvaluationConfig
 from models.evaluation.per_user import Tastes, places_of_tier, values_in_tier, values_per_user
 from models.evaluation.truth import Judged
@@ -14,12 +14,12 @@ HEAD, TORSO, TAIL = range(3)
 
 
 @pytest.fixture
-def items() -> Catalogue:
+def items() -> CatalogueFacts:
     """Items 0 to 3, by falling popularity; the last one has no genre."""
     genres = [["drama", "war"], ["comedy"], ["drama"], []]
     catalogue = [{"item_id": i, "genres": g} for i, g in enumerate(genres)]
     watchers = [{"item_id": i, "score": 1.0, "num_users": n, "rank": i + 1} for i, n in enumerate((50, 30, 15, 5))]
-    return Catalogue.of(
+    return CatalogueFacts.of(
         pa.Table.from_pylist(catalogue, schema=ITEMS.schema), pa.Table.from_pylist(watchers, schema=POPULARITY.schema)
     )
 
@@ -35,7 +35,7 @@ def judged() -> Judged:
 LISTS = np.array([[2, 1, 0], [3, 0, -1]])
 
 
-def test_each_user_has_the_figures_of_their_own_list(items: Catalogue, judged: Judged):
+def test_each_user_has_the_figures_of_their_own_list(items: CatalogueFacts, judged: Judged):
     values = values_per_user(LISTS, judged, items, Tastes.of(judged, items), CONFIG)
     expected = {
         ("precision", 2): [1, 0.5],
@@ -54,13 +54,13 @@ def test_each_user_has_the_figures_of_their_own_list(items: Catalogue, judged: J
     assert {k for metric, k in values if metric in ("novelty", "diversity")} == {2}
 
 
-def test_a_kind_of_item_is_judged_for_those_who_like_some(items: Catalogue, judged: Judged):
+def test_a_kind_of_item_is_judged_for_those_who_like_some(items: CatalogueFacts, judged: Judged):
     torso = values_in_tier({"final": LISTS}, judged, items, TORSO, CONFIG)["final"]
     assert {key: v.tolist() for key, v in torso.items()} == {("recall", 2): [1], ("hit_rate", 2): [1], ("hits", 2): [1]}
     assert values_in_tier({"final": LISTS}, judged, items, HEAD, CONFIG)["final"]["hits", 2].tolist() == [1]
     assert places_of_tier({"final": LISTS}, items, HEAD, CONFIG)["final"]["share_of_places", 2].tolist() == [0, 0.5]
 
 
-def test_a_kind_that_nobody_likes_has_no_figures(items: Catalogue, judged: Judged):
+def test_a_kind_that_nobody_likes_has_no_figures(items: CatalogueFacts, judged: Judged):
     nobody = judged.take(np.array([1]))
     assert values_in_tier({"final": LISTS[1:]}, nobody, items, TAIL, CONFIG) == {}

@@ -9,7 +9,7 @@ from models.index.build import build_shards
 from models.index.config import IndexConfig
 from models.index.files import write_index
 from models.index.recall import search, tune
-from models.serving.bundle.index import Towers
+from models.runtime.index import ItemIndex
 
 
 def test_what_was_tuned_is_written_and_read_by_the_runtime(tmp_path, shards, queries):
@@ -25,7 +25,7 @@ def test_what_was_tuned_is_written_and_read_by_the_runtime(tmp_path, shards, que
     assert [shard["num_items"] for shard in described["shards"]] == [1000, 1000, 1000]
     expected = search(indexes, queries, 20)
     assert (search([faiss.read_index(str(file)) for file in files], queries, 20) == expected).all()
-    found, scores = Towers(files).search(queries, 20)
+    found, scores = ItemIndex(files).search(queries, 20)
     assert (found == expected).mean() > 0.99 and (np.diff(scores) <= 0).all()
 
 

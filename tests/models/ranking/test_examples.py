@@ -22,7 +22,7 @@ from models.ranking.examples import (
 from models.ranking.labels import IMPRESSION_COLUMNS, WATCH_COLUMNS
 from models.ranking.network import CLICK
 from models.ranking.training import predict, train
-from models.serving.bundle.features import PAIR_FEATURES, Features
+from models.runtime.features import PAIR_FEATURES, Features
 
 NUM_USERS, NUM_ITEMS, DAYS = 40, 30, 4
 

@@ -18,8 +18,8 @@ from models.retrieval.config import EmbeddingsConfig, TowersConfig
 from models.retrieval.embedding import embed_items
 from models.retrieval.queries import query_vectors
 from models.retrieval.training import train_towers
-from models.serving.bundle.encoding import encode
-from models.serving.bundle.user_tower import UserTower
+from models.runtime.encoding import encode
+from models.runtime.user_tower import UserTower
 
 CONFIG = TowersConfig(
     dim=8, hidden=16, history_length=5, search_words=3, search_hashing="trigrams", search_buckets=40,

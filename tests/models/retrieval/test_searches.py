@@ -12,7 +12,7 @@ from models.retrieval.config import TowersConfig
 from models.retrieval.examples import Examples, write_examples
 from models.retrieval.searches import WORD, SearchInput, distinct_words, last_words, read_words
 from models.retrieval.training import TrainedTowers, train_towers
-from models.serving.bundle.encoding import encode
+from models.runtime.encoding import encode
 
 DAY = 86_400
 

@@ -6,8 +6,8 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from models.serving.bundle.filters import Filters
-from models.serving.bundle.sources import SOURCES
+from models.runtime.filters import Filters
+from models.runtime.sources import SOURCES
 from models.serving.config import (
     FiltersConfig,
     OrderConfig,

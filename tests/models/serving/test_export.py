@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.made_bundle import TOWERS, make_bundle
-from models.serving import bundle, export
-from models.serving.bundle import Bundle
+from models import runtime
+from models.runtime import Bundle
+from models.serving import export
 
 
 def digests(path):
@@ -52,7 +53,7 @@ def test_tables_come_back_as_they_went_in(path, tables):
 
 
 def test_the_runtime_is_copied_verbatim(path):
-    ours = {p.name: p.read_bytes() for p in Path(bundle.__file__).parent.glob("*.py")}
+    ours = {p.name: p.read_bytes() for p in Path(runtime.__file__).parent.glob("*.py")}
     assert {p.name: p.read_bytes() for p in (path / "bundle").iterdir()} == ours
 
 

@@ -15,8 +15,8 @@ from onnx import TensorProto, helper
 from benchmarks.made_bundle import make_bundle, make_tables
 from expectations.errors import Failure, UserError
 from models.index.recall import exact
+from models.runtime import Bundle
 from models.serving import export
-from models.serving.bundle import Bundle
 from models.serving.increment import DELTA, extend
 
 DIM, NUM_ITEMS = 16, 150

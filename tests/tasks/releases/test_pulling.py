@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from expectations.errors import Failure, UserError
+from models.runtime import Bundle
 from models.serving import export
-from models.serving.bundle import Bundle
 from tasks.registry.registry import Registry
 from tasks.releases import pulling
 from tasks.releases.pulling import PARTS, pull

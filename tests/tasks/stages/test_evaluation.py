@@ -13,7 +13,7 @@ import pytest
 from benchmarks.made_bundle import make_bundle, make_tables
 from expectations.errors import Failure
 from models.evaluation.config import EvaluationConfig
-from models.serving.bundle import Bundle
+from models.runtime import Bundle
 from models.serving.config import OrderConfig, PipelineConfig
 from tasks.engine.lake import Artifact
 from tasks.engine.outputs import Outputs

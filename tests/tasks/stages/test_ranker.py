@@ -15,7 +15,7 @@ from expectations.datasets import DATASETS
 from models.config import FitConfig
 from models.onnx_graph import Graph
 from models.ranking.config import RankerConfig
-from models.serving.bundle.features import PAIR_FEATURES
+from models.runtime.features import PAIR_FEATURES
 from tasks.engine.lake import Artifact, Ref
 from tasks.engine.outputs import Outputs
 from tasks.machine.config import ResourcesConfig

@@ -11,7 +11,7 @@ from expectations.datasets import RECOMMENDATIONS
 from expectations.errors import Failure
 from models.content import content_similarity as similarity_of
 from models.content_config import ContentConfig
-from models.serving.bundle import Bundle
+from models.runtime import Bundle
 from models.serving.config import PipelineConfig, SourceConfig, SourcesConfig
 from tasks.engine.lake import MANIFEST, Artifact, Ref
 from tasks.engine.outputs import Outputs
@@ -84,7 +84,7 @@ def test_an_index_of_other_towers_makes_no_bundle(tmp_path, inputs):
 
 
 def test_every_user_gets_a_list_from_the_bundles_own_runtime(tmp_path, inputs, monkeypatch):
-    monkeypatch.setattr("models.serving.bundle.release.BATCH", 8)
+    monkeypatch.setattr("models.runtime.release.BATCH", 8)
     made = bundled(tmp_path, inputs)
     out = outputs(tmp_path / "lists", "recommendations")
     told = []

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from models.evaluation.catalogue import Catalogue
+from models.evaluation.catalogue import CatalogueFacts
 from models.evaluation.config import EvaluationConfig
 from models.evaluation.judging import headline, hits_by_source, judge
 from models.evaluation.systems import lists_from_table, random_lists
@@ -140,7 +140,7 @@ class MadeNight:
     def make_evaluation(self) -> Artifact:
         config = EvaluationConfig(num_resamples=200)
         histories, recommendations = self.histories.table(), self.recommendations.table()
-        catalogue = Catalogue.of(self.items.table(), self.popularity.table())
+        catalogue = CatalogueFacts.of(self.items.table(), self.popularity.table())
         days = [w.table() for w in self.watches if w.date in self.judged_days]
         judged = judged_users(days, np.arange(self.num_users), catalogue.item_ids, histories)
         systems = {"final": lists_from_table(recommendations, judged.user_ids, 20)}

@@ -11,7 +11,7 @@ from expectations.errors import Failure
 from models.config import FitConfig
 from models.retrieval.artifact import tower_digest
 from models.retrieval.config import TowersConfig
-from models.serving.bundle.user_tower import UserTower
+from models.runtime.user_tower import UserTower
 from tasks.engine.lake import MANIFEST
 from tasks.stages.towers import towers
 

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.made_bundle import make_bundle, make_tables
 from models.evaluation.config import EvaluationConfig
-from models.serving.bundle import Bundle
+from models.runtime import Bundle
 from models.serving.config import OrderConfig, PipelineConfig
 from tasks.engine.lake import Artifact
 from tasks.engine.outputs import Outputs
@@ -19,7 +19,7 @@ from tasks.engine.stage import plain
 from tasks.machine.config import ResourcesConfig
 from tasks.registry.release_layout import FOLDER
 from tasks.stages.evaluation import evaluation
-from tasks.stages.trial import BUNDLE, Held, trial
+from tasks.stages.trial import BUNDLE, LastValue, trial
 
 CUT, DATE = "2026-03-01", "2026-03-02"
 NUM_USERS, NUM_ITEMS = 50, 120
@@ -108,7 +108,7 @@ def test_a_bundle_is_loaded_once_for_pipelines_that_follow_each_other(judge):
 
 def test_only_the_last_value_is_held():
     made: list[str] = []
-    held: Held[str] = Held()
+    held: LastValue[str] = LastValue()
     for key in ("a", "a", "b", "b", "a"):
         assert held.get(key, lambda key=key: made.append(key) or key) == key
     assert made == ["a", "b", "a"]

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from models.serving.bundle import Bundle, BundleError
-from models.serving.bundle.features import PAIR_FEATURES, Features
-from models.serving.bundle.user_tower import UserTower
+from models.runtime import Bundle, BundleError
+from models.runtime.features import PAIR_FEATURES, Features
+from models.runtime.user_tower import UserTower
 
 USER, COLD = 3, 39
 
@@ -69,7 +69,7 @@ def test_nobody_else_notices(fresh, user_ids):
 
 
 def test_answers_keep_the_order_of_the_question(fresh, monkeypatch):
-    monkeypatch.setattr("models.serving.bundle.release.BATCH", 4)
+    monkeypatch.setattr("models.runtime.release.BATCH", 4)
     fresh.watch(USER, [1])
     fresh.watch(COLD, [2])
     users = [COLD, 5, USER, USER, 0, 1, 2, 4, 6, COLD]

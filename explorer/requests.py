@@ -66,15 +66,15 @@ def ask(
         user_id = release.users.get(question.user)
         if user_id is not None:
             result = bundle.recommend([user_id], trace=True)
-            fates = bundle.candidates(user_id).to_pylist() if traced else []
+            proposed = bundle.candidates(user_id).to_pylist() if traced else []
             history = [watched.item_id for watched in release.history(user_id)][::-1]
-            return Answer(result.table.to_pylist(), fates, result.removals, history, old if candidates else "")
+            return Answer(result.table.to_pylist(), proposed, result.removals, history, old if candidates else "")
         items = known_items(release, question.history)
         attributes = {name: value for name, value in question.attributes.items() if value not in (None, "")}
         result = bundle.recommend_for_history(items, attributes, trace=True)
-        fates = bundle.candidates_for_history(items, attributes).to_pylist() if traced else []
+        proposed = bundle.candidates_for_history(items, attributes).to_pylist() if traced else []
         note = f"{question.user} is not known to this release: the list of somebody new" if question.user else ""
-        return Answer(result.table.to_pylist(), fates, result.removals, items, note or (old if candidates else ""))
+        return Answer(result.table.to_pylist(), proposed, result.removals, items, note or (old if candidates else ""))
 
 
 def known_items(release: Release, text: str) -> list[int]:

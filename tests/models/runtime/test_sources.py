@@ -5,8 +5,8 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from models.serving.bundle.filters import Filters
-from models.serving.bundle.sources import SOURCES
+from models.runtime.filters import Filters
+from models.runtime.sources import SOURCES
 
 
 @pytest.fixture(scope="module")

@@ -78,7 +78,7 @@ def _selector(allowed: np.ndarray) -> Any:
     return FAISS.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
 
 
-class Towers:
+class ItemIndex:
     """Nearest items of the user's tower vector, in FAISS shards, base and delta alike: all are asked and merged."""
 
     def __init__(self, files: Sequence[Path], known: np.ndarray | None = None) -> None:

@@ -15,7 +15,7 @@ from explorer.knobs import Knob, applies, differences, knobs, reach, turned, val
 from explorer.nights import last_settings
 from explorer.pages import card, chips, heading, page, table, tiles, titled
 from explorer.people import genres_line
-from explorer.questions import Answer, Question, ask
+from explorer.requests import Answer, Question, ask
 from explorer.shared import Asked, Shared
 from explorer.theme import gr
 from flows.config import load_config

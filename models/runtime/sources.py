@@ -16,7 +16,7 @@ from .users import Users
 SOURCES = ("towers", "als", "item_item", "content", "transformer", "popularity")
 
 
-class Source(Protocol):
+class CandidateSource(Protocol):
     """What a source of candidates must do."""
 
     def find(self, users: Users, rows: np.ndarray, k: int) -> Found:

@@ -4,7 +4,7 @@ import pytest
 
 from expectations.errors import UserError
 from explorer.people import about, anyone, attributes_of, choices
-from explorer.questions import CUT, LISTED, LOWER, Question, ask, fate, known_items, places
+from explorer.requests import CUT, LISTED, LOWER, Question, ask, fate, known_items, places
 from explorer.tabs.recommend import show
 
 

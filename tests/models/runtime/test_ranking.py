@@ -7,9 +7,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from models.serving.bundle import BundleError
-from models.serving.bundle.features import PAIR_FEATURES
-from models.serving.bundle.ranker import Ranker
+from models.runtime import BundleError
+from models.runtime.features import PAIR_FEATURES
+from models.runtime.ranker import Ranker
 
 
 def traced(bundle, user_ids):

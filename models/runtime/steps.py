@@ -12,12 +12,12 @@ from .candidates import Found, Pool, distinct, ranks_in, top
 from .features import Features
 from .filters import Filters, any_of
 from .foundation import Foundation
-from .index import Towers
+from .index import ItemIndex
 from .items import Items
 from .lists import Lists, Result
 from .order import Order
 from .ranker import TINY, Ranker, score_shares, standardised
-from .sources import SOURCES, Factors, Neighbours, Source
+from .sources import SOURCES, CandidateSource, Factors, Neighbours
 from .users import Users
 
 WIDEN = 8  # how many times more candidates a user gets for whom too few are left
@@ -32,7 +32,7 @@ class Steps:
     """
 
     def __init__(
-        self, settings: Mapping[str, Any], items: Items, sources: Mapping[str, Source], ranker: Ranker
+        self, settings: Mapping[str, Any], items: Items, sources: Mapping[str, CandidateSource], ranker: Ranker
     ) -> None:
         self.settings, self.items, self.ranker = settings, items, ranker
         self.sources = {
@@ -55,7 +55,7 @@ class Steps:
             table = table.append_column(name, pa.array(column))
         return Result(table, removals, dict(Counter(table["source"].to_pylist())), len(rows))
 
-    def fates(self, features: Features, rows: np.ndarray, k: int) -> pa.Table:
+    def candidate_table(self, features: Features, rows: np.ndarray, k: int) -> pa.Table:
         """What became of every candidate of one user, see `Bundle.candidates`."""
         lists = self._lists(features.users, rows)
         pool, _ = self.candidates(features.users, rows, k)
@@ -99,7 +99,7 @@ class Steps:
     def _fill(self, found: Found, users: Users, rows: np.ndarray) -> None:
         """Search the index again for those who got too few items, among all that the filters let each of them see."""
         index, (item_ids, scores) = self.sources["towers"], found
-        assert isinstance(index, Towers)
+        assert isinstance(index, ItemIndex)
         everything = np.arange(self.items.size)[None, :]
         for place in np.flatnonzero((item_ids < 0).any(axis=1)):
             row = rows[place : place + 1]

@@ -6,8 +6,8 @@ import pytest
 
 from benchmarks.made_bundle import table
 from models.retrieval.queries import query_vectors
-from models.serving.bundle.encoding import encode, hash_words
-from models.serving.bundle.user_tower import SEARCHED, UserTower, searching
+from models.runtime.encoding import encode, hash_words
+from models.runtime.user_tower import SEARCHED, UserTower, searching
 
 FIELD = {"name": "user_searched", "column": SEARCHED, "kind": "hashed", "buckets": 1000, "length": 3}
 WORDS = {**FIELD, "hashing": "words", "pieces": 1}

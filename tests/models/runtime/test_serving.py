@@ -5,10 +5,10 @@ import pytest
 
 from benchmarks.made_bundle import make_bundle, table
 from expectations.datasets import RECOMMENDATIONS
-from models.serving.bundle import Bundle, BundleError
-from models.serving.bundle.features import PAIR_FEATURES, Features
-from models.serving.bundle.users import Users
-from models.serving.bundle.visitors import visitor
+from models.runtime import Bundle, BundleError
+from models.runtime.features import PAIR_FEATURES, Features
+from models.runtime.user_tables import visitor
+from models.runtime.users import Users
 
 
 def lists(result):
@@ -39,13 +39,13 @@ def test_a_user_alone_gets_the_list_that_all_together_get(bundle, user_ids):
 
 
 def test_threads_and_the_order_of_questions_change_nothing(path, bundle, user_ids, monkeypatch):
-    monkeypatch.setattr("models.serving.bundle.release.BATCH", 7)
+    monkeypatch.setattr("models.runtime.release.BATCH", 7)
     expected = bundle.recommend(user_ids).table
     assert Bundle(path, threads=1).recommend([*reversed(user_ids), 3, 3]).table.equals(expected)
 
 
 def test_batches_arrive_in_order_of_users(bundle, user_ids, monkeypatch):
-    monkeypatch.setattr("models.serving.bundle.release.BATCH", 16)
+    monkeypatch.setattr("models.runtime.release.BATCH", 16)
     batches = list(bundle.stream(user_ids))
     assert [b.num_users for b in batches] == [16, 16, 8]
     assert [u for b in batches for u in b.table["user_id"].to_pylist()][::8] == user_ids

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from benchmarks.made_bundle import DATE
-from models.serving.bundle import BundleError
-from models.serving.bundle.features import PAIR_FEATURES, RECENT
-from models.serving.bundle.items import moment_s
-from models.serving.bundle.users import PROFILE
+from models.runtime import BundleError
+from models.runtime.features import PAIR_FEATURES, RECENT
+from models.runtime.items import moment_s
+from models.runtime.users import PROFILE
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from benchmarks.made_bundle import foundation_tables, make_bundle, make_tables
-from models.serving.bundle import Bundle
+from models.runtime import Bundle
 from models.serving.config import PipelineConfig
 from tasks.engine.stage import plain
 

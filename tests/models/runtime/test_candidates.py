@@ -3,21 +3,21 @@
 import numpy as np
 import pytest
 
-from models.serving.bundle import BundleError
+from models.runtime import BundleError
 
 
 @pytest.mark.parametrize("user", [0, 3, 17, 39])
 def test_the_listed_ones_are_the_list(bundle, user):
     listed = bundle.recommend([user]).table
-    fates = bundle.candidates(user)
-    assert fates["item_id"].to_pylist()[:8] == listed["item_id"].to_pylist()
-    assert fates["rank"].to_pylist() == [*range(1, 9), *[0] * (len(fates) - 8)]
-    np.testing.assert_allclose(fates["relevance"].to_numpy()[:8], listed["score"].to_numpy(), rtol=1e-6)
+    candidates = bundle.candidates(user)
+    assert candidates["item_id"].to_pylist()[:8] == listed["item_id"].to_pylist()
+    assert candidates["rank"].to_pylist() == [*range(1, 9), *[0] * (len(candidates) - 8)]
+    np.testing.assert_allclose(candidates["relevance"].to_numpy()[:8], listed["score"].to_numpy(), rtol=1e-6)
 
 
 def test_places_are_those_of_the_sources_before_any_filter(bundle):
-    fates = bundle.candidates(5)
-    by_item = {row["item_id"]: row for row in fates.to_pylist()}
+    candidates = bundle.candidates(5)
+    by_item = {row["item_id"]: row for row in candidates.to_pylist()}
     found = bundle.retrieve("als", [5], 40, filtered=False)[0][0]
     places = {item: row["place_in_als"] for item, row in by_item.items() if row["place_in_als"]}
     assert sorted(places.values()) == [*range(1, len(places) + 1)]
@@ -33,10 +33,10 @@ def test_what_a_filter_removed_has_no_score_and_is_in_no_list(bundle):
 
 
 def test_reasons_are_the_filters_own(bundle):
-    fates = bundle.candidates(3)
+    candidates = bundle.candidates(3)
     seen = set(bundle.features.users.seen.values[slice(*bundle.features.users.seen.offsets[[3, 4]])].tolist())
-    removed = fates.filter(fates["removed_by_seen"])["item_id"].to_pylist()
-    assert set(removed) == seen & set(fates["item_id"].to_pylist())
+    removed = candidates.filter(candidates["removed_by_seen"])["item_id"].to_pylist()
+    assert set(removed) == seen & set(candidates["item_id"].to_pylist())
     assert removed
 
 
@@ -54,13 +54,13 @@ def test_the_order_is_listed_then_relevance_then_retrieval(bundle):
 def test_somebody_unknown_has_candidates_too(bundle):
     history = [3, 4, 5]
     listed = bundle.recommend_for_history(history, {"age": 30}).table["item_id"].to_pylist()
-    fates = bundle.candidates_for_history(history, {"age": 30})
-    assert fates["item_id"].to_pylist()[: len(listed)] == listed
-    assert set(fates.filter(fates["removed_by_seen"])["item_id"].to_pylist()) <= set(history)
+    candidates = bundle.candidates_for_history(history, {"age": 30})
+    assert candidates["item_id"].to_pylist()[: len(listed)] == listed
+    assert set(candidates.filter(candidates["removed_by_seen"])["item_id"].to_pylist()) <= set(history)
 
 
 def test_who_watched_since_the_night_has_the_candidates_of_now(path):
-    from models.serving.bundle import Bundle
+    from models.runtime import Bundle
 
     bundle = Bundle(path)
     bundle.watch(3, [7, 8])

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from models.serving.bundle.order import Order
+from models.runtime.order import Order
 
 SETTINGS = {
     "mmr_lambda": 0.7,

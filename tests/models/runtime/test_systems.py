@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.made_bundle import make_bundle
 from models.evaluation.ablations import ablations
-from models.serving.bundle import Bundle, BundleError
-from models.serving.bundle.foundation import Foundation
+from models.runtime import Bundle, BundleError
+from models.runtime.foundation import Foundation
 from models.serving.config import PipelineConfig, pipeline_of
 from tasks.engine.stage import plain
 

@@ -20,22 +20,22 @@ from .candidates import Found
 from .errors import BundleError
 from .features import Features
 from .foundation import Foundation
-from .index import Towers
+from .index import ItemIndex
 from .lists import Result, joined
 from .manifest import FACTORS, FOUNDATION, TABLES, USER_EMBEDDINGS, check, read_json
 from .ranker import Ranker
-from .sources import Factors, Neighbours, Popularity, Source
+from .sources import CandidateSource, Factors, Neighbours, Popularity
 from .steps import Steps
+from .user_tables import ABOUT_USERS, having_watched, visitor
 from .user_tower import UserTower
 from .users import Users
-from .visitors import ABOUT_USERS, having_watched, visitor
 
 BATCH = 256  # users worked on at once; bounds memory and keeps arrays in the cache
 ROW = np.zeros(1, dtype=np.int64)  # of somebody who has tables of their own
 
 
 @dataclass
-class Since:
+class WatchedSince:
     """A user who has watched more since the night: their rows of that night, the new items, their features now."""
 
     tables: Mapping[str, pa.Table]
@@ -75,8 +75,8 @@ class Bundle:
         self.ranker = Ranker(self.path)
         shards = sorted(name for name in self.manifest["files"] if name.endswith(".faiss"))
         catalogue = self.features.items
-        self.index = Towers([self.path / name for name in shards], catalogue.known[:-1])
-        self._sources: dict[str, Source] = {
+        self.index = ItemIndex([self.path / name for name in shards], catalogue.known[:-1])
+        self._sources: dict[str, CandidateSource] = {
             "towers": self.index,
             "als": Factors(*(pq.read_table(self.path / name) for name in FACTORS)),
             "item_item": Neighbours(tables["item_similarity"], catalogue),
@@ -85,7 +85,7 @@ class Bundle:
         }
         if FOUNDATION[0] in self.manifest["files"]:
             self._sources["transformer"] = Foundation(self.path, catalogue)
-        self._since: dict[int, Since] = {}
+        self._since: dict[int, WatchedSince] = {}
         self._use(pipeline or read_json(self.path / "pipeline.json"))
 
     def _use(self, pipeline: Mapping[str, Any]) -> None:
@@ -157,13 +157,13 @@ class Bundle:
             BundleError: the user is not known; `candidates_for_history` is for them.
         """
         ((features, rows),) = self._batches(self.features.user_rows(np.array([user_id])))
-        return self.steps.fates(features, rows, self._length(k))
+        return self.steps.candidate_table(features, rows, self._length(k))
 
     def candidates_for_history(
         self, item_ids: Sequence[int], attributes: Mapping[str, Any] | None = None, k: int | None = None
     ) -> pa.Table:
         """The same for somebody unknown; arguments as for `recommend_for_history`."""
-        return self.steps.fates(self._stranger(item_ids, attributes), ROW, self._length(k))
+        return self.steps.candidate_table(self._stranger(item_ids, attributes), ROW, self._length(k))
 
     def _length(self, k: int | None) -> int:
         """Of the lists."""
@@ -198,7 +198,7 @@ class Bundle:
         tables = since.tables if since else {"users": users.table.slice(row, 1), **self._about(user_id)}
         watched = [*(since.item_ids if since else ()), *map(int, item_ids)]
         features = Features(items, Users(having_watched(tables, watched, items), items, self.tower))
-        self._since[row] = Since(tables, watched, features)
+        self._since[row] = WatchedSince(tables, watched, features)
 
     def _about(self, user_id: int) -> dict[str, pa.Table]:
         """The user's own rows. Read from the files, as nobody else needs these tables once a bundle is loaded."""

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
+from models.runtime import Bundle, BundleError
+from models.runtime.manifest import REQUIRED
 from models.serving import export
-from models.serving.bundle import Bundle, BundleError
-from models.serving.bundle.manifest import REQUIRED
 
 ALLOWED = {"numpy", "pyarrow", "faiss", "onnxruntime"}
 

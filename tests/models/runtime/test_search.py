@@ -6,8 +6,8 @@ import pytest
 
 from models.index.build import build_shards
 from models.index.config import IndexConfig
-from models.serving.bundle import Bundle, BundleError
-from models.serving.bundle.index import Towers
+from models.runtime import Bundle, BundleError
+from models.runtime.index import ItemIndex
 
 DIM, NUM_ITEMS, K = 16, 3000, 20
 TYPES = ("flat", "ivf", "ivf_pq", "hnsw")
@@ -74,7 +74,7 @@ SOME = np.random.default_rng(4).choice(IDS, 400, replace=False)
 
 @pytest.mark.parametrize("num_shards", [1, 3])
 def test_flat_equals_brute_force_over_what_is_allowed(files, num_shards):
-    towers = Towers(files("flat", num_shards))
+    towers = ItemIndex(files("flat", num_shards))
     found, scores = towers.search(QUERIES, K, mask_of(SOME))
     assert found.tolist() == brute_force(QUERIES, SOME, K).tolist()
     vectors = dict(zip(IDS.tolist(), VECTORS, strict=True))
@@ -85,7 +85,7 @@ def test_flat_equals_brute_force_over_what_is_allowed(files, num_shards):
 
 def test_nothing_but_what_is_allowed_comes_and_enough_of_it(shards):
     for allowed in (SOME, far_from(QUERIES[0]), SOME[:K], SOME[: K + 1]):
-        found, scores = Towers(shards).search(QUERIES, K, mask_of(allowed))
+        found, scores = ItemIndex(shards).search(QUERIES, K, mask_of(allowed))
         assert np.isin(found, allowed).all()
         assert all(len(set(row)) == K for row in found.tolist())
         assert (np.diff(scores, axis=1) <= 0).all()
@@ -93,13 +93,13 @@ def test_nothing_but_what_is_allowed_comes_and_enough_of_it(shards):
 
 def test_fewer_than_k_allowed_all_come(shards):
     for num in (1, 7):
-        found, scores = Towers(shards).search(QUERIES, K, mask_of(SOME[:num]))
+        found, scores = ItemIndex(shards).search(QUERIES, K, mask_of(SOME[:num]))
         assert (np.sort(found[:, :num]) == np.sort(SOME[:num])).all()
         assert (found[:, num:] == -1).all() and np.isneginf(scores[:, num:]).all()
 
 
 def test_ids_say_the_same_as_a_mask(shards):
-    towers = Towers(shards)
+    towers = ItemIndex(shards)
     expected = towers.search(QUERIES, K, mask_of(SOME))
     for ids in (SOME, np.append(SOME, -1), SOME.astype(np.int32)):
         for got, wanted in zip(towers.search(QUERIES, K, ids), expected, strict=True):
@@ -108,7 +108,7 @@ def test_ids_say_the_same_as_a_mask(shards):
 
 @pytest.mark.parametrize("allowed", [np.array([], dtype=bool), [], [-1], [10**6], np.zeros(50, dtype=bool)])
 def test_nothing_allowed_finds_nothing(shards, allowed):
-    found, scores = Towers(shards).search(QUERIES, K, allowed)
+    found, scores = ItemIndex(shards).search(QUERIES, K, allowed)
     assert (found == -1).all() and np.isneginf(scores).all()
 
 
@@ -116,7 +116,7 @@ def test_nothing_allowed_finds_nothing(shards, allowed):
 @pytest.mark.parametrize("num_shards", [1, 3])
 def test_the_search_is_widened_where_the_near_lists_have_too_little(chosen, num_shards, files):
     """Each type's own effort finds too little of what lies far away; more effort is spent on who needs it only."""
-    towers, allowed = Towers(files(chosen, num_shards)), mask_of(far_from(QUERIES[0]))
+    towers, allowed = ItemIndex(files(chosen, num_shards)), mask_of(far_from(QUERIES[0]))
     first = [shard.search(QUERIES[:1], K, allowed) for shard in towers.shards]
     assert sum(np.count_nonzero(ids >= 0) for _, ids in first) < K
     asked, search = [], towers.shards[0].search
@@ -134,7 +134,7 @@ def test_the_search_is_widened_where_the_near_lists_have_too_little(chosen, num_
 @pytest.mark.parametrize("num_shards", [1, 3])
 def test_at_the_end_everything_is_compared(chosen, num_shards, files):
     """As many as are allowed can only be found by looking everywhere."""
-    found, _ = Towers(files(chosen, num_shards)).search(QUERIES, 400, mask_of(SOME))
+    found, _ = ItemIndex(files(chosen, num_shards)).search(QUERIES, 400, mask_of(SOME))
     assert found.tolist() == brute_force(QUERIES, SOME, 400).tolist()
 
 
@@ -144,13 +144,13 @@ def test_a_graph_that_leads_nowhere_is_no_excuse(tmp_path):
     graph = faiss.downcast_index(index.index).hnsw
     faiss.copy_array_to_vector(np.full(graph.neighbors.size(), -1, dtype=np.int32), graph.neighbors)
     faiss.write_index(index, str(tmp_path / "cut.faiss"))
-    towers = Towers([tmp_path / "cut.faiss"])
+    towers = ItemIndex([tmp_path / "cut.faiss"])
     assert np.count_nonzero(towers.search(QUERIES, K)[0] >= 0) == len(QUERIES)
     assert towers.search(QUERIES, K, SOME)[0].tolist() == brute_force(QUERIES, SOME, K).tolist()
 
 
 def test_an_allowance_of_everything_changes_nothing(shards):
-    towers = Towers(shards)
+    towers = ItemIndex(shards)
     plain, allowed = towers.search(QUERIES, K), towers.search(QUERIES, K, mask_of(IDS))
     enough = (plain[0] >= 0).all(axis=1)
     assert enough.any() and (plain[0][enough] == allowed[0][enough]).all()
@@ -160,18 +160,18 @@ def test_without_a_selector_one_shard_answers_as_faiss_does(files):
     for chosen in TYPES:
         (file,) = files(chosen, 1)
         scores, ids = faiss.read_index(str(file)).search(QUERIES, K)
-        found = Towers([file]).search(QUERIES, K)
+        found = ItemIndex([file]).search(QUERIES, K)
         assert (found[0] == ids).all() and (found[1][ids >= 0] == scores[ids >= 0]).all()
         assert np.isneginf(found[1][ids < 0]).all()
 
 
 def test_a_shard_knows_its_ids(shards):
-    assert sorted(i for shard in Towers(shards).shards for i in shard.ids.tolist()) == sorted(IDS.tolist())
+    assert sorted(i for shard in ItemIndex(shards).shards for i in shard.ids.tolist()) == sorted(IDS.tolist())
 
 
 def test_what_the_catalogue_has_no_more_never_comes(shards):
     known = mask_of(IDS[::2])[: max(IDS) - 100]  # half is gone, and so are the last ids
-    towers = Towers(shards, known)
+    towers = ItemIndex(shards, known)
     gone = set(IDS.tolist()) - set(np.flatnonzero(known).tolist())
     for allowed in (None, mask_of(SOME), SOME, mask_of(sorted(gone))):
         found, _ = towers.search(QUERIES, K, allowed)
@@ -181,8 +181,8 @@ def test_what_the_catalogue_has_no_more_never_comes(shards):
 
 
 def test_there_is_no_selector_while_the_catalogue_has_everything(shards, monkeypatch):
-    monkeypatch.setattr("models.serving.bundle.index._selector", lambda allowed: pytest.fail("made a selector"))
-    Towers(shards, mask_of(IDS)).search(QUERIES, K)
+    monkeypatch.setattr("models.runtime.index._selector", lambda allowed: pytest.fail("made a selector"))
+    ItemIndex(shards, mask_of(IDS)).search(QUERIES, K)
 
 
 # --- through the bundle -----------------------------------------------------------------------------------------------

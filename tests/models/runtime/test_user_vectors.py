@@ -5,9 +5,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from models.serving.bundle import Bundle, user_tower
-from models.serving.bundle.features import Features
-from models.serving.bundle.user_tower import UserTower
+from models.runtime import Bundle, user_tower
+from models.runtime.features import Features
+from models.runtime.user_tower import UserTower
 
 
 @pytest.fixture(scope="module")

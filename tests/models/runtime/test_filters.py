@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from benchmarks.made_bundle import DATE, table
-from models.serving.bundle.bloom import BloomFilter
-from models.serving.bundle.filters import Filters
-from models.serving.bundle.items import TIERS
+from models.runtime.bloom import BloomFilter
+from models.runtime.filters import Filters
+from models.runtime.items import TIERS
 
 END = datetime.datetime.fromisoformat(DATE).replace(tzinfo=datetime.UTC) + datetime.timedelta(days=1)
 

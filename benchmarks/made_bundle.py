@@ -5,7 +5,7 @@ Benchmarks time it, tests check it against slow references. Every table is a pur
 
 import datetime
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -311,7 +311,13 @@ def _foundation_files(folder: Path, tables: Tables) -> dict[str, Path]:
     return {name: folder / name for name in ("transformer.onnx", "transformer.json")}
 
 
-def make_bundle(folder: Path, tables: Tables, pipeline: Mapping[str, Any], seed: int = 0) -> Path:
+def make_bundle(
+    folder: Path,
+    tables: Tables,
+    pipeline: Mapping[str, Any],
+    seed: int = 0,
+    sources: Sequence[export.SourceTable] = (),
+) -> Path:
     """Assemble a bundle in `folder / "bundle"` from tables and a pipeline (JSON types); returns its path."""
     models = folder / "models"
     models.mkdir(parents=True, exist_ok=True)
@@ -327,5 +333,5 @@ def make_bundle(folder: Path, tables: Tables, pipeline: Mapping[str, Any], seed:
     files = write_models(models, tables, seed)
     if "title_embeddings" in tables:
         files |= _foundation_files(models, tables)
-    export.assemble(folder / "bundle", tables, files, pipeline, facts)
+    export.assemble(folder / "bundle", tables, files, pipeline, facts, sources)
     return folder / "bundle"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from expectations.errors import Failure, UserError
 from flows.home import home_folder, prepare
-from tasks.catalogue import MODELS
+from models.catalogue import MODELS
 
 PROTOCOLS = ("fixed-split", "leave-one-out", "sampled-negatives", "kfold-rmse", "temporal")
 ROLLING = "judge the last N spans of the protocol `temporal`, each after its own training (default 1)"

@@ -308,6 +308,37 @@ CONTENT_SIMILARITY = Dataset(
     "content_similarity", "nearest items by TF-IDF of what they are", _NEIGHBOURS, key=("item_id", "neighbour_id")
 )
 
+SOURCE_LISTS = Dataset(
+    "source_lists",
+    "a model of the catalogue as a source: its best items for every user with a history",
+    (
+        _USER,
+        Column("rank", pa.int16(), "place, from 1"),
+        _ITEM,
+        Column("score", pa.float32(), "the model's score, larger is better"),
+    ),
+    key=("user_id", "rank"),
+)
+SOURCE_NEIGHBOURS = Dataset(
+    "source_neighbours",
+    "a model of the catalogue as a source: nearest items of each item",
+    _NEIGHBOURS,
+    key=("item_id", "neighbour_id"),
+)
+_VECTOR = Column("vector", pa.list_(pa.float32()), "vector; inner products are the model's scores")
+SOURCE_USER_VECTORS = Dataset(
+    "source_user_vectors",
+    "a model of the catalogue as a source: vectors of users with a history",
+    (_USER, _VECTOR),
+    key=("user_id",),
+)
+SOURCE_ITEM_VECTORS = Dataset(
+    "source_item_vectors",
+    "a model of the catalogue as a source: vectors of items",
+    (_ITEM, _VECTOR),
+    key=("item_id",),
+)
+
 TOWERS = Dataset(
     "towers",
     "two-tower model: weights (safetensors), both towers as ONNX, encoders.json, model.json, training_log.json",
@@ -413,8 +444,9 @@ DATASETS: dict[str, Dataset] = {
     for d in (
         USERS, ITEMS, ID_MAP, IMPRESSIONS, WATCHES, ACTIONS, SEARCHES, ORACLE, INTERACTIONS, HISTORIES,
         USER_FEATURES, ITEM_FEATURES, EXPOSURES, POPULARITY, ALS_USER_FACTORS, ALS_ITEM_FACTORS, ITEM_SIMILARITY,
-        CONTENT_SIMILARITY, TOWERS, EMBEDDINGS, INDEX, SENTENCES, TRANSFORMER, MEMBER_EMBEDDINGS, TITLE_EMBEDDINGS,
-        RANKER, BUNDLE, RECOMMENDATIONS, EVALUATION, TRIAL, RELEASE, REPORT,
+        CONTENT_SIMILARITY, SOURCE_LISTS, SOURCE_NEIGHBOURS, SOURCE_USER_VECTORS, SOURCE_ITEM_VECTORS, TOWERS,
+        EMBEDDINGS, INDEX, SENTENCES, TRANSFORMER, MEMBER_EMBEDDINGS, TITLE_EMBEDDINGS, RANKER, BUNDLE,
+        RECOMMENDATIONS, EVALUATION, TRIAL, RELEASE, REPORT,
     )
 }  # fmt: skip
 

@@ -226,6 +226,10 @@ OWN: dict[str, tuple[Rule, ...]] = {
     "als_item_factors": _FACTORS,
     "item_similarity": _SIMILARITY,
     "content_similarity": _SIMILARITY,
+    "source_lists": (place("rank"), unique("user_id", "item_id", why="an item once a user")),
+    "source_neighbours": _SIMILARITY,
+    "source_user_vectors": _VECTORS,
+    "source_item_vectors": _VECTORS,
     "embeddings": (
         _NOT_EMPTY,
         count("shard"),

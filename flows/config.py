@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 from datetime import date as Date
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
 from expectations.errors import UserError
 from expectations.settings import settings
+from models.catalogue import SOURCES
 from models.content_config import ContentConfig
 from models.evaluation.config import EvaluationConfig
 from models.index.config import IndexConfig
@@ -48,6 +49,16 @@ class WindowConfig:
 
     rank_days: Annotated[int, Field(ge=1, le=365)] = 7
     """Last training days, on which the ranker learns from features of the days before them."""
+
+
+@settings
+class ModelsConfig:
+    """Settings of the models that a night takes from the catalogue, one section each: `nightjar models` lists them."""
+
+    LEFT_OUT_BY_DEFAULT: ClassVar = {name: model.settings() for name, model in SOURCES.items()}
+    for _name, _model in SOURCES.items():
+        __annotations__[_name] = Annotated[_model.settings, Field(description=_model.summary)]
+        vars()[_name] = LEFT_OUT_BY_DEFAULT[_name]
 
 
 @settings
@@ -91,6 +102,8 @@ class NightlyConfig:
     """Transformer over sentences."""
     ranker: RankerConfig = RankerConfig()
     """Multi-task ranker."""
+    models: ModelsConfig = ModelsConfig()
+    """Models of the catalogue that `pipeline.sources` asks for."""
     pipeline: PipelineConfig = PipelineConfig()
     """Sources, filters, ranking and order of the recommendations."""
     evaluation: EvaluationConfig = EvaluationConfig()

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from expectations.errors import UserError
 from flows.backfilling.watcher import watcher_by_tags
-from flows.config import SECTIONS, Calendar, NightlyConfig, WindowConfig, calendar
+from flows.config import SECTIONS, Calendar, ModelsConfig, NightlyConfig, WindowConfig, calendar
 from flows.home import home_folder, prepare
 from flows.night.flow_run import NAME
 from flows.night.plan import Log, Plan
@@ -29,7 +29,7 @@ from models.index.config import IndexConfig
 from models.ranking.config import RankerConfig
 from models.retrieval.config import EmbeddingsConfig, TowersConfig
 from models.sequence.config import TransformerConfig
-from models.serving.config import PipelineConfig, System, needs_transformer, pipeline_of
+from models.serving.config import PipelineConfig, System, asked_of_catalogue, needs_transformer, pipeline_of
 from models.world.config import WorldConfig
 from spark_jobs.config import (
     AlsConfig,
@@ -49,6 +49,7 @@ from tasks.stages.embeddings import embeddings
 from tasks.stages.evaluation import evaluation
 from tasks.stages.foundation import foundation_embeddings, transformer
 from tasks.stages.index import index
+from tasks.stages.model_sources import source_of
 from tasks.stages.ranker import ranker
 from tasks.stages.recommendations import bundle, content_similarity, recommendations
 from tasks.stages.release import ReleaseConfig, release
@@ -115,6 +116,17 @@ def plan_night(config: NightlyConfig, days: Calendar, source: NightSource) -> Pl
         both = plan.add(foundation_embeddings(date=T, transformer=model, sentences=said, users=users, items=items))
         foundation = (model, both["member_embeddings"], both["title_embeddings"])
 
+    # Models of the catalogue that the pipeline asks for, each a source of its own.
+    others = tuple(
+        artifact
+        for model in asked_of_catalogue(pipeline)
+        for artifact in plan.add(
+            source_of(model)(
+                date=T, watches=window, users=users, items=items, config=getattr(config.models, model.name)
+            )
+        ).artifacts
+    )
+
     # Ranking: learnt on the last training days, from what was known before them.
     ranks = plan.add(
         ranker(
@@ -148,6 +160,7 @@ def plan_night(config: NightlyConfig, days: Calendar, source: NightSource) -> Pl
             id_map=id_map,
             **{name: now[name] for name in FACTS},
             foundation=foundation,
+            sources=others,
             config=pipeline,
         )
     )["bundle"]
@@ -196,9 +209,9 @@ def plan_night(config: NightlyConfig, days: Calendar, source: NightSource) -> Pl
         "popularity": popular,
         "release": released,
     }
-    others = plan.refs_beside(told.values())
+    beside = plan.refs_beside(told.values())
     decided = {"system": config.system, "config": config.report, "template": template_digest()}
-    plan.add(report(date=days.day, **told, others=others, **decided))
+    plan.add(report(date=days.day, **told, others=beside, **decided))
     return plan
 
 
@@ -238,6 +251,7 @@ def nightly(
     sentences: SentencesConfig = SentencesConfig(),
     transformer: TransformerConfig = TransformerConfig(),
     ranker: RankerConfig = RankerConfig(),
+    models: ModelsConfig = ModelsConfig(),
     pipeline: PipelineConfig = PipelineConfig(),
     evaluation: EvaluationConfig = EvaluationConfig(),
     release: ReleaseConfig = ReleaseConfig(),

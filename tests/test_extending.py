@@ -1,12 +1,17 @@
 """`docs/extending.md`, followed in a copy of the project: a dataset, a stage and a model in a few steps."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+
+from benchmarks.fixed_cost import NIGHT
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -119,11 +124,21 @@ RECOMMENDER = '''
 """What was watched last, first."""
 
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
+from expectations.settings import settings
 from models.interactions import Floats, Histories, Interactions, Ints, Trained, Training
-from spark_jobs.config import PopularityConfig
+
+
+@settings
+class NewestConfig:
+    """What was watched last."""
+
+    forget: Annotated[int, Field(ge=1)] = 1_000_000
+    """Watches before the newest so many do not count."""
 
 
 class Newest:
@@ -143,10 +158,11 @@ class Newest:
         return cls(np.load(folder / "moments.npy"))
 
 
-def train(data: Interactions, config: PopularityConfig, training: Training) -> Trained:
+def train(data: Interactions, config: NewestConfig, training: Training) -> Trained:
     """Look at the clock."""
     moments = np.zeros(data.num_items, np.float32)
-    np.maximum.at(moments, data.histories.items, np.arange(len(data.histories.items), dtype=np.float32))
+    order = np.argsort(data.times, kind="stable")[-config.forget :]
+    np.maximum.at(moments, data.histories.items[order], np.arange(len(order), dtype=np.float32))
     return Trained(Newest(moments))
 '''
 
@@ -156,19 +172,24 @@ ENTRY = """_ALL: tuple[Model, ...] = (
         summary="What was watched last, first.",
         train_at="models.newest:train",
         class_at="models.newest:Newest",
-        settings_at="spark_jobs.config:PopularityConfig",
-        section="popularity",
+        settings_at="models.newest:NewestConfig",
+        source="lists",
     ),
 """
 
 
+def _add_the_model(copy: Path) -> None:
+    """One file of its own, and one entry."""
+    (copy / "models/newest.py").write_text(RECOMMENDER.lstrip())
+    _edit(copy / "models/catalogue.py", "_ALL: tuple[Model, ...] = (\n", ENTRY)
+
+
 def test_a_model(copy: Path, tmp_path: Path):
     """The catalogue's own laws hold for it, but for the one about taste: like popularity it knows nobody."""
-    (copy / "models/newest.py").write_text(RECOMMENDER.lstrip())
-    _edit(copy / "tasks/catalogue.py", "_ALL: tuple[Model, ...] = (\n", ENTRY)
-    laws = copy / "tests/tasks/test_catalogue.py"
+    _add_the_model(copy)
+    laws = copy / "tests/models/test_catalogue.py"
     laws.parent.mkdir(parents=True)
-    shutil.copyfile(ROOT / "tests/tasks/test_catalogue.py", laws)
+    shutil.copyfile(ROOT / "tests/models/test_catalogue.py", laws)
     command = [
         "-m",
         "pytest",
@@ -187,3 +208,52 @@ def test_a_model(copy: Path, tmp_path: Path):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout
+
+
+CONSUMER = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from bundle import Bundle
+
+release = Bundle(sys.argv[1])
+users = release.features.users.ids
+found, _ = release.retrieve("newest", users, 5)
+table = release.recommend(users).table
+print(json.dumps({
+    "sources": release.sources,
+    "retrieved": int((found >= 0).sum()),
+    "listed": table["source"].to_pylist().count("newest"),
+    "without a reason": table["reason"].null_count,
+    "unwanted": sorted({m.split(".")[0] for m in sys.modules} & {"torch", "mlflow", "models", "tasks", "flows"}),
+}))
+"""
+
+
+@pytest.mark.slow
+def test_a_model_as_a_source_of_a_night(copy: Path, tmp_path: Path):
+    """Three lines in the config train it, judge it alone and left out, serve it without the project and explain it."""
+    _add_the_model(copy)
+    asked = NIGHT.replace("pipeline: {", "pipeline: {sources: {newest: {num_candidates: 30, weight: 3}}, ")
+    (copy / "night.yaml").write_text(f"{asked}models: {{newest: {{forget: 5000}}}}\n")
+
+    def command(*arguments: str) -> str:
+        environment = {**os.environ, "NIGHTJAR_HOME": str(tmp_path / "home")}
+        line = [sys.executable, "-m", "flows", *arguments]
+        done = subprocess.run(line, cwd=copy, env=environment, capture_output=True, text=True, timeout=600, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert re.search(r"newest +ran", command("run", "night.yaml"))
+    (evaluation,) = (tmp_path / "home/lake/evaluation").glob("date=*/*/part-*.parquet")
+    systems = set(pq.read_table(evaluation)["system"].to_pylist())
+    assert {"newest", "without newest"} <= systems
+    assert "newest" in (tmp_path / "home/reports/2026-01-12/fusion/report.html").read_text()
+    assert "cached" in command("explain") and "forget" in command("models", "newest")
+    command("pull", "--to", str(tmp_path / "release"))
+    served = subprocess.run(
+        [sys.executable, "-I", "-c", CONSUMER, str(tmp_path / "release")], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert served.returncode == 0, served.stderr
+    found = json.loads(served.stdout)
+    assert "newest" in found["sources"] and found["retrieved"] > 100 and found["listed"] > 0
+    assert found["without a reason"] == 0 and found["unwanted"] == []

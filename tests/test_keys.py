@@ -169,7 +169,7 @@ ADDITIONS = {
         ("expectations/datasets.py", "RELEASE, REPORT,", "RELEASE, REPORT, LONGEST,"),
         ("expectations/rules.py", '    "als_user_factors": _FACTORS,', NEW_RULE),
     ),
-    "a model of the catalogue": (("tasks/catalogue.py", "_ALL: tuple[Model, ...] = (\n", NEW_MODEL),),
+    "a model of the catalogue": (("models/catalogue.py", "_ALL: tuple[Model, ...] = (\n", NEW_MODEL),),
     "a command": (("flows/cli/models.py", '@click.command()\n@click.argument("name", required=False)', NEW_COMMAND),),
     "a format of logs": (("tasks/sources/formats.py", "FORMATS = (CSV", NEW_FORMAT),),
     "a kind of source": (

@@ -11,12 +11,12 @@ import numpy as np
 from benchmarks.protocols.progress import Teller
 from benchmarks.protocols.settings import in_json, stopping_at
 from benchmarks.protocols.task import Task
+from models.catalogue import Model
 from models.collaborative.popularity import Popularity, WithPopularity, decayed_counts
 from models.evaluation.cases import Scores, judge, mean_metric
 from models.interactions import Floats, Histories, Interactions, Ints, Recommender, Trained, Training
 from models.metrics.ranking import PerUser
 from spark_jobs.config import PopularityConfig
-from tasks.catalogue import Model
 
 BUDGET_S = 16 * 60.0
 """No trial is begun that could, with the training after it, end later than this: the command must end in 20 minutes."""

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from expectations.errors import UserError
 from flows.config import SECTIONS
-from tasks.catalogue import Model
+from models.catalogue import Model
 
 
 def candidates(model: Model, config: Path | None, timed: bool = True) -> list[tuple[str, Any]]:
@@ -50,7 +50,7 @@ def from_file(model: Model, path: Path) -> Any:
         raise UserError(f"--config {path}: cannot be read as YAML or JSON ({error})") from None
     if not isinstance(values, dict):
         raise UserError(f"--config {path}: must hold settings of {model.name}, found {type(values).__name__}")
-    own = next((values[name] for name in ("config", model.section) if isinstance(values.get(name), dict)), values)
+    own = next((found for name in ("config", model.section) if isinstance(found := _at(values, name), dict)), values)
     if own is values and values.keys() & {*SECTIONS}:
         raise UserError(
             f"--config {path}: a night's config without settings in its section `{model.section}`, which {model.name} "
@@ -67,6 +67,13 @@ def from_file(model: Model, path: Path) -> Any:
             ) from None
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise UserError(f"--config {path}: {wrong}. `nightjar models {model.name}` lists the settings") from None
+
+
+def _at(values: Any, name: str) -> Any:
+    """What stands at a dotted name, None where nothing does."""
+    for part in name.split("."):
+        values = values.get(part) if isinstance(values, dict) else None
+    return values
 
 
 def changed(settings: Any, changes: Mapping[str, Any]) -> Any:

@@ -12,7 +12,9 @@ from expectations.errors import UserError
 def models(name: str | None) -> None:
     """List the models that learn from interactions alone, or tell the settings of the one called NAME.
 
-    The section is that of a night's config. `python -m benchmarks.quality` measures any of them on public data.
+    The section is that of a night's config. What is a source by lists, neighbours or vectors joins a night that asks for
+    it (`pipeline.sources.NAME.num_candidates`); the others have stages of their own there. `python -m benchmarks.quality`
+    measures any of them on public data.
     """
     if name is None:
         _list()
@@ -24,11 +26,11 @@ def _list() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from tasks.catalogue import MODELS
+    from models.catalogue import MODELS
 
-    table = Table("model", "section", "what it is", box=None, header_style="bold")
+    table = Table("model", "section", "source by", "what it is", box=None, header_style="bold")
     for model in MODELS.values():
-        table.add_row(model.name, model.section, model.summary)
+        table.add_row(model.name, model.section, model.source or "own stages", model.summary)
     Console().print(table)
 
 
@@ -37,7 +39,7 @@ def _tell(name: str) -> None:
     from rich.table import Table
 
     from flows.reference import entries
-    from tasks.catalogue import MODELS
+    from models.catalogue import MODELS
 
     if name not in MODELS:
         near = difflib.get_close_matches(name, MODELS, 1)

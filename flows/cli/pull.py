@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-PARTS = ("all", "index", "towers", "ranker", "als", "similar", "embeddings", "foundation", "recommendations")
+PARTS = ("all", "index", "towers", "ranker", "als", "similar", "embeddings", "foundation", "sources", "recommendations")
 REFERENCE = "a number, @alias or :YYYY-MM-DD"
 REGISTRY = click.option("--registry", "url", default="", help="Registry URL. Default: the last run's.")
 RELEASE = click.option("--release", "reference", default="@champion", show_default=True,

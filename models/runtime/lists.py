@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 
 from .candidates import Pool
 from .features import RECENT, Features
-from .sources import SOURCES
 
 
 @dataclass
@@ -42,14 +41,16 @@ def joined(results: Sequence[Result]) -> Result:
 class Lists:
     """The lists of some users, being turned into rows with reasons for people."""
 
-    def __init__(self, features: Features, rows: np.ndarray, pool: Pool, columns: np.ndarray) -> None:
-        """`columns` are the pool's columns `[N, k]` in order, -1 at the end of short lists."""
+    def __init__(
+        self, features: Features, rows: np.ndarray, pool: Pool, columns: np.ndarray, sources: Sequence[str]
+    ) -> None:
+        """`columns` are the pool's columns `[N, k]` in order, -1 at the end of short lists; `sources` names its own."""
         self.features, self.pool = features, pool
         self.user, self.slot = np.nonzero(columns >= 0)
         self.column = columns[self.user, self.slot]
         self.rows = rows[self.user]
         self.item_ids = pool.item_ids[self.user, self.column]
-        self.sources = pa.array(SOURCES).take(pa.array(pool.source[self.user, self.column]))
+        self.sources = pa.array(sources).take(pa.array(pool.source[self.user, self.column]))
 
     def of(self, values: np.ndarray) -> np.ndarray:
         """Values of the pool `[N, C]` for each row."""

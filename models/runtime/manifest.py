@@ -17,6 +17,7 @@ TABLES = (
 USER_EMBEDDINGS = "user_embeddings.parquet"  # made of the other parts when a bundle is assembled
 FACTORS = ("als/user_factors.parquet", "als/item_factors.parquet")
 FOUNDATION = ("transformer.onnx", "transformer.json", "member_embeddings.parquet", "title_embeddings.parquet")
+SOURCES = "sources.json"  # further sources, where there are any: name -> kind and files
 REQUIRED = (
     "user_tower.onnx", "item_tower.onnx", "encoders.json", "ranker.onnx", "ranker.json", "index/index.json",
     "pipeline.json", "README.md", *(f"{name}.parquet" for name in TABLES), *FACTORS,

@@ -22,9 +22,9 @@ from .features import Features
 from .foundation import Foundation
 from .index import ItemIndex
 from .lists import Result, joined
-from .manifest import FACTORS, FOUNDATION, TABLES, USER_EMBEDDINGS, check, read_json
+from .manifest import FACTORS, FOUNDATION, SOURCES, TABLES, USER_EMBEDDINGS, check, read_json
 from .ranker import Ranker
-from .sources import CandidateSource, Factors, Neighbours, Popularity
+from .sources import CandidateSource, Factors, Neighbours, Popularity, declared_source
 from .steps import Steps
 from .user_tables import ABOUT_USERS, having_watched, visitor
 from .user_tower import UserTower
@@ -81,22 +81,40 @@ class Bundle:
             "als": Factors(*(pq.read_table(self.path / name) for name in FACTORS)),
             "item_item": Neighbours(tables["item_similarity"], catalogue),
             "content": Neighbours(tables["content_similarity"], catalogue),
-            "popularity": Popularity(tables["popularity"]),
         }
         if FOUNDATION[0] in self.manifest["files"]:
             self._sources["transformer"] = Foundation(self.path, catalogue)
+        self._sources["popularity"] = Popularity(tables["popularity"])
+        for name, declared in self._declared().items():
+            read = [pq.read_table(self.path / file) for file in declared["files"]]
+            self._sources[name] = declared_source(declared["kind"], read, catalogue)
         self._since: dict[int, WatchedSince] = {}
         self._use(pipeline or read_json(self.path / "pipeline.json"))
 
+    def _declared(self) -> dict[str, Any]:
+        """Sources that the release has beyond those that every release has."""
+        return dict(read_json(self.path / SOURCES)) if SOURCES in self.manifest["files"] else {}
+
     def _use(self, pipeline: Mapping[str, Any]) -> None:
-        system, asked = pipeline["system"], pipeline["sources"]["transformer"]["num_candidates"]
-        if (asked or system in ("netflix", "hybrid")) and "transformer" not in self._sources:
+        system, sources = pipeline["system"], pipeline["sources"]
+        asked = {name for name, source in sources.items() if source["num_candidates"]}
+        if (asked & {"transformer"} or system in ("netflix", "hybrid")) and "transformer" not in self._sources:
             raise BundleError(
                 f"{self.path}: the pipeline (system {system}) asks a transformer, and this release has none; "
                 "make one with system netflix or hybrid"
             )
+        if unknown := asked - self._sources.keys():
+            raise BundleError(
+                f"{self.path}: the pipeline asks the source {min(unknown)}, and this release has none of it; make one "
+                f"with pipeline.sources.{min(unknown)}.num_candidates above 0"
+            )
         self.pipeline = pipeline
         self.steps = Steps(pipeline, self.features.items, self._sources, self.ranker)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the sources that the release has, for `retrieve` and the pipeline's section `sources`."""
+        return tuple(self._sources)
 
     def with_pipeline(self, pipeline: Mapping[str, Any]) -> "Bundle":
         """The same release with other settings; nothing is loaded again."""

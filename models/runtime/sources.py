@@ -1,7 +1,7 @@
 """Sources of candidates beside the index: each finds k items for rows of users."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import faiss
@@ -10,10 +10,9 @@ import pyarrow as pa
 
 from .arrays import matrix, places_of
 from .candidates import Found, top
+from .errors import BundleError
 from .items import Items
 from .users import Users
-
-SOURCES = ("towers", "als", "item_item", "content", "transformer", "popularity")
 
 
 class CandidateSource(Protocol):
@@ -26,10 +25,10 @@ class CandidateSource(Protocol):
 class Factors:
     """Largest products of the user's and the items' latent factors; nothing for users without factors."""
 
-    def __init__(self, users: pa.Table, items: pa.Table) -> None:
+    def __init__(self, users: pa.Table, items: pa.Table, column: str = "factors") -> None:
         users = users.sort_by("user_id")
-        self.user_ids, self.user_factors = users["user_id"].to_numpy(), matrix(users["factors"])
-        self.item_ids, self.item_factors = items["item_id"].to_numpy().astype(np.int64), matrix(items["factors"])
+        self.user_ids, self.user_factors = users["user_id"].to_numpy(), matrix(users[column])
+        self.item_ids, self.item_factors = items["item_id"].to_numpy().astype(np.int64), matrix(items[column])
 
     def scores(self, users: Users, rows: np.ndarray, item_ids: np.ndarray) -> np.ndarray:
         """float32 `[N, C]` for candidates of each user; 0 where the user or the item has no factors."""
@@ -87,6 +86,27 @@ class Neighbours:
         return top(found, totals.astype(np.float32), k)
 
 
+class UserLists:
+    """Lists made in the night for the users of the night; nothing for others."""
+
+    def __init__(self, lists: pa.Table) -> None:
+        lists = lists.sort_by([("user_id", "ascending"), ("rank", "ascending")])
+        users = lists["user_id"].to_numpy()
+        self.user_ids, first = np.unique(users, return_index=True)
+        self.offsets = np.append(first, len(users))
+        self.item_ids = np.append(lists["item_id"].to_numpy(), -1).astype(np.int64)
+        self.scores = np.append(lists["score"].to_numpy(), -np.inf).astype(np.float32)
+
+    def find(self, users: Users, rows: np.ndarray, k: int) -> Found:
+        if not len(self.user_ids):
+            return top(np.empty((len(rows), 0), dtype=np.int64), np.empty((len(rows), 0)), k)
+        own = places_of(self.user_ids, users.ids[rows])
+        places = self.offsets[own][:, None] + np.arange(k)
+        inside = (own >= 0)[:, None] & (places < self.offsets[own + 1][:, None])
+        places = np.where(inside, places, -1)
+        return self.item_ids[places], self.scores[places]
+
+
 class Popularity:
     """The same items for everybody: what most have watched."""
 
@@ -97,3 +117,18 @@ class Popularity:
     def find(self, users: Users, rows: np.ndarray, k: int) -> Found:
         item_ids, scores = top(self.item_ids[None, :], self.scores[None, :], k)
         return np.repeat(item_ids, len(rows), axis=0), np.repeat(scores, len(rows), axis=0)
+
+
+def declared_source(kind: str, tables: Sequence[pa.Table], items: Items) -> CandidateSource:
+    """A source of a kind that `sources.json` names, from its tables.
+
+    Raises:
+        BundleError: a later version has invented the kind.
+    """
+    if kind == "lists":
+        return UserLists(tables[0])
+    if kind == "neighbours":
+        return Neighbours(tables[0], items)
+    if kind == "vectors":
+        return Factors(tables[0], tables[1], "vector")
+    raise BundleError(f"sources.json: this runtime knows no source of the kind {kind!r}")

@@ -17,9 +17,10 @@ from .items import Items
 from .lists import Lists, Result
 from .order import Order
 from .ranker import TINY, Ranker, score_shares, standardised
-from .sources import SOURCES, CandidateSource, Factors, Neighbours
+from .sources import CandidateSource, Factors, Neighbours
 from .users import Users
 
+OFF = {"num_candidates": 0}  # a source that the settings, made for another release, do not know
 WIDEN = 8  # how many times more candidates a user gets for whom too few are left
 
 
@@ -39,7 +40,8 @@ class Steps:
             name: source.using(settings["history"]) if isinstance(source, Neighbours) else source
             for name, source in sources.items()
         }
-        self.active = [name for name in SOURCES if settings["sources"][name]["num_candidates"]]
+        asked = settings["sources"]
+        self.active = [name for name in self.sources if asked.get(name, OFF)["num_candidates"]]
         self.filters = Filters(items, settings["filters"])
 
     def lists(self, features: Features, rows: np.ndarray, k: int, trace: bool) -> Result:
@@ -49,7 +51,7 @@ class Steps:
         tastes = features.users.primary_genre_shares[rows]
         order = Order(pool.item_ids, relevance, self.items, self.settings["order"], tastes)
         columns, explored = order.lists(k, self._draws(features.users.ids[rows]))
-        lists = Lists(features, rows, pool, columns)
+        lists = Lists(features, rows, pool, columns, list(self.sources))
         table = lists.table(relevance, explored)
         for name, column in lists.traces(self.active, expected, explored).to_pydict().items() if trace else ():
             table = table.append_column(name, pa.array(column))
@@ -154,7 +156,8 @@ class Steps:
         retrieval = np.where(kept, votes.sum(axis=0), -np.inf)
         places = np.where(ranks > 0, ranks, 2**30)
         places[len(self.active) :] += len(self.items.ids)  # after everything that a source proposed
-        source = np.array([*map(SOURCES.index, self.active), SOURCES.index("popularity")])[places.argmin(axis=0)]
+        names = list(self.sources)
+        source = np.array([*map(names.index, self.active), names.index("popularity")])[places.argmin(axis=0)]
         pool = Pool.best(item_ids, retrieval, ranks[: len(self.active)], source, size)
         return pool, {reason: int(np.count_nonzero(gone)) for reason, gone in removals.items()}
 

@@ -4,11 +4,13 @@ nothing else. Imports nothing heavy.
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from expectations.settings import settings
+from models.catalogue import SOURCES as CATALOGUE_SOURCES
+from models.catalogue import Model
 
 System = Literal["fusion", "youtube", "netflix", "hybrid"]
 """Which recommender the night builds and serves, from the same parts."""
@@ -46,6 +48,12 @@ class SourcesConfig:
     """What the transformer expects next. `fusion` builds one when this is on, the systems that need one always do."""
     popularity: SourceConfig = SourceConfig(weight=0.7)
     """What everybody watches; with the towers the way for users without a history."""
+
+    # Models of the catalogue that are sources of their own.
+    LEFT_OUT_BY_DEFAULT: ClassVar = dict.fromkeys(CATALOGUE_SOURCES, SourceConfig(num_candidates=0))
+    for _name, _model in CATALOGUE_SOURCES.items():
+        __annotations__[_name] = Annotated[SourceConfig, Field(description=_model.summary)]
+        vars()[_name] = LEFT_OUT_BY_DEFAULT[_name]
 
 
 @settings
@@ -227,6 +235,11 @@ def pipeline_of(system: System, config: PipelineConfig) -> PipelineConfig:
 def needs_transformer(config: PipelineConfig) -> bool:
     """Whether anything of the pipeline asks the transformer."""
     return config.system in ("netflix", "hybrid") or config.sources.transformer.num_candidates > 0
+
+
+def asked_of_catalogue(config: PipelineConfig) -> list[Model]:
+    """Models of the catalogue that the pipeline asks for candidates."""
+    return [model for name, model in CATALOGUE_SOURCES.items() if getattr(config.sources, name).num_candidates]
 
 
 def without_each_part(config: PipelineConfig) -> Iterator[tuple[str, PipelineConfig]]:

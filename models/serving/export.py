@@ -5,7 +5,8 @@ The bytes follow from the inputs alone: tables are sorted by key and written wit
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 
 from expectations.datasets import DATASETS
 from models import runtime
-from models.runtime.manifest import FACTORS, TABLES, USER_EMBEDDINGS, manifest_digest, sha256
+from models.runtime.manifest import FACTORS, SOURCES, TABLES, USER_EMBEDDINGS, manifest_digest, sha256
 from models.runtime.user_tower import UserTower
 
 FORMAT = 1
@@ -58,12 +59,28 @@ measured recall of the index and the artifacts all this was made from.{base} `pi
 """
 
 
+@dataclass(frozen=True)
+class SourceTable:
+    """A table by which a model of the catalogue retrieves: its name, kind, dataset and rows."""
+
+    source: str
+    kind: str
+    dataset: str
+    table: pa.Table
+
+    @property
+    def file(self) -> str:
+        """Where it lies in the bundle."""
+        return f"sources/{self.source}/{self.dataset.removeprefix('source_')}.parquet"
+
+
 def assemble(
     folder: Path,
     tables: Mapping[str, pa.Table],
     files: Mapping[str, Path],
     pipeline: Mapping[str, Any],
     facts: Mapping[str, Any],
+    sources: Sequence[SourceTable] = (),
 ) -> dict[str, Any]:
     """Write a bundle and return its manifest.
 
@@ -72,12 +89,19 @@ def assemble(
         files: name in the bundle -> file to copy (towers, ranker, index).
         pipeline: settings from retrieval to order, as JSON types.
         facts: what the manifest says beyond files: `date`, `tower_digest`, `versions` (with `faiss`), `index`, ...
+        sources: tables of the sources that come from the catalogue.
     """
     for dataset, table in tables.items():
         write_table(table, dataset, folder / TABLE_FILES[dataset])
     for name, source in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / name)
+    for one in sources:
+        write_table(one.table, one.dataset, folder / one.file)
+    if sources:
+        kinds = {one.source: one.kind for one in sources}
+        listed = {s: {"kind": kind, "files": [o.file for o in sources if o.source == s]} for s, kind in kinds.items()}
+        write_json(folder / SOURCES, listed)
     write_runtime(folder)
     write_json(folder / "pipeline.json", pipeline)
     write_readme(folder, tables, facts)

@@ -21,9 +21,9 @@ DECLARATIONS = "expectations.datasets"
 # How artifacts are kept, declared and refused, what is said of them, and how fast Spark starts, does not decide what
 # is in them.
 MACHINERY = (
-    "tasks.engine", "tasks.machine", DECLARATIONS, "expectations.substitutes", "expectations.settings",
-    "expectations.errors", "expectations.prepared", "spark_jobs.java", "spark_jobs.class_archive",
-    "spark_jobs.archive_recording",
+    "tasks.engine", "tasks.machine", "models.catalogue", DECLARATIONS, "expectations.substitutes",
+    "expectations.settings", "expectations.errors", "expectations.prepared", "spark_jobs.java",
+    "spark_jobs.class_archive", "spark_jobs.archive_recording",
 )  # fmt: skip
 """Modules, and packages with all that is in them."""
 
@@ -74,6 +74,16 @@ def reached(module: str, function: str, root: Path = ROOT) -> Reached:
         path = _load(name, root).path.relative_to(root).as_posix()
         digests[path] = hashlib.sha256("\n".join(sorted(texts)).encode()).hexdigest()[:16]
     return Reached(dict(sorted(digests.items())), frozenset(declared))
+
+
+def joined(*several: Reached) -> Reached:
+    """What several functions reach together."""
+    by_file: dict[str, set[str]] = {}
+    for one in several:
+        for file, digest in one.digests.items():
+            by_file.setdefault(file, set()).add(digest)
+    digests = {f: hashlib.sha256(" ".join(sorted(ds)).encode()).hexdigest()[:16] for f, ds in sorted(by_file.items())}
+    return Reached(digests, frozenset().union(*(one.declared for one in several)))
 
 
 def _reach(start: Definition, root: Path) -> Iterator[tuple[str, list[ast.stmt]]]:

@@ -54,7 +54,9 @@ class Stage:
     @cached_property
     def named(self) -> frozenset[str]:
         """Datasets that it produces, and those whose declaration its code has a use for."""
-        found = ((DATASETS.get(n) or getattr(datasets, n)) for n in self.reached.declared)
+        if "*" in self.reached.declared:  # it imports the whole module
+            return frozenset(DATASETS)
+        found = (DATASETS.get(n) or getattr(datasets, n, None) for n in self.reached.declared)
         return frozenset((*self.produces, *(d.name for d in found if isinstance(d, Dataset))))
 
     @cached_property
@@ -171,6 +173,11 @@ class Step:
         (ref,) = self.refs(dataset)
         return ref
 
+    @property
+    def artifacts(self) -> tuple[Ref, ...]:
+        """All that a step makes."""
+        return tuple(ref for cell in self.cells for ref in cell.refs)
+
     def at(self, date: str) -> "Step":
         """The part of the step for one date."""
         return dataclasses.replace(self, cells=tuple(c for c in self.cells if c.date == date))
@@ -199,9 +206,14 @@ def _plain_once(value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A settings value as JSON types."""
+    """A settings value as JSON types; a class may name settings that are left out while they are as by default.
+
+    Such are the settings of what may be added to a night: whoever does not ask for it has the keys of before.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        optional = getattr(value, "LEFT_OUT_BY_DEFAULT", {})
+        given = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        return {n: plain(v) for n, v in given.items() if n not in optional or v != optional[n]}
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -40,6 +40,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "similar": ("item_similarity.parquet", "content_similarity.parquet"),
     "embeddings": ("embeddings.parquet", "user_embeddings.parquet"),
     "foundation": ("transformer.onnx", "transformer.json", "member_embeddings.parquet", "title_embeddings.parquet"),
+    "sources": ("sources.json", "sources/*"),
     "recommendations": ("recommendations/*",),
     "all": ("*",),
 }

@@ -49,23 +49,30 @@ def bundle(
     exposures: Artifact,
     config: PipelineConfig,
     foundation: tuple[Artifact, ...] = (),
+    sources: tuple[Artifact, ...] = (),
 ) -> None:
     """Everything a consumer needs, in one folder, loaded once to see that it fits together.
 
     Args:
         foundation: transformer, member and title embeddings, for systems that ask a transformer.
+        sources: tables of models of the catalogue, see `tasks.stages.model_sources`.
     """
     from models.runtime import Bundle, BundleError
-    from models.serving.export import assemble
+    from models.serving.export import SourceTable, assemble
 
     tables = (
         embeddings, als_user_factors, als_item_factors, item_similarity, content_similarity, popularity, users, items,
         id_map, histories, user_features, item_features, exposures, *foundation[1:],
     )  # fmt: skip
     folder = out["bundle"].path / FOLDER
-    facts = _facts(histories.date, towers, index, (towers, index, ranker, *foundation[:1], *tables))
+    facts = _facts(histories.date, towers, index, (towers, index, ranker, *foundation[:1], *tables, *sources))
     manifest = assemble(
-        folder, {a.dataset: a.table() for a in tables}, _files(towers, index, ranker, foundation), plain(config), facts
+        folder,
+        {a.dataset: a.table() for a in tables},
+        _files(towers, index, ranker, foundation),
+        plain(config),
+        facts,
+        [SourceTable(a.notes["source"], a.notes["kind"], a.dataset, a.table()) for a in sources],
     )
     try:
         Bundle(folder)
@@ -95,7 +102,7 @@ def _facts(date: str, towers: Artifact, index: Artifact, parts: tuple[Artifact, 
     described = read_json(index.path / "index.json")
     return {
         "date": date,
-        "data_dates": {part.dataset: part.date for part in parts},
+        "data_dates": {_name(part): part.date for part in parts},
         # The local part ("+cpu") names the build, which differs between machines that give the same bytes.
         "versions": {name.removesuffix("-cpu"): version(name).split("+")[0] for name in LIBRARIES},
         "metric": described["metric"],
@@ -104,8 +111,13 @@ def _facts(date: str, towers: Artifact, index: Artifact, parts: tuple[Artifact, 
         "tower_digest": towers.notes["tower_digest"],
         "index": described,
         "recall": described["recall"],
-        "lineage": {part.dataset: {"date": part.date, "key": part.key} for part in parts},
+        "lineage": {_name(part): {"date": part.date, "key": part.key} for part in parts},
     }
+
+
+def _name(part: Artifact) -> str:
+    """Of an artifact in a bundle's lineage: several sources may have the same dataset."""
+    return f"{part.dataset} {part.notes['source']}" if "source" in part.notes else part.dataset
 
 
 @stage(produces=("recommendations",), libraries=("faiss-cpu", "onnxruntime"), memory_gib=1.5, threads=2)

@@ -15,8 +15,8 @@ from benchmarks.protocols.rating import explicit
 from benchmarks.protocols.settings import candidates, changed, from_file, in_json, stopping_at
 from expectations.errors import UserError
 from flows.config import SECTIONS
+from models.catalogue import MODELS
 from models.retrieval.config import TowersConfig
-from tasks.catalogue import MODELS
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from benchmarks.protocols.formats import find_files
 from benchmarks.protocols.progress import Teller
 from benchmarks.protocols.rating import error, explicit, fold_rmse, folds, read
 from expectations.errors import UserError
+from models.catalogue import MODELS
 from models.collaborative.ratings import Biases, RatingFactors
 from models.interactions import Interactions, Trained
-from tasks.catalogue import MODELS
 
 
 def test_a_fold_judges_a_model_that_has_not_seen_it(

@@ -43,7 +43,7 @@ def clean_rows(dataset: Dataset, day: str, num_rows: int = NUM_ROWS) -> Rows:
         numbered = {"user_id": i // 5, "item_id": i % 5, "neighbour_id": i % 5 + 100, "position": i % 5 + 1}
         numbered |= {"rank": i + 1 if dataset.key == ("item_id",) else i % 5 + 1, "k": i + 1, "id": i}
         numbered |= {"metric": f"m{i}", "external_id": f"u{i}"}
-        if dataset.name in ("item_similarity", "content_similarity"):
+        if dataset.name in ("item_similarity", "content_similarity", "source_neighbours"):
             numbered |= {"item_id": i // 5}
         if name in FIXED:
             return FIXED[name]

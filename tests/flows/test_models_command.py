@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from expectations.errors import UserError
 from flows.cli.models import models
 from flows.reference import entries
-from tasks.catalogue import MODELS
+from models.catalogue import MODELS
 
 
 def test_all_models_are_listed() -> None:

@@ -16,6 +16,7 @@ from flows.night.request import NightRequest
 from flows.night.sources import open_source
 from flows.nightly import nightly, plan_night, plan_request
 from tasks.stages import generation
+from tasks.stages.model_sources import DATASETS as SOURCE_DATASETS
 
 GRAPH = """
 catalogue <-
@@ -90,7 +91,22 @@ def test_every_step_comes_after_what_it_reads():
 
 def test_every_declared_dataset_is_made_by_one_stage():
     produced = [d for s in _plan("system=hybrid").steps for d in s.stage.produces]
+    produced += [d for made in SOURCE_DATASETS.values() for d in made]  # of models of the catalogue
     assert sorted([*produced, "trial"]) == sorted(DATASETS)  # a trial is made by a sweep, of a night's bundle
+
+
+def test_a_model_of_the_catalogue_is_a_stage_and_a_source():
+    base, other = _plan(), _plan("pipeline.sources.ease.num_candidates=50")
+    graph = _graph(other)
+    assert graph["ease"] == {"catalogue", "events"} and graph.keys() - _graph(base).keys() == {"ease"}
+    assert graph["bundle"] - _graph(base)["bundle"] == {"ease"}
+    keys = [{s.name: s.cells[0].key for s in plan.steps} for plan in (base, other)]
+    later = {"bundle", "recommendations", "evaluation", "release", "report"}
+    assert {name for name in keys[0] if keys[0][name] != keys[1][name]} == later
+    settings = "models.ease.regularisation=7"
+    changed = _plan("pipeline.sources.ease.num_candidates=50", settings)
+    assert {s.name for s in changed.steps if s.cells[0].key != keys[1][s.name]} == {"ease", *later}
+    assert {s.name: s.cells[0].key for s in _plan(settings).steps} == keys[0]
 
 
 def test_nothing_is_learnt_from_a_judged_day():

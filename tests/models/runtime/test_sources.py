@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from models.runtime.filters import Filters
-from models.runtime.sources import SOURCES
+
+SOURCES = ("towers", "als", "item_item", "content", "transformer", "popularity")
 
 
 @pytest.fixture(scope="module")

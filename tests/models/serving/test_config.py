@@ -7,20 +7,24 @@ import pytest
 from pydantic import ValidationError
 
 from models.runtime.filters import Filters
-from models.runtime.sources import SOURCES
 from models.serving.config import (
     FiltersConfig,
     OrderConfig,
     PipelineConfig,
     SourceConfig,
     SourcesConfig,
+    asked_of_catalogue,
+    pipeline_of,
     without_each_part,
 )
 from tasks.engine.stage import plain
 
+SOURCES = tuple(f.name for f in dataclasses.fields(SourcesConfig))
 
-def test_sources_and_filters_are_those_of_the_runtime():
-    assert tuple(f.name for f in dataclasses.fields(SourcesConfig)) == SOURCES
+
+def test_sources_and_filters_are_those_of_the_runtime(bundle):
+    """Those of the catalogue are in a release that asks for them."""
+    assert set(SOURCES) - set(SourcesConfig.LEFT_OUT_BY_DEFAULT) == set(bundle.sources)
     assert set(Filters.REASONS) <= {f.name for f in dataclasses.fields(FiltersConfig)}
 
 
@@ -43,7 +47,7 @@ def test_impossible_settings_are_refused():
 def test_ablations_take_out_one_part_each():
     config = PipelineConfig()
     found = dict(without_each_part(config))
-    on = {name for name in SOURCES if name != "transformer"}  # off by default
+    on = set(SOURCES) - {"transformer", *SourcesConfig.LEFT_OUT_BY_DEFAULT}  # off by default
     assert set(found) == {*on, "ranker", "retrieval_order", "mmr", "caps", "fresh_quota", "exploration"}
     assert all(other != config for other in found.values())
     assert found["als"].sources.als.num_candidates == 0
@@ -55,3 +59,13 @@ def test_what_is_off_already_is_no_ablation():
         order=OrderConfig(mmr_lambda=1.0), sources=SourcesConfig(content=SourceConfig(num_candidates=0))
     )
     assert {"mmr", "content"} & set(dict(without_each_part(config))) == set()
+
+
+def test_a_source_of_the_catalogue_is_off_and_leaves_no_trace_unless_asked_for():
+    off = PipelineConfig()
+    assert "ease" not in plain(off)["sources"] and asked_of_catalogue(off) == []
+    on = PipelineConfig(sources=SourcesConfig(ease=SourceConfig(num_candidates=20)))
+    assert plain(on)["sources"]["ease"]["num_candidates"] == 20
+    assert [model.name for model in asked_of_catalogue(on)] == ["ease"]
+    assert "ease" in dict(without_each_part(on)) and "ease" not in dict(without_each_part(off))
+    assert asked_of_catalogue(pipeline_of("youtube", on)) == []

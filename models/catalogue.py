@@ -1,14 +1,22 @@
 """Every model that learns from interactions alone, in one table: `nightjar models` lists it, the protocols run it, laws
-hold for all of it. Imports nothing heavy.
+hold for all of it, and a night takes whichever says what it can be there as a source. Imports nothing heavy.
 """
 
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from models.interactions import Interactions, Recommender, Trained, Training
+
+SourceKind = Literal["lists", "neighbours", "vectors"]
+"""What a night carries of a model (`models/source_tables.py` has what each asks of it):
+
+- `lists`: its best items for every user of the night. Somebody who comes later gets nothing from it.
+- `neighbours`: similar items of each item. Whoever has a history is served by it.
+- `vectors`: of users and items, whose inner products are its scores. Somebody who comes later gets nothing from it.
+"""
 
 
 @dataclass(frozen=True)
@@ -19,9 +27,13 @@ class Model:
         train_at: `module:function` of (Interactions, settings, Training) -> Trained.
         class_at: `module:class` of the recommender that comes out, which can `load`.
         settings_at: `module:class` of its settings, with a default for each.
-        section: section of a night's config that holds the same settings.
+        section: section of a night's config that holds the same settings; by default `models.<name>`.
         trials: other settings than the default's that a protocol may try on its validation part, as changes by name.
         on_spark: whether its training runs Spark jobs, so that the application can be started early.
+        source: what it is as a source of a night that bears its name, off unless asked for; None where the night has
+            stages and a source of its own for it.
+        libraries: distributions whose version decides what comes out, besides numpy and pyarrow.
+        memory_gib: what its training may hold at demo size.
     """
 
     name: str
@@ -29,9 +41,15 @@ class Model:
     train_at: str
     class_at: str
     settings_at: str
-    section: str
+    section: str = ""
     trials: tuple[Mapping[str, Any], ...] = ()
     on_spark: bool = False
+    source: SourceKind | None = None
+    libraries: tuple[str, ...] = ()
+    memory_gib: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "section", self.section or f"models.{self.name}")
 
     def train(self, data: "Interactions", settings: Any, training: "Training") -> "Trained":
         train: Callable[..., Trained] = _found(self.train_at)
@@ -110,6 +128,19 @@ _ALL: tuple[Model, ...] = (
         section="towers",
         trials=({"temperature": 0.085}, {"hidden": 128}),
     ),
+    Model(
+        name="ease",
+        summary="Weights between items by ridge regression, in closed form (EASE).",
+        train_at="models.collaborative.ease:train",
+        class_at="models.collaborative.ease:Ease",
+        settings_at="models.collaborative.ease:EaseConfig",
+        trials=({"regularisation": 100}, {"regularisation": 1000}),
+        source="neighbours",
+        libraries=("scipy",),
+    ),
 )
 
 MODELS: dict[str, Model] = {m.name: m for m in _ALL}
+
+SOURCES: dict[str, Model] = {name: model for name, model in MODELS.items() if model.source}
+"""Those that a night may ask for as sources of their own."""

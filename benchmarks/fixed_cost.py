@@ -45,7 +45,7 @@ def main() -> None:
 def run(checkout: Path, folder: Path) -> tuple[float, float]:
     """Seconds of one command: by the clock, of processor time."""
     (folder / "night.yaml").write_text(NIGHT)
-    command = [checkout / ".venv/bin/python", "-m", "flows", "run", folder / "night.yaml"]
+    command = [str(checkout / ".venv/bin/python"), "-m", "flows", "run", str(folder / "night.yaml")]
     environment = {**os.environ, "NIGHTJAR_HOME": str(folder / "home")}
     before, began = _children(), time.monotonic()
     subprocess.run(command, cwd=checkout, env=environment, check=True, stdout=subprocess.DEVNULL)

@@ -156,7 +156,8 @@ def _collaborative(vectors: np.ndarray, num_users: int, rng: np.random.Generator
 
 def neighbours(dataset: str, vectors: np.ndarray, k: int) -> pa.Table:
     """The k nearest rows of each row, by cosine, as a similarity table."""
-    scores, found = faiss.knn(*[np.ascontiguousarray(vectors, dtype=np.float32)] * 2, k + 1, faiss.METRIC_INNER_PRODUCT)
+    rows = np.ascontiguousarray(vectors, dtype=np.float32)
+    scores, found = faiss.knn(rows, rows, k + 1, faiss.METRIC_INNER_PRODUCT)
     own = found == np.arange(len(vectors))[:, None]
     own[~own.any(axis=1), -1] = True  # a row that did not find itself gives up its last neighbour
     return table(
@@ -296,7 +297,7 @@ def foundation_tables(num_users: int, num_items: int, dim: int = 12, seed: int =
 def _foundation_files(folder: Path, tables: Tables) -> dict[str, Path]:
     """A transformer whose member vector is the sum of the titles of the sentence, and how a play is told to it."""
     vectors = np.stack(tables["title_embeddings"].sort_by("item_id")["vector"].to_numpy())
-    constants = {
+    constants: dict[str, np.ndarray] = {
         "table": np.pad(vectors, ((1, 0), (0, 0))).astype(np.float32), "axis": np.array([1], dtype=np.int64),
     }  # fmt: skip
     nodes = [

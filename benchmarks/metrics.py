@@ -101,8 +101,17 @@ def _ranking_of(arrays: dict[str, np.ndarray]) -> Ranking:
 
 def rectools(arrays: dict[str, np.ndarray], folder: Path, rounds: int) -> tuple[Means, dict[str, float]]:
     """Their means, and seconds by group of metrics."""
-    np.savez(folder / "tables.npz", **arrays)
-    command = [*PEER, folder / "tables.npz", *map(str, KS), "--rounds", str(rounds), "--groups", "ranking", "more"]
+    np.savez(folder / "tables.npz", **arrays)  # type: ignore[arg-type]
+    command = [
+        *map(str, PEER),
+        str(folder / "tables.npz"),
+        *map(str, KS),
+        "--rounds",
+        str(rounds),
+        "--groups",
+        "ranking",
+        "more",
+    ]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | THREADS)
     found = json.loads(done.stdout)
     return found["values"], found["seconds"]
@@ -126,9 +135,9 @@ def main() -> None:
             seconds[group.__name__] = min(seconds.get(group.__name__, np.inf), time.process_time() - began)
     with tempfile.TemporaryDirectory() as folder:
         theirs, their_seconds = rectools(arrays, Path(folder), options.rounds)
-    for group, own in seconds.items():
-        other = their_seconds[group]
-        print(f"{group:8} ours {own:6.2f} s   RecTools {other:6.2f} s   {other / own:.1f} times as fast")
+    for name, own in seconds.items():
+        other = their_seconds[name]
+        print(f"{name:8} ours {own:6.2f} s   RecTools {other:6.2f} s   {other / own:.1f} times as fast")
     ours |= map_as_theirs(arrays)
     compared = [name for name in ours if not name.startswith("serendipity")]
     for name in compared:

@@ -10,6 +10,7 @@ rounds.
 import argparse
 import json
 import time
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,7 +35,9 @@ from rectools.metrics.distances import PairwiseHammingDistanceCalculator
 def metrics_by_group(ks: list[int], genres: pd.DataFrame) -> dict[str, dict]:
     """What is timed together. NDCG's ideal is what could be achieved, as ours is; `ndcg_of_k` has their default."""
     distances = PairwiseHammingDistanceCalculator(genres)
-    ranking, more, others = {}, {}, {}
+    ranking: dict[str, Any] = {}
+    more: dict[str, Any] = {}
+    others: dict[str, Any] = {}
     for k in ks:
         ranking |= {
             f"precision@{k}": Precision(k), f"recall@{k}": Recall(k), f"hit_rate@{k}": HitRate(k),

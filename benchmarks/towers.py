@@ -10,6 +10,7 @@ import datetime
 import tempfile
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,12 +26,12 @@ from models.retrieval.embedding import embed_items
 from models.retrieval.training import train_towers
 from models.runtime.user_tower import UserTower
 from models.world.config import WorldConfig
-from models.world.tables import events_of
+from models.world.tables import events_of, items_of, users_of
 from models.world.world import World
 
 TRAIN_DAYS, JUDGE_DAYS, K = 28, 2, 50
-NOTHING = {"search_words": 0, "age_powers": False, "example_age": False}
-INPUTS = {
+NOTHING: dict[str, Any] = {"search_words": 0, "age_powers": False, "example_age": False}
+INPUTS: dict[str, dict[str, Any]] = {
     "none of them": {},
     "searches, words": {"search_words": 10, "search_hashing": "words"},
     "searches, trigrams": {"search_words": 10, "search_hashing": "trigrams"},
@@ -64,7 +65,7 @@ class Window:
         world, first = World(config), datetime.date.fromisoformat(config.first_day)
         days = [first + datetime.timedelta(days=n) for n in range(TRAIN_DAYS + JUDGE_DAYS)]
         self.folder, self.last_day = folder, days[TRAIN_DAYS - 1]
-        self.users, self.items = (of(self.last_day.isoformat()) for of in (world.users, world.items))
+        self.users, self.items = (of(world, self.last_day.isoformat()) for of in (users_of, items_of))
         tables = [events_of(world, day.isoformat()) for day in days]
         window = tables[:TRAIN_DAYS]
         self.files = {
@@ -73,8 +74,8 @@ class Window:
         }
         log = {n: pa.concat_tables([day[n] for day in window]) for n in self.files}
         self.histories = histories(log["watches"], log["searches"])
-        ids = (np.sort(t[c].to_numpy()) for t, c in ((self.users, "user_id"), (self.items, "item_id")))
-        self.judged: Judged = judged_users([t["watches"] for t in tables[TRAIN_DAYS:]], *ids, self.histories)
+        users, items = (np.sort(t[c].to_numpy()) for t, c in ((self.users, "user_id"), (self.items, "item_id")))
+        self.judged: Judged = judged_users([t["watches"] for t in tables[TRAIN_DAYS:]], users, items, self.histories)
 
     def _write(self, name: str, number: int, table: pa.Table) -> Path:
         path = self.folder / f"{name}-{number:02d}.parquet"
@@ -95,7 +96,8 @@ class Window:
         hits = self.judged.truth.contains(found)
         values = ranking_metrics(hits, self.judged.truth.sizes, (10, K))
         assert trained.log.best_metric is not None
-        return trained.log.best_metric, *(float(np.nanmean(values[m])) for m in (("recall", K), ("ndcg", 10)))
+        recall, ndcg = (float(np.nanmean(values[m])) for m in (("recall", K), ("ndcg", 10)))
+        return trained.log.best_metric, recall, ndcg
 
     def _nearest(self, folder: Path) -> np.ndarray:
         """Ids of the nearest items that each judged user has not seen, `[U, K]`."""
@@ -110,7 +112,7 @@ class Window:
 
 def histories(watches: pa.Table, searches: pa.Table) -> pa.Table:
     """`user_id`, `item_ids`, `seen` and `searched`, as the Spark job `features` gives them."""
-    rows: dict[int, dict[str, list[object]]] = defaultdict(lambda: {"item_ids": [], "seen": [], "searched": []})
+    rows: dict[int, dict[str, list[Any]]] = defaultdict(lambda: {"item_ids": [], "seen": [], "searched": []})
     for row in watches.sort_by([("time", "ascending"), ("watch_id", "ascending")]).to_pylist():
         rows[row["user_id"]]["seen"].append(row["item_id"])
         rows[row["user_id"]]["item_ids"] += [row["item_id"]] * row["positive"]

@@ -103,6 +103,10 @@ def most_chosen(chosen: Sequence[Trial]) -> Trial:
     return next(trial for trial in chosen if trial.words == words)
 
 
+def _judge(metric: Callable[[Scores], float]) -> Callable[[Recommender], float]:
+    return lambda model: metric(model.scores)
+
+
 def choose(trainer: Trainer, task: Task, candidates: Sequence[tuple[str, Any]]) -> list[Trial]:
     """Every candidate trained on each validation case's part of train, and judged there; values are means of these."""
     cases = (task.validation, *task.earlier)
@@ -112,7 +116,7 @@ def choose(trainer: Trainer, task: Task, candidates: Sequence[tuple[str, Any]]) 
         values, epochs = [], []
         for case in cases:
             metric = mean_metric(case, *task.chosen_by)
-            trained = trainer.train(case.train, settings, lambda model, metric=metric: metric(model.scores))
+            trained = trainer.train(case.train, settings, _judge(metric))
             values.append([metric(_scores(trained.model, case.train, share)) for share in shares])
             epochs.append(trained.epochs)
         means = np.mean(values, axis=0)

@@ -16,6 +16,7 @@ import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,9 +50,17 @@ class Log:
     def __len__(self) -> int:
         return len(self.users)
 
+    @property
+    def moments(self) -> Ints:
+        """`times`, of a log that is known to have them."""
+        assert self.times is not None, "the log tells no times"
+        return self.times
+
     def at(self, places: Ints) -> "Log":
         """Some of the interactions."""
-        columns = {name: None if column is None else column[places] for name, column in vars(self).items()}
+        columns: dict[str, Any] = {
+            name: None if column is None else column[places] for name, column in vars(self).items()
+        }
         return replace(self, **columns)
 
     def once(self) -> "Log":

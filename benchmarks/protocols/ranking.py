@@ -133,7 +133,7 @@ def temporal(files: Files, seed: int, spans: int = 1) -> Task:
         only(files, "ratings", 1, "temporal needs a log of lines `user item rating seconds`")
     read = read_ratings(files["ratings"][0])
     log = read.once()
-    tests = rolling(log.times, spans, JUDGE_DAYS)
+    tests = rolling(log.moments, spans, JUDGE_DAYS)
     numbering = Numbering.of(log)
     in_time = InTime(log, is_liked(log, tests[0].cut), numbering, numbering.attributes(files))
     validation, *earlier = in_time.before(tests[0])
@@ -175,7 +175,7 @@ class InTime:
         cases: list[Case] = []
         for number in range(SPANS):
             try:
-                span = by_time(self.log.times, JUDGE_DAYS, end=first.cut - number * JUDGE_DAYS * DAY_S)
+                span = by_time(self.log.moments, JUDGE_DAYS, end=first.cut - number * JUDGE_DAYS * DAY_S)
                 cases.append(self.as_of(span))
             except UserError:
                 if not cases:
@@ -196,7 +196,7 @@ class InTime:
             raise UserError(f"nothing is liked {'in' if len(train) else 'before'} the {JUDGE_DAYS} days to be judged")
         known = np.unique(train.users)
         data = replace(self.numbering, user_ids=known).interactions(train, ordered=True, attributes=self.attributes)
-        check_no_leak(before.times, split.cut)
+        check_no_leak(before.moments, split.cut)
         relevant, seen = (self.numbering.interactions(log, ordered=True).histories for log in (then, before))
         judged_users = np.flatnonzero(relevant.sizes > 0)
         ids = self.numbering.user_ids[judged_users]
@@ -208,7 +208,8 @@ class InTime:
 
 def is_liked(log: Log, cut: int | None) -> np.ndarray:
     """bool `[N]`: the upper quarter of the scale that the ratings before the cut use."""
-    before = log.ratings[log.times < cut]
+    assert log.ratings is not None and cut is not None
+    before = log.ratings[log.moments < cut]
     low, high = before.min(), before.max()
     return log.ratings >= low + 0.75 * (high - low)
 

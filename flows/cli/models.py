@@ -12,9 +12,9 @@ from expectations.errors import UserError
 def models(name: str | None) -> None:
     """List the models that learn from interactions alone, or tell the settings of the one called NAME.
 
-    The section is that of a night's config. What is a source by lists, neighbours or vectors joins a night that asks for
-    it (`pipeline.sources.NAME.num_candidates`); the others have stages of their own there. `python -m benchmarks.quality`
-    measures any of them on public data.
+    The section is that of a night's config. What is a source by lists, neighbours or vectors joins a night that asks
+    for it (pipeline.sources.NAME.num_candidates); the others have stages of their own there. `python -m
+    benchmarks.quality` measures any of them on public data.
     """
     if name is None:
         _list()

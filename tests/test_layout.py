@@ -1,6 +1,7 @@
 """The house. That imports run downwards and in no circle, `lint-imports` looks at."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,15 @@ def test_package_files_are_empty(path):
 def test_the_only_folders_of_code_are_those_of_the_house():
     ours = {p.parts[-2] for p in ROOT.glob("*/__init__.py")}
     assert ours == set(HOUSE)
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md", "docs/extending.md"])
+def test_files_that_a_page_names_are_there(page):
+    """By their path from the top."""
+    tops = "|".join((*HOUSE, "benchmarks", "deployments", "docs", "examples", "tests"))
+    named = re.findall(rf"`((?:{tops})/[\w/.]*)`", (ROOT / page).read_text())
+    assert len(named) > 5
+    assert not [name for name in named if not (ROOT / name).exists()]
 
 
 def test_every_package_is_installed():

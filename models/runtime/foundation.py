@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 
 from .arrays import matrix, places_of
 from .candidates import Found, top
+from .files import TABLES
 from .items import Items
-from .manifest import FOUNDATION, read_json
+from .manifest import read_json
 from .sessions import open_session, run
 from .users import Users
 
@@ -24,7 +25,7 @@ class Foundation:
     def __init__(self, folder: Path, items: Items) -> None:
         self.told = read_json(folder / "transformer.json")
         self.session = open_session(folder / "transformer.onnx", 1)
-        members, titles = (pq.read_table(folder / name) for name in FOUNDATION[2:])
+        members, titles = (pq.read_table(folder / TABLES[f"{of}_embeddings"]) for of in ("member", "title"))
         members = members.sort_by("user_id")
         self.user_ids, self.members = members["user_id"].to_numpy(), matrix(members["vector"])
         vectors = matrix(titles["vector"])

@@ -9,20 +9,7 @@ from typing import Any
 import faiss
 
 from .errors import BundleError
-
-TABLES = (
-    "users", "items", "histories", "user_features", "item_features", "exposures", "embeddings", "popularity",
-    "item_similarity", "content_similarity", "id_map",
-)  # fmt: skip
-USER_EMBEDDINGS = "user_embeddings.parquet"  # made of the other parts when a bundle is assembled
-FACTORS = ("als/user_factors.parquet", "als/item_factors.parquet")
-FOUNDATION = ("transformer.onnx", "transformer.json", "member_embeddings.parquet", "title_embeddings.parquet")
-SOURCES = "sources.json"  # further sources, where there are any: name -> kind and files
-REQUIRED = (
-    "user_tower.onnx", "item_tower.onnx", "encoders.json", "ranker.onnx", "ranker.json", "index/index.json",
-    "pipeline.json", "README.md", *(f"{name}.parquet" for name in TABLES), *FACTORS,
-    USER_EMBEDDINGS,
-)  # fmt: skip
+from .files import FORMAT, required
 
 
 def read_json(path: Path) -> Any:
@@ -49,8 +36,8 @@ def check(folder: Path, verify: bool = True) -> dict[str, Any]:
         verify: compare the sha256 of every file, not only that it is there in its full size.
 
     Raises:
-        BundleError: a file is missing, damaged or edited, the index comes from other towers than those in the bundle,
-            or it was written by a newer faiss than this one.
+        BundleError: a file is missing, damaged or edited, the layout is of a later version, the index comes from other
+            towers than those in the bundle, or it was written by a newer faiss than this one.
     """
     try:
         manifest: dict[str, Any] = read_json(folder / "manifest.json")
@@ -58,9 +45,12 @@ def check(folder: Path, verify: bool = True) -> dict[str, Any]:
         raise BundleError(f"{folder / 'manifest.json'}: cannot be read ({error}); fetch the bundle again") from error
     if manifest_digest(manifest) != manifest.get("digest"):
         raise BundleError(f"{folder / 'manifest.json'}: was edited after it was written; fetch the bundle again")
-    # A system that asks no transformer has none; one that has some of it must have it all.
-    foundation = FOUNDATION if any(name in manifest["files"] for name in FOUNDATION) else ()
-    for name in (*REQUIRED, *foundation, *manifest["files"]):
+    if manifest["format"] > FORMAT:
+        raise BundleError(
+            f"{folder / 'manifest.json'}: of format {manifest['format']}, later than this runtime's ({FORMAT}); "
+            "use the runtime that the folder brings"
+        )
+    for name in (*required({*manifest["files"]}), *manifest["files"]):
         _check_file(folder / name, manifest["files"].get(name), verify)
     check_towers(folder, manifest)
     check_faiss(folder, manifest)

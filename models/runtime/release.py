@@ -19,10 +19,11 @@ from .arrays import codes_in
 from .candidates import Found
 from .errors import BundleError
 from .features import Features
+from .files import LOADED, TABLES
 from .foundation import Foundation
 from .index import ItemIndex
 from .lists import Result, joined
-from .manifest import FACTORS, FOUNDATION, SOURCES, TABLES, USER_EMBEDDINGS, check, read_json
+from .manifest import check, read_json
 from .ranker import Ranker
 from .sources import CandidateSource, Factors, Neighbours, Popularity, declared_source
 from .steps import Steps
@@ -67,8 +68,8 @@ class Bundle:
         self.path = Path(path)
         self.manifest = check(self.path, verify)
         self.threads = threads or os.cpu_count() or 1
-        tables = {name: pq.read_table(self.path / f"{name}.parquet") for name in TABLES}
-        tables["user_embeddings"] = pq.read_table(self.path / USER_EMBEDDINGS)
+        tables = {name: pq.read_table(self.path / TABLES[name]) for name in LOADED}
+        tables["user_embeddings"] = pq.read_table(self.path / "user_embeddings.parquet")
         self.items, self.id_map = tables["items"], tables["id_map"]
         self.tower = UserTower(self.path)
         self.features = Features.of(tables, self.tower, self.manifest["date"])
@@ -78,11 +79,11 @@ class Bundle:
         self.index = ItemIndex([self.path / name for name in shards], catalogue.known[:-1])
         self._sources: dict[str, CandidateSource] = {
             "towers": self.index,
-            "als": Factors(*(pq.read_table(self.path / name) for name in FACTORS)),
+            "als": Factors(tables["als_user_factors"], tables["als_item_factors"]),
             "item_item": Neighbours(tables["item_similarity"], catalogue),
             "content": Neighbours(tables["content_similarity"], catalogue),
         }
-        if FOUNDATION[0] in self.manifest["files"]:
+        if "transformer.onnx" in self.manifest["files"]:
             self._sources["transformer"] = Foundation(self.path, catalogue)
         self._sources["popularity"] = Popularity(tables["popularity"])
         for name, declared in self._declared().items():
@@ -93,7 +94,8 @@ class Bundle:
 
     def _declared(self) -> dict[str, Any]:
         """Sources that the release has beyond those that every release has."""
-        return dict(read_json(self.path / SOURCES)) if SOURCES in self.manifest["files"] else {}
+        name = "sources.json"
+        return dict(read_json(self.path / name)) if name in self.manifest["files"] else {}
 
     def _use(self, pipeline: Mapping[str, Any]) -> None:
         system, sources = pipeline["system"], pipeline["sources"]

@@ -16,19 +16,9 @@ import pyarrow.parquet as pq
 
 from expectations.datasets import DATASETS
 from models import runtime
-from models.runtime.manifest import FACTORS, SOURCES, TABLES, USER_EMBEDDINGS, manifest_digest, sha256
+from models.runtime.files import FORMAT, TABLES
+from models.runtime.manifest import manifest_digest, sha256
 from models.runtime.user_tower import UserTower
-
-FORMAT = 1
-"""Version of the bundle's layout; raised when an older runtime could not read it."""
-
-TABLE_FILES = {
-    **{name: f"{name}.parquet" for name in TABLES},
-    "als_user_factors": FACTORS[0],
-    "als_item_factors": FACTORS[1],
-    **{name: f"{name}.parquet" for name in ("member_embeddings", "title_embeddings")},
-}
-"""Where the table of each dataset goes."""
 
 RUNTIME = Path(runtime.__file__).parent
 """The code that serves, copied into every bundle as it is."""
@@ -85,14 +75,14 @@ def assemble(
     """Write a bundle and return its manifest.
 
     Args:
-        tables: by dataset, those of `TABLE_FILES`; the last two only with a transformer.
+        tables: by dataset, those of `runtime.files.TABLES`; the last two only with a transformer.
         files: name in the bundle -> file to copy (towers, ranker, index).
         pipeline: settings from retrieval to order, as JSON types.
         facts: what the manifest says beyond files: `date`, `tower_digest`, `versions` (with `faiss`), `index`, ...
         sources: tables of the sources that come from the catalogue.
     """
     for dataset, table in tables.items():
-        write_table(table, dataset, folder / TABLE_FILES[dataset])
+        write_table(table, dataset, folder / TABLES[dataset])
     for name, source in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / name)
@@ -101,7 +91,7 @@ def assemble(
     if sources:
         kinds = {one.source: one.kind for one in sources}
         listed = {s: {"kind": kind, "files": [o.file for o in sources if o.source == s]} for s, kind in kinds.items()}
-        write_json(folder / SOURCES, listed)
+        write_json(folder / "sources.json", listed)
     write_runtime(folder)
     write_json(folder / "pipeline.json", pipeline)
     write_readme(folder, tables, facts)
@@ -126,7 +116,7 @@ def _write_user_embeddings(folder: Path, tables: Mapping[str, pa.Table]) -> None
     """What the bundle's own tower says of every user, so that nobody who serves has to ask it again."""
     num_items = pc.max(tables["items"]["item_id"]).as_py() + 1
     embeddings = UserTower(folder).embeddings(tables["users"], tables["histories"], num_items)
-    _write_parquet(embeddings, folder / USER_EMBEDDINGS)
+    _write_parquet(embeddings, folder / "user_embeddings.parquet")
 
 
 def _write_parquet(table: pa.Table, path: Path) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from expectations.errors import Failure, UserError
+from models.runtime.files import EVERY, patterns_by_part
 from tasks.engine import fault_points
 from tasks.engine.content_digest import file_sha256
 from tasks.engine.lake import MANIFEST, read_json, write_json
@@ -29,22 +30,9 @@ from tasks.releases.bundle_runtime import open_bundle
 RECORD = ".pulled.json"
 """What a target holds; a folder without it was not made by a pull."""
 
-COMMON = ("README.md", "bundle/*", "bundle.py", "id_map.parquet")
-"""Patterns of what comes with every part, beside the manifest; `bundle.py` is the runtime of the first releases."""
-
-PARTS: dict[str, tuple[str, ...]] = {
-    "index": ("index/*",),
-    "towers": ("user_tower.onnx", "item_tower.onnx", "encoders.json"),
-    "ranker": ("ranker.onnx", "ranker.json"),
-    "als": ("als/*",),
-    "similar": ("item_similarity.parquet", "content_similarity.parquet"),
-    "embeddings": ("embeddings.parquet", "user_embeddings.parquet"),
-    "foundation": ("transformer.onnx", "transformer.json", "member_embeddings.parquet", "title_embeddings.parquet"),
-    "sources": ("sources.json", "sources/*"),
-    "recommendations": ("recommendations/*",),
-    "all": ("*",),
-}
-"""Patterns of each part's files."""
+PARTS = patterns_by_part()
+COMMON = PARTS.pop(EVERY)
+"""Patterns of each part's files, and of those that come with every part, beside the manifest."""
 
 THREADS = 4
 WAITS_S = (0.2, 1.0, 3.0)

@@ -27,7 +27,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def make_release(folder: Path, num_users: int = 40, num_items: int = 150, seed: int = 0) -> Path:
     """A bundle with the lists of all its users."""
     tables = make_tables(num_users, num_items, seed=seed) | foundation_tables(num_users, num_items, seed=seed)
-    bundle = make_bundle(folder, tables, plain(PipelineConfig()))
+    source = export.SourceTable("mine", "neighbours", "source_neighbours", tables["item_similarity"])
+    bundle = make_bundle(folder, tables, plain(PipelineConfig()), sources=[source])
     table = Bundle(bundle, threads=2).recommend(range(num_users)).table
     (lists := bundle / "recommendations").mkdir()
     pq.write_table(table, lists / "part-00000.parquet")

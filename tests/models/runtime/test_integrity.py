@@ -5,11 +5,12 @@ import json
 import shutil
 import subprocess
 import sys
+from fnmatch import fnmatchcase
 
 import pytest
 
 from models.runtime import Bundle, BundleError
-from models.runtime.manifest import REQUIRED
+from models.runtime.files import FILES, FORMAT, required
 from models.serving import export
 
 ALLOWED = {"numpy", "pyarrow", "faiss", "onnxruntime"}
@@ -27,7 +28,7 @@ def names(path):
 def test_every_file_is_in_the_manifest_and_all_that_is_required_is_there(path):
     files = json.loads((path / "manifest.json").read_text())["files"]
     assert [*names(path)] == sorted([*files, "manifest.json"])
-    assert set(REQUIRED) <= set(files)
+    assert set(required(set(files))) <= set(files)
 
 
 def test_a_flipped_byte_in_any_file_is_refused_by_name(copied):
@@ -58,6 +59,20 @@ def remanifested(folder, **changes):
     """A manifest that is consistent in itself, with some facts changed."""
     facts = json.loads((folder / "manifest.json").read_text()) | changes
     export.write_manifest(folder, {name: facts[name] for name in facts if name not in ("files", "digest", "format")})
+
+
+def test_every_file_is_one_of_the_table(path):
+    """What a release has and the table does not tell of, nobody could pull."""
+    found = [p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    told = [file.name for file in FILES]
+    assert [name for name in found if not any(fnmatchcase(name, pattern) for pattern in told)] == ["manifest.json"]
+
+
+def test_a_layout_of_a_later_version_is_refused(copied, monkeypatch):
+    monkeypatch.setattr(export, "FORMAT", FORMAT + 1)
+    remanifested(copied)
+    with pytest.raises(BundleError, match=rf"of format {FORMAT + 1}, later than this runtime's \({FORMAT}\)"):
+        Bundle(copied)
 
 
 def test_an_index_of_other_towers_is_refused(copied):

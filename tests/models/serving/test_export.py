@@ -11,6 +11,7 @@ import pytest
 from benchmarks.made_bundle import TOWERS, make_bundle
 from models import runtime
 from models.runtime import Bundle
+from models.runtime.files import TABLES
 from models.serving import export
 
 
@@ -46,7 +47,7 @@ def test_the_manifest_describes_every_file(path):
 
 
 def test_tables_come_back_as_they_went_in(path, tables):
-    for dataset, name in ((d, export.TABLE_FILES[d]) for d in tables):
+    for dataset, name in ((d, TABLES[d]) for d in tables):
         found = pq.read_table(path / name)
         assert found.num_rows == tables[dataset].num_rows
         assert found.schema.names == tables[dataset].schema.names

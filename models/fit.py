@@ -18,9 +18,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from expectations.errors import Failure, UserError
-from expectations.progress import OnProgress
+from expectations.progress import EpochProgress, OnProgress
 from models.config import FitConfig
-from models.progress import epoch_in_words
 
 Batch = Mapping[str, Tensor]
 
@@ -97,7 +96,7 @@ def _fit(
         mean_loss, steps = _train_epoch(model, optimiser, batches(epoch), loss, config, epoch, device)
         metric = None if validate is None else _validated(model, validate, epoch)
         epochs.append(Epoch(epoch=epoch, steps=steps, loss=mean_loss, metric=metric))
-        on_progress(epoch, config.max_epochs, epoch_in_words(epoch, mean_loss, metric))
+        on_progress(epoch, config.max_epochs, EpochProgress(epoch, mean_loss, metric))
         if metric is None or best == 0 or metric > (epochs[best - 1].metric or 0.0):
             best = epoch
             best_weights = {} if metric is None else {k: v.detach().clone() for k, v in model.state_dict().items()}

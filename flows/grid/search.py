@@ -23,13 +23,13 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from expectations.progress import EpochProgress
 from flows.grid.config import AxisConfig, SearchConfig, SweepConfig
 from flows.grid.metrics import is_larger_better
 from flows.grid.rows import axes_of
 from flows.grid.running import Hopeless, run_alone
 from flows.grid.work import TRAINED, Trial
 from flows.night.task_runs import in_its_own_words
-from models.progress import validation_metric
 from tasks.engine.lake import read_json
 from tasks.engine.running import Night, Watcher
 from tasks.engine.stage import Step
@@ -52,7 +52,7 @@ class Stopper(Watcher):
 
     def progressed(self, step: Step, done: int, total: int, what: str) -> None:
         self.behind.progressed(step, done, total, what)
-        metric = validation_metric(what) if step.name == self.stage else None
+        metric = what.metric if isinstance(what, EpochProgress) and step.name == self.stage else None
         if metric is not None:
             self.trial.report(metric, done)
             if self.trial.should_prune():

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 
 from expectations.datasets import TRIAL
+from expectations.progress import EpochProgress
 from flows.config import NightlyConfig
 from flows.grid.rows import Row
 from flows.grid.work import Trial
-from models.progress import epoch_in_words
 from tasks.engine.admission import Machine
 from tasks.engine.code_digest import Reached
 from tasks.engine.lake import Artifact, Lake
@@ -28,7 +28,7 @@ def towers(out: Outputs, dim: int) -> None:
     """Training that gets the better the nearer `dim` is to 40."""
     epochs = [{"epoch": e, "metric": round((1 - abs(dim - 40) / 100) * e / EPOCHS, 4)} for e in range(1, EPOCHS + 1)]
     for epoch in epochs:
-        out.progress(epoch["epoch"], EPOCHS, epoch_in_words(epoch["epoch"], 1.0, epoch["metric"]))
+        out.progress(epoch["epoch"], EPOCHS, EpochProgress(epoch["epoch"], 1.0, epoch["metric"]))
     (out["towers"].path / "training_log.json").write_text(json.dumps({"epochs": epochs}))
 
 

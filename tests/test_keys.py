@@ -245,3 +245,53 @@ def test_a_reader_of_one_format_parses_only_logs_of_that_format_again(edits: Edi
     assert edits.new == {"parts": 0, "states": 0}, "it finds the same files"
     edits.make(("tasks/sources/ids.py", "ALWAYS = ", "ALWAYS = 0 + "))
     assert edits.new == {"parts": 0, "states": 2}
+
+
+EDITED = """
+import sys, time
+from datetime import date
+from pathlib import Path
+from expectations.errors import Failure
+from flows.config import calendar, load_config
+from flows.home import prepare
+from flows.nightly import plan_night
+from flows.night.sources import open_source
+from tasks.engine.admission import Machine
+from tasks.engine.lake import Lake
+from tasks.engine.running import Night
+from tasks.machine.config import ResourcesConfig
+
+home, file, old, new = Path("home").resolve(), Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+prepare(home)
+config = load_config(None, ["world.num_users=50", "world.num_items=120"])
+plan = plan_night(config, calendar(config.window, date(2026, 1, 30)), open_source(config, home))
+night = Night(Lake(str(home / "lake"), home), home, Machine(ResourcesConfig()))
+night.execute(plan.step("catalogue"))
+text = file.read_text()
+assert text.count(old) == 1
+file.write_text(text.replace(old, new))
+step = plan.step("content_similarity")
+try:
+    print(night.execute(step).state)
+except Failure as error:
+    print(error)
+print("stands" if night.lake.stands(step["content_similarity"]) else "nothing")
+"""
+
+
+@pytest.mark.parametrize(
+    ("new", "said", "left"),
+    [
+        ("_TIE = 1e-6  #", "content_similarity: models/content.py changed while the run was under way", "nothing"),
+        ("_TIE = 1e-7  # or nearly so;", "ran", "stands"),
+    ],
+    ids=["other code", "other words"],
+)
+def test_what_is_made_while_its_code_is_edited_is_not_kept(copy: Path, new: str, said: str, left: str):
+    """Not under the key of the code that stood when the run was planned, nor under any other."""
+    (copy / "edited.py").write_text(EDITED)
+    command = [sys.executable, "edited.py", "models/content.py", "_TIE = 1e-7  #", new]
+    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    *_, told, stands = done.stdout.splitlines()
+    assert told.startswith(said) and stands == left

@@ -7,6 +7,8 @@ What is declared of datasets counts by its value, a dataset at a time (see `stag
 
 import ast
 import hashlib
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -56,10 +58,12 @@ class Reached:
         digests: `{"models/losses.py": "<16 hex digits>", ...}`, by source file relative to the root, sorted.
         declared: what it names of `expectations.datasets`: constants such as `WATCHES`, and what it looks up by a
             constant, such as `DATASETS["items"]` (then `items`).
+        functions: module and name of each, as `reached` was asked.
     """
 
     digests: dict[str, str]
     declared: frozenset[str] = frozenset()
+    functions: tuple[Definition, ...] = ()
 
 
 def reached(module: str, function: str, root: Path = ROOT) -> Reached:
@@ -73,17 +77,60 @@ def reached(module: str, function: str, root: Path = ROOT) -> Reached:
     for name, texts in dumps.items():
         path = _load(name, root).path.relative_to(root).as_posix()
         digests[path] = hashlib.sha256("\n".join(sorted(texts)).encode()).hexdigest()[:16]
-    return Reached(dict(sorted(digests.items())), frozenset(declared))
+    return Reached(dict(sorted(digests.items())), frozenset(declared), ((module, function),))
 
 
 def joined(*several: Reached) -> Reached:
     """What several functions reach together."""
+    if len(several) == 1:
+        return several[0]
     by_file: dict[str, set[str]] = {}
     for one in several:
         for file, digest in one.digests.items():
             by_file.setdefault(file, set()).add(digest)
     digests = {f: hashlib.sha256(" ".join(sorted(ds)).encode()).hexdigest()[:16] for f, ds in sorted(by_file.items())}
-    return Reached(digests, frozenset().union(*(one.declared for one in several)))
+    declared = frozenset().union(*(one.declared for one in several))
+    return Reached(digests, declared, tuple(f for one in several for f in one.functions))
+
+
+def edited_since(then: Reached, root: Path = ROOT) -> list[str]:
+    """Source files of which something else is reached now than `then`, when their digests went into a key.
+
+    Python reads a module when it is first imported, and a key is made from the files as they are then: where these are
+    edited in between, nobody knows what ran. A file that was edited after this process began and before it was read
+    for its digest is among them, whatever was edited.
+    """
+    if not then.functions:
+        return []
+    with _LOCK:
+        stamps = {file: _stamp(root / file) for file in then.digests}
+        # A time that is yet to come is a clock's that goes wrong, and tells nothing.
+        early = [file for file in stamps if _BEGAN_NS < _FIRST[root / file][0] <= time.time_ns()]
+        if early or all(stamp == _FIRST[root / file] for file, stamp in stamps.items()):
+            return early
+        if any(stamp != _LAST[root / file] for file, stamp in stamps.items()):
+            for cached in (_load, _referred, _text):
+                cached.cache_clear()
+        if gone := [file for file, (_, size) in stamps.items() if size < 0]:
+            return gone
+        now = joined(*(reached(module, function, root) for module, function in then.functions))
+    return sorted(f for f in {*then.digests, *now.digests} if then.digests.get(f) != now.digests.get(f))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Time of change and size of a file; of one that is gone, those of none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, -1
+    return found.st_mtime_ns, found.st_size
+
+
+_BEGAN_NS = time.time_ns()
+_LOCK = threading.Lock()
+_FIRST: dict[Path, tuple[int, int]] = {}
+_LAST: dict[Path, tuple[int, int]] = {}
+"""Stamps of source files when they were read for the first time, and for the last."""
 
 
 def _reach(start: Definition, root: Path) -> Iterator[tuple[str, list[ast.stmt]]]:
@@ -222,6 +269,8 @@ def _absolute(node: ast.ImportFrom, importer: str, root: Path) -> str:
 def _load(name: str, root: Path) -> _Module:
     path = _file(name, root)
     assert path is not None, f"{name} is imported, but has no file below {root}"
+    _LAST[path] = _stamp(path)
+    _FIRST.setdefault(path, _LAST[path])
     module = _Module(path)
     for statement in _parse(path.read_text()).body:
         if isinstance(statement, ast.Import | ast.ImportFrom):

@@ -25,6 +25,7 @@ from expectations.progress import OnProgress
 from expectations.verdict import Finding, Verdict
 from tasks.engine import fault_points
 from tasks.engine.admission import Machine
+from tasks.engine.code_digest import edited_since
 from tasks.engine.content_digest import files_sha256, table_digest
 from tasks.engine.lake import MANIFEST, RUN, Artifact, Lake, Ref, read_json, read_parts, write_json
 from tasks.engine.outputs import Outputs, Part, plainly
@@ -193,6 +194,7 @@ def _run_cells(night: Night, step: Step, cells: list[Cell]) -> tuple[str, ...]:
         fault_points.point(f"{step.name}:computed")
         verdicts = _audit(night, step, written)
         fault_points.point(f"{step.name}:audited")
+        _refuse_edited_code(step)
         refused = []
         for one in written:
             verdict = verdicts[one.cell.date]
@@ -206,6 +208,20 @@ def _run_cells(night: Night, step: Step, cells: list[Cell]) -> tuple[str, ...]:
         return _grouped(f for v in verdicts.values() for one in v.values() for f in one.warnings)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _refuse_edited_code(step: Step) -> None:
+    """Keys say what code an artifact came from: what may have come from other code is not kept under them.
+
+    Raises:
+        Failure: a source file of the stage was edited while the run was under way.
+    """
+    if edited := edited_since(step.stage.reached):
+        raise Failure(
+            f"{step.name}: {', '.join(edited[:4])}{' and more' if len(edited) > 4 else ''} changed while the run was "
+            "under way, so that nobody knows which code made what it has made; nothing of that is kept. Run it again, "
+            "and leave the checkout alone until it is done"
+        )
 
 
 def _grouped(warnings: Iterable[Finding]) -> tuple[str, ...]:

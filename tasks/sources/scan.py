@@ -18,7 +18,7 @@ from typing import Any
 
 from expectations.errors import Failure, UserError
 from expectations.progress import OnProgress
-from tasks.engine.code_digest import reached
+from tasks.engine.code_digest import Reached, edited_since, joined, reached
 from tasks.machine.scratch import aside, move, sweep
 from tasks.sources.config import SourceConfig
 from tasks.sources.discovery import Source, find_source
@@ -47,12 +47,13 @@ def scan(config: SourceConfig, home: Path, today: str, progress: OnProgress = la
     beside = [_stamp(path) for path in source.beside]
     code = _code("tasks.sources.scan:_survey", "tasks.sources.survey:open_log", *source.readers)
     lacking = [s.to_list() for s in source.substitutes]
-    state = scratch / "states" / _digest(code, _content(config), list(parts), beside, lacking)[:16]
+    state = scratch / "states" / _digest(code.digests, _content(config), list(parts), beside, lacking)[:16]
     if not state.exists():
         runs = _runs(config, source, parts)
         with aside(state.parent) as folder:
             log = open_log(scratch / "parts", runs, bars)
             _survey(config, source, log, _left_out(parts), folder, progress)
+            _refuse_edited(code)
             move(folder, state)
     sweep(scratch / "parts", parts)
     sweep(scratch / "states", {state.name})
@@ -92,13 +93,20 @@ def _stamp(path: Path) -> list[Any]:
 
 
 @cache  # a log may have thousands of files
-def _code(*functions: str) -> dict[str, str]:
-    """Digest of all that some functions (`module:function`) reach, by source file."""
-    digests: dict[str, str] = {}
-    for name in functions:
-        module, function = name.split(":")
-        digests |= {f"{name} {file}": d for file, d in reached(module, function).digests.items()}
-    return digests
+def _code(*functions: str) -> Reached:
+    """All that some functions (`module:function`) reach."""
+    places = (name.split(":") for name in functions)
+    return joined(*(reached(module, function) for module, function in places))
+
+
+def _refuse_edited(code: Reached) -> None:
+    """What is kept in scratch is known by the code that made it.
+
+    Raises:
+        Failure: that was edited while it was at work.
+    """
+    if edited := edited_since(code):
+        raise Failure(f"{', '.join(edited)} changed while the source was read; run again, and leave the checkout alone")
 
 
 # --- files: parsed once --------------------------------------------------------------------------------------------
@@ -132,8 +140,11 @@ def _parts(source: Source, reading: Reading, folder: Path, progress: OnProgress)
 def _part_name(file: DataFile, reading: Reading) -> str:
     """Stands for the file as it is, and all that decides how it is understood."""
     dialect = file.name, file.delimiter, file.encoding, file.header, file.partition
-    code = _code("tasks.sources.parts:parse", file.format.read_at)
-    return _digest(code, asdict(reading.columns), reading.time_unit, dialect, _stamp(file.path))[:16]
+    return _digest(_parser(file).digests, asdict(reading.columns), reading.time_unit, dialect, _stamp(file.path))[:16]
+
+
+def _parser(file: DataFile) -> Reached:
+    return _code("tasks.sources.parts:parse", file.format.read_at)
 
 
 def _part(file: DataFile, reading: Reading, folder: Path, name: str, progress: Callable[[int], None]) -> Part:
@@ -147,6 +158,7 @@ def _part(file: DataFile, reading: Reading, folder: Path, name: str, progress: C
         parsed = parse(file, reading, parsing, progress)
         if _stamp(file.path) != before:
             raise Failure(f"{file.path} changed while it was read; run again when it is complete")
+        _refuse_edited(_parser(file))
         facts = {"num_runs": parsed.num_runs, "refusals": parsed.refusals.to_list()}
         (parsing / "part.json").write_text(json.dumps(facts))
         target = folder / (dated if parsed.num_future else name)

@@ -1,6 +1,8 @@
 """Code digests: editing what a stage reaches changes its digest, editing anything else does not."""
 
 import ast
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -127,6 +129,57 @@ def test_datasets_are_told_by_name_and_their_declarations_are_no_code(house):
     _load.cache_clear()
     assert reached("tasks.stages", "evaluate", house) == found
     assert not reached("tasks.stages", "train", house).declared
+
+
+@pytest.fixture
+def old_house(house, monkeypatch):
+    """Written before the process began, as sources are."""
+    monkeypatch.setattr(code, "_BEGAN_NS", time.time_ns())
+    return house
+
+
+def _then(root: Path) -> code.Reached:
+    _load.cache_clear()
+    return reached("tasks.stages", "train", root)
+
+
+def test_what_is_not_edited_or_only_in_words_is_as_it_was(old_house):
+    then = _then(old_house)
+    assert code.edited_since(then, old_house) == []
+    _edit(old_house, "models/towers.py", '"""Units."""', '"""Neurons."""')
+    _edit(old_house, "models/losses.py", "def hinge(x):\n    return 0", "def hinge(x):\n    return 1")
+    assert code.edited_since(then, old_house) == []
+
+
+def test_edited_files_are_named_until_they_are_as_before(old_house):
+    then = _then(old_house)
+    _edit(old_house, "models/losses.py", "return helper(x)", "return helper(x) + 1")
+    _edit(old_house, "models/towers.py", "int = 3", "int = 4")
+    for _ in range(2):  # asked by one stage after the other
+        assert code.edited_since(then, old_house) == ["models/losses.py", "models/towers.py"]
+    _edit(old_house, "models/losses.py", "return helper(x) + 1", "return helper(x)")
+    assert code.edited_since(then, old_house) == ["models/towers.py"]
+    (old_house / "models/towers.py").unlink()
+    assert code.edited_since(then, old_house) == ["models/towers.py"]
+
+
+def test_what_was_edited_between_the_start_and_the_key_is_named_whatever_it_was(house):
+    """Its module may have been imported before."""
+    assert "models/losses.py" in code.edited_since(_then(house), house)
+
+
+def test_a_clock_that_is_ahead_hinders_nobody(house):
+    for file in house.rglob("*.py"):
+        os.utime(file, (4e9, 4e9))
+    assert code.edited_since(_then(house), house) == []
+
+
+def test_of_several_functions_all_are_looked_at(old_house):
+    one = _then(old_house)
+    both = code.joined(one, reached("tasks.stages", "evaluate", old_house))
+    assert code.joined(one) == one and both.declared >= {"WATCHES"}
+    _edit(old_house, "tasks/stages.py", "return 2", "return 3")
+    assert code.edited_since(one, old_house) == [] and code.edited_since(both, old_house) == ["tasks/stages.py"]
 
 
 def test_a_parser_that_is_disturbed_by_other_threads_is_asked_again(monkeypatch):

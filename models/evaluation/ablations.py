@@ -1,7 +1,7 @@
 """The pipeline with one part switched off at a time: sources, steps and filters."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from models.serving.config import FiltersConfig, PipelineConfig, without_each_part
@@ -17,10 +17,15 @@ def ablations(pipeline: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         pipeline: contents of a bundle's `pipeline.json`.
     """
     whole = PipelineConfig(**pipeline)
-    systems = {CONTROL: asdict(whole)}
-    systems |= {f"without {name}": asdict(changed) for name, changed in without_each_part(whole)}
+    systems = {CONTROL: whole, **{f"without {name}": changed for name, changed in without_each_part(whole)}}
     for filter_ in fields(FiltersConfig):
         if getattr(whole.filters, filter_.name) is True:
-            without = {**asdict(whole.filters), filter_.name: False}
-            systems[f"without {filter_.name} filter"] = {**asdict(whole), "filters": without}
-    return systems
+            off: dict[str, Any] = {filter_.name: False}
+            systems[f"without {filter_.name} filter"] = replace(whole, filters=replace(whole.filters, **off))
+    return {name: _settings(config, pipeline["sources"]) for name, config in systems.items()}
+
+
+def _settings(config: PipelineConfig, sources: Iterable[str]) -> dict[str, Any]:
+    """As JSON types, of the sources that the bundle's own pipeline names: a release may lack others."""
+    settings = asdict(config)
+    return settings | {"sources": {name: settings["sources"][name] for name in sources}}

@@ -26,11 +26,15 @@ from models.serving.config import (
 from tasks.engine.stage import plain
 
 OWN = plain(PipelineConfig())
+CATALOGUE = SourcesConfig.LEFT_OUT_BY_DEFAULT
 
 
 def test_every_knob_is_a_setting_within_its_bounds():
     assert {"k", "sources.als.weight", "rank.cf_weight", "order.mmr_lambda"} <= {knob.name for knob in knobs()}
     for knob in knobs():
+        if knob.name.removeprefix("sources.").partition(".")[0] in CATALOGUE:
+            assert not applies(knob, OWN), "a release has such a source when its pipeline asks for it"
+            continue
         assert value_of(OWN, knob.name) == knob.default
         assert knob.low <= knob.default <= reach(knob, knob.default) and knob.meaning
 
@@ -40,6 +44,8 @@ def test_turning_changes_the_named_values_alone():
     assert differences(OWN, changed) == ["pipeline.k=30", "pipeline.sources.als.weight=3.0"]
     assert value_of(OWN, "k") == 20, "the release's own settings stay"
     assert turned(OWN, {knob.name: value_of(OWN, knob.name) for knob in knobs()}) == OWN
+    asks = plain(PipelineConfig(sources=SourcesConfig(ease=SourceConfig(num_candidates=20))))
+    assert differences(asks, turned(asks, {"sources.ease.weight": 3.0})) == ["pipeline.sources.ease.weight=3.0"]
 
 
 def test_a_setting_that_an_old_release_does_not_know_stays_unknown():
@@ -73,7 +79,7 @@ def bundle(tmp_path_factory) -> Bundle:
 
 @pytest.mark.parametrize("system", get_args(System))
 def test_a_knob_is_in_use_where_it_changes_a_list(bundle, system):
-    sources = {f.name: SourceConfig(num_candidates=30) for f in fields(SourcesConfig)}
+    sources = {f.name: SourceConfig(num_candidates=30) for f in fields(SourcesConfig) if f.name not in CATALOGUE}
     small = PipelineConfig(
         k=8, candidates=30, pool_size=20, sources=SourcesConfig(**sources), filters=FiltersConfig(default_age=12),
         order=OrderConfig(exploration_position=5, exploration_head=10, genre_coverage=0.2),
@@ -92,7 +98,7 @@ def test_a_knob_is_in_use_where_it_changes_a_list(bundle, system):
     in_use = {knob.name for knob in knobs() if applies(knob, own)}
     off = {f"sources.{name}.num_candidates" for name in sources} - in_use  # no night would turn them
     for knob in knobs():
-        if knob.name not in off:
+        if knob.name not in off and value_of(own, knob.name) is not None:
             assert any(lists(p) != as_released for p in turns(knob)) == (knob.name in in_use), knob.name
     assert len(off) == (0 if system == "fusion" else len(sources))
 

@@ -1,7 +1,7 @@
 import dataclasses
 
 from models.evaluation.ablations import CONTROL, ablations
-from models.serving.config import FiltersConfig, PipelineConfig, SourcesConfig
+from models.serving.config import FiltersConfig, PipelineConfig, SourceConfig, SourcesConfig
 from tasks.engine.stage import plain
 
 
@@ -25,7 +25,8 @@ def test_every_source_step_and_filter_is_left_out_once_and_nothing_else_changes(
     systems = ablations(whole)
     assert next(iter(systems)) == CONTROL
     assert plain(systems.pop(CONTROL)) == whole
-    parts = [f.name for f in dataclasses.fields(SourcesConfig) if f.name != "transformer"]  # off by default
+    off = {"transformer", *SourcesConfig.LEFT_OUT_BY_DEFAULT}
+    parts = [f.name for f in dataclasses.fields(SourcesConfig) if f.name not in off]
     parts += ["ranker", "retrieval_order", "mmr", "caps", "fresh_quota", "exploration"]
     parts += [f"{name} filter" for name in ("seen", "region", "tier", "maturity", "availability")]
     assert set(systems) == {f"without {part}" for part in parts}
@@ -39,3 +40,11 @@ def test_every_source_step_and_filter_is_left_out_once_and_nothing_else_changes(
 def test_what_is_off_already_is_not_left_out_again():
     off = PipelineConfig(filters=FiltersConfig(tier=False))
     assert "without tier filter" not in ablations(plain(off))
+
+
+def test_a_source_of_the_catalogue_is_left_out_where_the_release_has_it():
+    asks = plain(PipelineConfig(sources=SourcesConfig(ease=SourceConfig(num_candidates=20))))
+    systems = ablations(asks)
+    assert plain(systems[CONTROL]) == asks
+    assert changes(asks, systems["without ease"]) == {"sources.ease.num_candidates": 0}
+    assert all("ease" not in other["sources"] for other in ablations(plain(PipelineConfig())).values())

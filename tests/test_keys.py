@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,17 +49,16 @@ print(json.dumps({"keys": keys, "inputs": inputs, "strangers": strangers, **scra
 """
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
+def _copy(folder: Path) -> Path:
     """The project, and a log of twenty days in two formats."""
     for name in ("flows", "tasks", "models", "spark_jobs", "expectations"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "plans.py").write_text(PLANS)
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "plans.py").write_text(PLANS)
     hours = pd.date_range("2020-01-01", "2020-01-20", freq="h")
     log = pd.DataFrame({"user": [f"u{n % 7}" for n in range(len(hours))], "item": range(len(hours)), "time": hours})
-    log.to_csv(tmp_path / "log.csv", index=False)
-    log.to_parquet(tmp_path / "log.parquet", index=False)
-    return tmp_path
+    log.to_csv(folder / "log.csv", index=False)
+    log.to_parquet(folder / "log.parquet", index=False)
+    return folder
 
 
 def _plans(copy: Path) -> dict[str, Any]:
@@ -75,18 +75,25 @@ class Edits:
         before, after: plans before the last edits and after them.
     """
 
-    def __init__(self, copy: Path) -> None:
+    def __init__(self, copy: Path, plans: dict[str, Any]) -> None:
         self.copy = copy
-        self.after = self.before = _plans(copy)
+        self.after = self.before = plans
+        self._originals: dict[Path, str] = {}
 
     def make(self, *edits: tuple[str, str, str]) -> None:
         """Edit files: path, what stands there once, what takes its place."""
         for path, old, new in edits:
             file = self.copy / path
             text = file.read_text()
+            self._originals.setdefault(file, text)
             assert text.count(old) == 1, f"{path}: {old!r} stands {text.count(old)} times"
             file.write_text(text.replace(old, new))
         self.before, self.after = self.after, _plans(self.copy)
+
+    def undo(self) -> None:
+        """Bring every file back as it was."""
+        for file, text in self._originals.items():
+            file.write_text(text)
 
     @property
     def reruns(self) -> set[str]:
@@ -107,9 +114,18 @@ class Edits:
         return found
 
 
+@pytest.fixture(scope="module")
+def unedited(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A copy and its plans, for all tests in turn."""
+    copy = _copy(tmp_path_factory.mktemp("copy"))
+    return copy, _plans(copy)
+
+
 @pytest.fixture
-def edits(copy: Path) -> Edits:
-    return Edits(copy)
+def edits(unedited: tuple[Path, dict[str, Any]]) -> Iterator[Edits]:
+    made = Edits(*unedited)
+    yield made
+    made.undo()
 
 
 def _first_docstring(path: str) -> tuple[str, str, str]:
@@ -213,37 +229,33 @@ def test_code_reruns_the_stages_that_reach_it_and_their_descendants(edits: Edits
     loss = next(
         r for r in (ROOT / "models/losses.py").read_text().splitlines() if "return" in r and "cross_entropy" in r
     )
-    edits.make(("models/losses.py", loss, loss + " * 1.0"))
-    assert edits.reruns == edits.made_of("towers", "transformer")
-    edits.make(("spark_jobs/als.py", "def _gram(", "_NEW = 1\n\n\ndef _gram("))
-    assert not edits.reruns
     gram = next(r for r in (ROOT / "spark_jobs/als.py").read_text().splitlines() if r.startswith("def _gram("))
-    edits.make(("spark_jobs/als.py", gram, gram + "\n    _ = 1"))
-    assert edits.reruns == edits.made_of("als")
-    # Every bundle has a copy of its runtime, though no stage names it.
-    edits.make(("models/runtime/order.py", "NOT_FRESH = 200.0, 100.0", "NOT_FRESH = 300.0, 100.0"))
+    edits.make(("models/losses.py", loss, loss + " * 1.0"), ("spark_jobs/als.py", gram, gram + "\n    _ = 1"))
+    assert edits.reruns == edits.made_of("towers", "transformer", "als")
+    # Every bundle has a copy of its runtime, though no stage names it; of what is new nothing is reached yet.
+    edits.make(
+        ("models/runtime/order.py", "NOT_FRESH = 200.0, 100.0", "NOT_FRESH = 300.0, 100.0"),
+        ("spark_jobs/als.py", "def _gram(", "_NEW = 1\n\n\ndef _gram("),
+    )
     assert edits.reruns == edits.made_of("bundle")
 
 
 def test_a_reader_of_one_format_parses_only_logs_of_that_format_again(edits: Edits):
-    edits.make(("tasks/sources/csv_files.py", 'MISSING = ["",', 'MISSING = ["", "NA",'))
+    edits.make(
+        ("tasks/sources/csv_files.py", 'MISSING = ["",', 'MISSING = ["", "NA",'),
+        ("tasks/sources/movielens.py", "_UNDER_18 = 17", "_UNDER_18 = 16"),
+    )
     assert edits.new == {"parts": 1, "states": 1}
     assert not edits.reruns, "the log has the same days"
     edits.make(("tasks/sources/parquet_files.py", "        first = 1\n", "        first = 1 + 0\n"))
     assert edits.new == {"parts": 1, "states": 1}
-    edits.make(("tasks/sources/movielens.py", "_UNDER_18 = 17", "_UNDER_18 = 16"))
-    assert edits.new == {"parts": 0, "states": 0}
     edits.make(("tasks/sources/values.py", "if size < 1e11", "if size < 1e12"))
     assert edits.new == {"parts": 2, "states": 2}
+    walk = "def _walk(folder: Path) -> Iterator[Path]:\n"
     edits.make(
-        (
-            "tasks/sources/tables.py",
-            "def _walk(folder: Path) -> Iterator[Path]:\n",
-            "def _walk(folder: Path) -> Iterator[Path]:\n    _ = 1\n",
-        )
+        ("tasks/sources/tables.py", walk, walk + "    _ = 1\n"),  # it finds the same files
+        ("tasks/sources/ids.py", "ALWAYS = ", "ALWAYS = 0 + "),
     )
-    assert edits.new == {"parts": 0, "states": 0}, "it finds the same files"
-    edits.make(("tasks/sources/ids.py", "ALWAYS = ", "ALWAYS = 0 + "))
     assert edits.new == {"parts": 0, "states": 2}
 
 
@@ -287,8 +299,9 @@ print("stands" if night.lake.stands(step["content_similarity"]) else "nothing")
     ],
     ids=["other code", "other words"],
 )
-def test_what_is_made_while_its_code_is_edited_is_not_kept(copy: Path, new: str, said: str, left: str):
+def test_what_is_made_while_its_code_is_edited_is_not_kept(tmp_path: Path, new: str, said: str, left: str):
     """Not under the key of the code that stood when the run was planned, nor under any other."""
+    copy = _copy(tmp_path)
     (copy / "edited.py").write_text(EDITED)
     command = [sys.executable, "edited.py", "models/content.py", "_TIE = 1e-7  #", new]
     done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)

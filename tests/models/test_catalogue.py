@@ -71,7 +71,7 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Train:
     return one
 
 
-BY_SPARK = {"als"}
+BY_SPARK = {name for name, model in MODELS.items() if model.on_spark}
 
 
 @pytest.fixture(

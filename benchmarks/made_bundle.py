@@ -20,6 +20,7 @@ from models.runtime.features import PAIR_FEATURES
 from models.runtime.items import DAY_S, TIERS, moment_s
 from models.runtime.ranker import Ranker
 from models.serving import export
+from models.serving.sources import ReleaseSource, with_stages
 
 DATE = "2026-03-01"
 TOWERS = "f" * 64
@@ -317,9 +318,13 @@ def make_bundle(
     tables: Tables,
     pipeline: Mapping[str, Any],
     seed: int = 0,
-    sources: Sequence[export.SourceTable] = (),
+    sources: Sequence[ReleaseSource] = (),
 ) -> Path:
-    """Assemble a bundle in `folder / "bundle"` from tables and a pipeline (JSON types); returns its path."""
+    """Assemble a bundle in `folder / "bundle"` from tables and a pipeline (JSON types); returns its path.
+
+    Args:
+        sources: beside those whose tables are given.
+    """
     models = folder / "models"
     models.mkdir(parents=True, exist_ok=True)
     facts = {
@@ -334,5 +339,5 @@ def make_bundle(
     files = write_models(models, tables, seed)
     if "title_embeddings" in tables:
         files |= _foundation_files(models, tables)
-    export.assemble(folder / "bundle", tables, files, pipeline, facts, sources)
+    export.assemble(folder / "bundle", tables, files, pipeline, facts, [*with_stages(tables), *sources])
     return folder / "bundle"

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from models.interactions import Interactions, Recommender, Trained, Training
 
-SourceKind = Literal["lists", "neighbours", "vectors"]
-"""What a night carries of a model (`models/source_tables.py` has what each asks of it):
+SourceKind = Literal["lists", "neighbours", "vectors", "ranking", "index"]
+"""What a release carries of a source of candidates (`models/source_tables.py` has what each asks of a model):
 
 - `lists`: its best items for every user of the night. Somebody who comes later gets nothing from it.
 - `neighbours`: similar items of each item. Whoever has a history is served by it.
-- `vectors`: of users and items, whose inner products are its scores. Somebody who comes later gets nothing from it.
+- `vectors`: of users and items, whose inner products are its scores. Somebody who comes later gets nothing from it,
+  unless there is an encoder for them.
+- `ranking`: the same items for everybody.
+- `index`: the towers' vectors in FAISS shards, asked with what the user tower says.
 """
 
 
@@ -30,8 +33,10 @@ class Model:
         section: section of a night's config that holds the same settings; by default `models.<name>`.
         trials: other settings than the default's that a protocol may try on its validation part, as changes by name.
         on_spark: whether its training runs Spark jobs, so that the application can be started early.
-        source: what it is as a source of a night that bears its name, off unless asked for; None where the night has
-            stages and a source of its own for it.
+        source: what it is as a source of candidates of a night; None if it is none.
+        source_name: of a source that the night has stages of its own for, as the data are many or it learns from more
+            than interactions; every other source bears the model's name, is trained by `train`, and is off unless
+            asked for.
         libraries: distributions whose version decides what comes out, besides numpy and pyarrow.
         memory_gib: what its training may hold at demo size.
     """
@@ -45,11 +50,14 @@ class Model:
     trials: tuple[Mapping[str, Any], ...] = ()
     on_spark: bool = False
     source: SourceKind | None = None
+    source_name: str = ""
     libraries: tuple[str, ...] = ()
     memory_gib: float = 1.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "section", self.section or f"models.{self.name}")
+        if self.source in ("ranking", "index") and not self.source_name:
+            raise ValueError(f"{self.name}: as a source of its own a model is by lists, neighbours or vectors")
 
     def train(self, data: "Interactions", settings: Any, training: "Training") -> "Trained":
         train: Callable[..., Trained] = _found(self.train_at)
@@ -78,6 +86,8 @@ _ALL: tuple[Model, ...] = (
         settings_at="spark_jobs.config:PopularityConfig",
         section="popularity",
         trials=({"half_life_days": 0}, {"half_life_days": 3}, {"half_life_days": 30}),
+        source="ranking",
+        source_name="popularity",
     ),
     Model(
         name="als",
@@ -96,6 +106,8 @@ _ALL: tuple[Model, ...] = (
             {"feedback": "explicit", "factors": 100, "iterations": 15, "regularisation": 0.12},
         ),
         on_spark=True,
+        source="vectors",
+        source_name="als",
     ),
     Model(
         name="item_similarity",
@@ -110,6 +122,8 @@ _ALL: tuple[Model, ...] = (
             {"half_life_days": 30},
         ),
         on_spark=True,
+        source="neighbours",
+        source_name="item_item",
     ),
     Model(
         name="transformer",
@@ -118,6 +132,8 @@ _ALL: tuple[Model, ...] = (
         class_at="models.sequence.recommender:TransformerRecommender",
         settings_at="models.sequence.config:TransformerConfig",
         section="transformer",
+        source="vectors",
+        source_name="transformer",
     ),
     Model(
         name="two_tower",
@@ -127,6 +143,8 @@ _ALL: tuple[Model, ...] = (
         settings_at="models.retrieval.config:TwoTowerConfig",
         section="towers",
         trials=({"temperature": 0.085}, {"hidden": 128}),
+        source="index",
+        source_name="towers",
     ),
     Model(
         name="ease",
@@ -142,5 +160,5 @@ _ALL: tuple[Model, ...] = (
 
 MODELS: dict[str, Model] = {m.name: m for m in _ALL}
 
-SOURCES: dict[str, Model] = {name: model for name, model in MODELS.items() if model.source}
-"""Those that a night may ask for as sources of their own."""
+SOURCES: dict[str, Model] = {n: model for n, model in MODELS.items() if model.source and not model.source_name}
+"""Those that a night trains for whoever asks for them, each a source that bears its name."""

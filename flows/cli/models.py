@@ -12,9 +12,9 @@ from expectations.errors import UserError
 def models(name: str | None) -> None:
     """List the models that learn from interactions alone, or tell the settings of the one called NAME.
 
-    The section is that of a night's config. What is a source by lists, neighbours or vectors joins a night that asks
-    for it (pipeline.sources.NAME.num_candidates); the others have stages of their own there. `python -m
-    benchmarks.quality` measures any of them on public data.
+    The section is that of a night's config, where a model proposes candidates as the source told beside it, by lists,
+    neighbours, vectors and the like (pipeline.sources.NAME.num_candidates). `python -m benchmarks.quality` measures
+    any of them on public data.
     """
     if name is None:
         _list()
@@ -28,9 +28,10 @@ def _list() -> None:
 
     from models.catalogue import MODELS
 
-    table = Table("model", "section", "source by", "what it is", box=None, header_style="bold")
+    table = Table("model", "section", "source", "by", "what it is", box=None, header_style="bold")
     for model in MODELS.values():
-        table.add_row(model.name, model.section, model.source or "own stages", model.summary)
+        source = (model.source_name or model.name) if model.source else ""
+        table.add_row(model.name, model.section, source, model.source or "", model.summary)
     Console().print(table)
 
 

@@ -5,8 +5,8 @@ and whether a release can be without it. Whoever assembles, checks, loads or pul
 from dataclasses import dataclass
 from typing import Literal
 
-FORMAT = 1
-"""Version of the layout, as `manifest.json` tells; raised when an older runtime could not read it."""
+FORMAT = 2
+"""Version of the layout, as `manifest.json` tells; raised when a runtime of before could not read it."""
 
 EVERY = ""
 """Part of what comes with every other part."""
@@ -23,16 +23,16 @@ class ReleaseFile:
         name: place in the release; `*` stands for anything.
         part: as `nightjar pull --part` takes it.
         dataset: whose table it is, if it is one.
-        needed: `always`; `together`, where all files of its part are there or none; `never`.
+        needed: `always`; `declared`, where `sources.json` names it; `never`.
     """
 
     name: str
     part: str
     dataset: str = ""
-    needed: Literal["always", "together", "never"] = "always"
+    needed: Literal["always", "declared", "never"] = "always"
 
 
-def _table(dataset: str, part: str = REST, needed: Literal["always", "together"] = "always") -> ReleaseFile:
+def _table(dataset: str, part: str = REST, needed: Literal["always", "declared"] = "always") -> ReleaseFile:
     return ReleaseFile(f"{dataset}.parquet", part, dataset, needed)
 
 
@@ -48,23 +48,21 @@ FILES = (
     ReleaseFile("encoders.json", "towers"),
     ReleaseFile("ranker.onnx", "ranker"),
     ReleaseFile("ranker.json", "ranker"),
-    ReleaseFile("als/user_factors.parquet", "als", "als_user_factors"),
-    ReleaseFile("als/item_factors.parquet", "als", "als_item_factors"),
-    _table("item_similarity", "similar"),
-    _table("content_similarity", "similar"),
+    ReleaseFile("als/user_factors.parquet", "als", "als_user_factors", "declared"),
+    ReleaseFile("als/item_factors.parquet", "als", "als_item_factors", "declared"),
+    _table("item_similarity", "similar", "declared"),
+    _table("content_similarity", "similar", "declared"),
     _table("embeddings", "embeddings"),
     ReleaseFile("user_embeddings.parquet", "embeddings"),  # made of the other parts when a release is assembled
-    ReleaseFile("transformer.onnx", "foundation", needed="together"),
-    ReleaseFile("transformer.json", "foundation", needed="together"),
-    _table("member_embeddings", "foundation", "together"),
-    _table("title_embeddings", "foundation", "together"),
-    ReleaseFile("sources.json", "sources", needed="never"),
+    ReleaseFile("transformer.onnx", "foundation", needed="declared"),
+    ReleaseFile("transformer.json", "foundation", needed="declared"),
+    _table("member_embeddings", "foundation", "declared"),
+    _table("title_embeddings", "foundation", "declared"),
+    ReleaseFile("sources.json", EVERY),
     ReleaseFile("sources/*", "sources", needed="never"),
     ReleaseFile("recommendations/*", "recommendations", needed="never"),
-    *(
-        _table(name)
-        for name in ("users", "items", "histories", "user_features", "item_features", "exposures", "popularity")
-    ),
+    *(_table(name) for name in ("users", "items", "histories", "user_features", "item_features", "exposures")),
+    _table("popularity", needed="declared"),
     ReleaseFile("pipeline.json", REST),
 )
 
@@ -74,11 +72,8 @@ TABLES = {file.dataset: file.name for file in FILES if file.dataset}
 LOADED = tuple(file.dataset for file in FILES if file.dataset and file.needed == "always")
 """Datasets whose tables every release has."""
 
-
-def required(there: set[str]) -> list[str]:
-    """Names of the files that a release with the files `there` must have."""
-    begun = {file.part for file in FILES if file.needed == "together" and file.name in there}
-    return [f.name for f in FILES if f.needed == "always" or (f.needed == "together" and f.part in begun)]
+REQUIRED = tuple(file.name for file in FILES if file.needed == "always")
+"""Names of the files that every release has."""
 
 
 def patterns_by_part() -> dict[str, tuple[str, ...]]:

@@ -42,15 +42,17 @@ class Lists:
     """The lists of some users, being turned into rows with reasons for people."""
 
     def __init__(
-        self, features: Features, rows: np.ndarray, pool: Pool, columns: np.ndarray, sources: Sequence[str]
+        self, features: Features, rows: np.ndarray, pool: Pool, columns: np.ndarray, sources: Mapping[str, str]
     ) -> None:
-        """`columns` are the pool's columns `[N, k]` in order, -1 at the end of short lists; `sources` names its own."""
+        """`columns` are the pool's columns `[N, k]` in order, -1 at the end of short lists; `sources` has the name of
+        each of its own, and what is said of its items."""
         self.features, self.pool = features, pool
         self.user, self.slot = np.nonzero(columns >= 0)
         self.column = columns[self.user, self.slot]
         self.rows = rows[self.user]
         self.item_ids = pool.item_ids[self.user, self.column]
-        self.sources = pa.array(sources).take(pa.array(pool.source[self.user, self.column]))
+        self.words = {name: words for name, words in sources.items() if words}
+        self.sources = pa.array(list(sources)).take(pa.array(pool.source[self.user, self.column]))
 
     def of(self, values: np.ndarray) -> np.ndarray:
         """Values of the pool `[N, C]` for each row."""
@@ -84,12 +86,15 @@ class Lists:
         watched = items.titles.take(pa.array(closest % len(items.titles)))
         before = items.titles.take(pa.array(previous % len(items.titles)))
         told = pc.binary_join_element_wise
+        # Words with a place for a title need a history.
+        alone = [(self._is(name), words) for name, words in self.words.items() if "{}" not in words]
+        about = [(name, words.split("{}")) for name, words in self.words.items() if "{}" in words]
         cases = (
             (explored, "something different"),
             (continues, told("next after ", before, "")),
-            (self._is("popularity"), "popular now"),
+            *alone,
             (items.is_fresh(7)[self.item_ids], "new this week"),
-            (has_history & self._is("als"), told("like others who watched ", watched, "")),
+            *((has_history & self._is(name), told(first, watched, last, "")) for name, (first, last) in about),
             (has_history, told("because you watched ", watched, "")),
         )
         conditions = pc.make_struct(*(pa.array(condition) for condition, _ in cases))

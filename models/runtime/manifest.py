@@ -9,7 +9,7 @@ from typing import Any
 import faiss
 
 from .errors import BundleError
-from .files import FORMAT, required
+from .files import FORMAT, REQUIRED
 
 
 def read_json(path: Path) -> Any:
@@ -36,7 +36,7 @@ def check(folder: Path, verify: bool = True) -> dict[str, Any]:
         verify: compare the sha256 of every file, not only that it is there in its full size.
 
     Raises:
-        BundleError: a file is missing, damaged or edited, the layout is of a later version, the index comes from other
+        BundleError: a file is missing, damaged or edited, the layout is of another version, the index comes from other
             towers than those in the bundle, or it was written by a newer faiss than this one.
     """
     try:
@@ -45,13 +45,17 @@ def check(folder: Path, verify: bool = True) -> dict[str, Any]:
         raise BundleError(f"{folder / 'manifest.json'}: cannot be read ({error}); fetch the bundle again") from error
     if manifest_digest(manifest) != manifest.get("digest"):
         raise BundleError(f"{folder / 'manifest.json'}: was edited after it was written; fetch the bundle again")
-    if manifest["format"] > FORMAT:
+    if manifest["format"] != FORMAT:
+        when = "later" if manifest["format"] > FORMAT else "earlier"
         raise BundleError(
-            f"{folder / 'manifest.json'}: of format {manifest['format']}, later than this runtime's ({FORMAT}); "
+            f"{folder / 'manifest.json'}: of format {manifest['format']}, {when} than this runtime's ({FORMAT}); "
             "use the runtime that the folder brings"
         )
-    for name in (*required({*manifest["files"]}), *manifest["files"]):
+    for name in (*REQUIRED, *manifest["files"]):
         _check_file(folder / name, manifest["files"].get(name), verify)
+    for source in read_json(folder / "sources.json"):
+        for name in source["files"]:
+            _check_file(folder / name, manifest["files"].get(name), verify=False)
     check_towers(folder, manifest)
     check_faiss(folder, manifest)
     return manifest

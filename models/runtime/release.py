@@ -20,12 +20,11 @@ from .candidates import Found
 from .errors import BundleError
 from .features import Features
 from .files import LOADED, TABLES
-from .foundation import Foundation
 from .index import ItemIndex
 from .lists import Result, joined
 from .manifest import check, read_json
 from .ranker import Ranker
-from .sources import CandidateSource, Factors, Neighbours, Popularity, declared_source
+from .sources import declared, open_sources
 from .steps import Steps
 from .user_tables import ABOUT_USERS, having_watched, visitor
 from .user_tower import UserTower
@@ -77,25 +76,10 @@ class Bundle:
         shards = sorted(name for name in self.manifest["files"] if name.endswith(".faiss"))
         catalogue = self.features.items
         self.index = ItemIndex([self.path / name for name in shards], catalogue.known[:-1])
-        self._sources: dict[str, CandidateSource] = {
-            "towers": self.index,
-            "als": Factors(tables["als_user_factors"], tables["als_item_factors"]),
-            "item_item": Neighbours(tables["item_similarity"], catalogue),
-            "content": Neighbours(tables["content_similarity"], catalogue),
-        }
-        if "transformer.onnx" in self.manifest["files"]:
-            self._sources["transformer"] = Foundation(self.path, catalogue)
-        self._sources["popularity"] = Popularity(tables["popularity"])
-        for name, declared in self._declared().items():
-            read = [pq.read_table(self.path / file) for file in declared["files"]]
-            self._sources[name] = declared_source(declared["kind"], read, catalogue)
+        self._sources = open_sources(self.path, self.index, catalogue)
+        self._reasons = {source["name"]: source["reason"] for source in declared(self.path)}
         self._since: dict[int, WatchedSince] = {}
         self._use(pipeline or read_json(self.path / "pipeline.json"))
-
-    def _declared(self) -> dict[str, Any]:
-        """Sources that the release has beyond those that every release has."""
-        name = "sources.json"
-        return dict(read_json(self.path / name)) if name in self.manifest["files"] else {}
 
     def _use(self, pipeline: Mapping[str, Any]) -> None:
         system, sources = pipeline["system"], pipeline["sources"]
@@ -111,7 +95,7 @@ class Bundle:
                 f"with pipeline.sources.{min(unknown)}.num_candidates above 0"
             )
         self.pipeline = pipeline
-        self.steps = Steps(pipeline, self.features.items, self._sources, self.ranker)
+        self.steps = Steps(pipeline, self.features.items, self._sources, self.ranker, self._reasons)
 
     @property
     def sources(self) -> tuple[str, ...]:

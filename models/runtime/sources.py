@@ -1,18 +1,25 @@
-"""Sources of candidates beside the index: each finds k items for rows of users."""
+"""Sources of candidates, as a release declares them: each finds k items for rows of users."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import faiss
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from .arrays import matrix, places_of
 from .candidates import Found, top
 from .errors import BundleError
+from .index import ItemIndex
 from .items import Items
+from .manifest import read_json
+from .sentence_encoder import SentenceEncoder
 from .users import Users
+
+FILE = "sources.json"
 
 
 class CandidateSource(Protocol):
@@ -22,30 +29,62 @@ class CandidateSource(Protocol):
         """The k best items for each of N rows of users."""
 
 
-class Factors:
-    """Largest products of the user's and the items' latent factors; nothing for users without factors."""
+class Encoder(Protocol):
+    """What makes vectors of users whom the night did not know as they are now."""
 
-    def __init__(self, users: pa.Table, items: pa.Table, column: str = "factors") -> None:
+    def vectors(self, users: Users, rows: np.ndarray) -> np.ndarray:
+        """float32 `[N, d]`."""
+
+
+class Vectors:
+    """Largest products of the user's and the items' vectors.
+
+    Users of the night have vectors that were made with all that they did. Of others, and of who has watched since, an
+    encoder makes them, if the source has one; without it strangers get nothing, and others what they had.
+    """
+
+    def __init__(self, users: pa.Table, items: pa.Table, encoder: Encoder | None = None) -> None:
+        """Tables of an id and a vector, in columns that are called as their dataset says."""
         users = users.sort_by("user_id")
-        self.user_ids, self.user_factors = users["user_id"].to_numpy(), matrix(users[column])
-        self.item_ids, self.item_factors = items["item_id"].to_numpy().astype(np.int64), matrix(items[column])
+        self.user_ids, self.user_vectors = users["user_id"].to_numpy(), _vectors(users)
+        self.item_ids, self.item_vectors = items["item_id"].to_numpy().astype(np.int64), _vectors(items)
+        self.encoder = encoder
 
     def scores(self, users: Users, rows: np.ndarray, item_ids: np.ndarray) -> np.ndarray:
-        """float32 `[N, C]` for candidates of each user; 0 where the user or the item has no factors."""
-        if not len(self.user_ids) or not len(self.item_ids):
+        """float32 `[N, C]` for candidates of each user; 0 where the user or the item has no vector."""
+        if not len(self.item_ids):
             return np.zeros(item_ids.shape, dtype=np.float32)
-        user, item = places_of(self.user_ids, users.ids[rows]), places_of(self.item_ids, item_ids)
-        products = np.matmul(self.item_factors[item], self.user_factors[user][:, :, None])[..., 0]
-        return np.where((user >= 0)[:, None] & (item >= 0), products, 0)
+        vectors, known = self._of(users, rows)
+        item = places_of(self.item_ids, item_ids)
+        products = np.matmul(self.item_vectors[item], vectors[:, :, None])[..., 0]
+        return np.where(known[:, None] & (item >= 0), products, 0)
 
     def find(self, users: Users, rows: np.ndarray, k: int) -> Found:
-        if not len(self.user_ids):
+        if not len(self.item_ids):
             return top(np.empty((len(rows), 0), dtype=np.int64), np.empty((len(rows), 0)), k)
-        places = np.minimum(np.searchsorted(self.user_ids, users.ids[rows]), len(self.user_ids) - 1)
-        known = self.user_ids[places] == users.ids[rows]
+        vectors, known = self._of(users, rows)
         wanted = min(k, len(self.item_ids))
-        scores, found = faiss.knn(self.user_factors[places], self.item_factors, wanted, faiss.METRIC_INNER_PRODUCT)
+        scores, found = faiss.knn(np.ascontiguousarray(vectors), self.item_vectors, wanted, faiss.METRIC_INNER_PRODUCT)
         return top(self.item_ids[found], np.where(known[:, None], scores, -np.inf), k)
+
+    def _of(self, users: Users, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors float32 `[N, d]` of some users, and which of these have one."""
+        if len(self.user_ids):
+            places = places_of(self.user_ids, users.ids[rows])
+            known, vectors = places >= 0, self.user_vectors[places]
+        else:
+            known, vectors = np.zeros(len(rows), dtype=bool), np.zeros((len(rows), self.item_vectors.shape[1]), "f4")
+        asked = ~(known & users.of_the_night)
+        if self.encoder and asked.any():
+            vectors[asked] = self.encoder.vectors(users, rows[asked])
+            known = np.ones(len(rows), dtype=bool)
+        return vectors, known
+
+
+def _vectors(table: pa.Table) -> np.ndarray:
+    """float32 `[N, d]`: the one column of a table that has lists."""
+    (name,) = (field.name for field in table.schema if pa.types.is_list(field.type))
+    return matrix(table[name])
 
 
 class Neighbours:
@@ -107,28 +146,46 @@ class UserLists:
         return self.item_ids[places], self.scores[places]
 
 
-class Popularity:
-    """The same items for everybody: what most have watched."""
+class Ranking:
+    """The same items for everybody, such as what most have watched."""
 
-    def __init__(self, popularity: pa.Table) -> None:
-        popularity = popularity.sort_by("rank")
-        self.item_ids, self.scores = popularity["item_id"].to_numpy().astype(np.int64), popularity["score"].to_numpy()
+    def __init__(self, ranking: pa.Table) -> None:
+        ranking = ranking.sort_by("rank")
+        self.item_ids, self.scores = ranking["item_id"].to_numpy().astype(np.int64), ranking["score"].to_numpy()
 
     def find(self, users: Users, rows: np.ndarray, k: int) -> Found:
         item_ids, scores = top(self.item_ids[None, :], self.scores[None, :], k)
         return np.repeat(item_ids, len(rows), axis=0), np.repeat(scores, len(rows), axis=0)
 
 
-def declared_source(kind: str, tables: Sequence[pa.Table], items: Items) -> CandidateSource:
-    """A source of a kind that `sources.json` names, from its tables.
+def open_sources(folder: Path, index: ItemIndex, items: Items) -> dict[str, CandidateSource]:
+    """The sources that `sources.json` of a release declares, by name and in its order.
 
     Raises:
-        BundleError: a later version has invented the kind.
+        BundleError: a later version has invented the kind of one.
     """
+    return {one["name"]: _opened(one, folder, index, items) for one in declared(folder)}
+
+
+def declared(folder: Path) -> list[dict[str, Any]]:
+    """What `sources.json` says: a name, a kind, files and perhaps a reason for people, of every source.
+
+    Files are, by kind: a table of lists, of neighbours, a ranking; tables of users' and of items' vectors, and then the
+    graph of an encoder with its JSON file, if there is one.
+    """
+    return list(read_json(folder / FILE))
+
+
+def _opened(one: Mapping[str, Any], folder: Path, index: ItemIndex, items: Items) -> CandidateSource:
+    kind, files = one["kind"], [folder / file for file in one["files"]]
+    if kind == "index":
+        return index
     if kind == "lists":
-        return UserLists(tables[0])
+        return UserLists(pq.read_table(files[0]))
     if kind == "neighbours":
-        return Neighbours(tables[0], items)
+        return Neighbours(pq.read_table(files[0]), items)
     if kind == "vectors":
-        return Factors(tables[0], tables[1], "vector")
-    raise BundleError(f"sources.json: this runtime knows no source of the kind {kind!r}")
+        return Vectors(*(pq.read_table(file) for file in files[:2]), *(SentenceEncoder(file) for file in files[2:3]))
+    if kind == "ranking":
+        return Ranking(pq.read_table(files[0]))
+    raise BundleError(f"{FILE}: this runtime knows no source of the kind {kind!r}")

@@ -11,13 +11,12 @@ from .bloom import scatter
 from .candidates import Found, Pool, distinct, ranks_in, top
 from .features import Features
 from .filters import Filters, any_of
-from .foundation import Foundation
 from .index import ItemIndex
 from .items import Items
 from .lists import Lists, Result
 from .order import Order
 from .ranker import TINY, Ranker, score_shares, standardised
-from .sources import CandidateSource, Factors, Neighbours
+from .sources import CandidateSource, Neighbours, Vectors
 from .users import Users
 
 OFF = {"num_candidates": 0}  # a source that the settings, made for another release, do not know
@@ -30,12 +29,18 @@ class Steps:
     Attributes:
         settings: as in `pipeline.json`.
         sources: every source that the release has; `active` names those that propose candidates.
+        reasons: what lists say of each source's items, see `sources.declared`.
     """
 
     def __init__(
-        self, settings: Mapping[str, Any], items: Items, sources: Mapping[str, CandidateSource], ranker: Ranker
+        self,
+        settings: Mapping[str, Any],
+        items: Items,
+        sources: Mapping[str, CandidateSource],
+        ranker: Ranker,
+        reasons: Mapping[str, str],
     ) -> None:
-        self.settings, self.items, self.ranker = settings, items, ranker
+        self.settings, self.items, self.ranker, self.reasons = settings, items, ranker, reasons
         self.sources = {
             name: source.using(settings["history"]) if isinstance(source, Neighbours) else source
             for name, source in sources.items()
@@ -51,7 +56,7 @@ class Steps:
         tastes = features.users.primary_genre_shares[rows]
         order = Order(pool.item_ids, relevance, self.items, self.settings["order"], tastes)
         columns, explored = order.lists(k, self._draws(features.users.ids[rows]))
-        lists = Lists(features, rows, pool, columns, list(self.sources))
+        lists = Lists(features, rows, pool, columns, self.reasons)
         table = lists.table(relevance, explored)
         for name, column in lists.traces(self.active, expected, explored).to_pydict().items() if trace else ():
             table = table.append_column(name, pa.array(column))
@@ -94,14 +99,14 @@ class Steps:
         item_ids, scores = self._find(source, users, rows, min(k + spare, self.items.size))
         gone = any_of(self.filters.removals(users, rows, item_ids), item_ids) if filtered else item_ids < 0
         found = top(item_ids, np.where(gone, -np.inf, scores), k)
-        if filtered and source == "towers":
-            self._fill(found, users, rows)
+        index = self.sources[source]
+        if filtered and isinstance(index, ItemIndex):
+            self._fill(found, index, users, rows)
         return found
 
-    def _fill(self, found: Found, users: Users, rows: np.ndarray) -> None:
+    def _fill(self, found: Found, index: ItemIndex, users: Users, rows: np.ndarray) -> None:
         """Search the index again for those who got too few items, among all that the filters let each of them see."""
-        index, (item_ids, scores) = self.sources["towers"], found
-        assert isinstance(index, ItemIndex)
+        item_ids, scores = found
         everything = np.arange(self.items.size)[None, :]
         for place in np.flatnonzero((item_ids < 0).any(axis=1)):
             row = rows[place : place + 1]
@@ -201,7 +206,7 @@ class Steps:
                 said |= expected | {name: self.ranker.score(expected, self.settings["rank"])}
             else:
                 source = self.sources[name.removesuffix("_score")]
-                assert isinstance(source, Factors | Foundation)
+                assert isinstance(source, Vectors)
                 said[name] = source.scores(features.users, rows, item_ids)
         return said
 

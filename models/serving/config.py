@@ -9,8 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from expectations.settings import settings
-from models.catalogue import SOURCES as CATALOGUE_SOURCES
 from models.catalogue import Model
+from models.serving.sources import FROM_CATALOGUE
 
 System = Literal["fusion", "youtube", "netflix", "hybrid"]
 """Which recommender the night builds and serves, from the same parts."""
@@ -50,8 +50,8 @@ class SourcesConfig:
     """What everybody watches; with the towers the way for users without a history."""
 
     # Models of the catalogue that are sources of their own.
-    LEFT_OUT_BY_DEFAULT: ClassVar = dict.fromkeys(CATALOGUE_SOURCES, SourceConfig(num_candidates=0))
-    for _name, _model in CATALOGUE_SOURCES.items():
+    LEFT_OUT_BY_DEFAULT: ClassVar = dict.fromkeys(FROM_CATALOGUE, SourceConfig(num_candidates=0))
+    for _name, _model in FROM_CATALOGUE.items():
         __annotations__[_name] = Annotated[SourceConfig, Field(description=_model.summary)]
         vars()[_name] = LEFT_OUT_BY_DEFAULT[_name]
 
@@ -239,7 +239,7 @@ def needs_transformer(config: PipelineConfig) -> bool:
 
 def asked_of_catalogue(config: PipelineConfig) -> list[Model]:
     """Models of the catalogue that the pipeline asks for candidates."""
-    return [model for name, model in CATALOGUE_SOURCES.items() if getattr(config.sources, name).num_candidates]
+    return [model for name, model in FROM_CATALOGUE.items() if getattr(config.sources, name).num_candidates]
 
 
 def without_each_part(config: PipelineConfig) -> Iterator[tuple[str, PipelineConfig]]:

@@ -6,7 +6,6 @@ The bytes follow from the inputs alone: tables are sorted by key and written wit
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from models import runtime
 from models.runtime.files import FORMAT, TABLES
 from models.runtime.manifest import manifest_digest, sha256
 from models.runtime.user_tower import UserTower
+from models.serving.sources import ReleaseSource
 
 RUNTIME = Path(runtime.__file__).parent
 """The code that serves, copied into every bundle as it is."""
@@ -49,49 +49,32 @@ measured recall of the index and the artifacts all this was made from.{base} `pi
 """
 
 
-@dataclass(frozen=True)
-class SourceTable:
-    """A table by which a model of the catalogue retrieves: its name, kind, dataset and rows."""
-
-    source: str
-    kind: str
-    dataset: str
-    table: pa.Table
-
-    @property
-    def file(self) -> str:
-        """Where it lies in the bundle."""
-        return f"sources/{self.source}/{self.dataset.removeprefix('source_')}.parquet"
-
-
 def assemble(
     folder: Path,
     tables: Mapping[str, pa.Table],
     files: Mapping[str, Path],
     pipeline: Mapping[str, Any],
     facts: Mapping[str, Any],
-    sources: Sequence[SourceTable] = (),
+    sources: Sequence[ReleaseSource],
 ) -> dict[str, Any]:
     """Write a bundle and return its manifest.
 
     Args:
-        tables: by dataset, those of `runtime.files.TABLES`; the last two only with a transformer.
-        files: name in the bundle -> file to copy (towers, ranker, index).
+        tables: by dataset, those of `runtime.files.TABLES` that every release has, and those that `sources` declare.
+        files: name in the bundle -> file to copy (towers, ranker, index, the graphs of sources).
         pipeline: settings from retrieval to order, as JSON types.
         facts: what the manifest says beyond files: `date`, `tower_digest`, `versions` (with `faiss`), `index`, ...
-        sources: tables of the sources that come from the catalogue.
+        sources: in the order in which equal ones are asked.
     """
     for dataset, table in tables.items():
         write_table(table, dataset, folder / TABLES[dataset])
     for name, source in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / name)
-    for one in sources:
-        write_table(one.table, one.dataset, folder / one.file)
-    if sources:
-        kinds = {one.source: one.kind for one in sources}
-        listed = {s: {"kind": kind, "files": [o.file for o in sources if o.source == s]} for s, kind in kinds.items()}
-        write_json(folder / "sources.json", listed)
+    for declared in sources:
+        for dataset, table in declared.tables.items():
+            write_table(table, dataset, folder / declared.place(dataset))
+    write_json(folder / "sources.json", [declared.declaration() for declared in sources])
     write_runtime(folder)
     write_json(folder / "pipeline.json", pipeline)
     write_readme(folder, tables, facts)

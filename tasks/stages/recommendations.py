@@ -17,6 +17,8 @@ from tasks.registry.release_layout import FOLDER
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from models.serving.sources import ReleaseSource
+
 LIBRARIES = ("faiss-cpu", "onnx", "onnxruntime", "torch", "numpy", "pyarrow")
 
 
@@ -58,7 +60,8 @@ def bundle(
         sources: tables of models of the catalogue, see `tasks.stages.model_sources`.
     """
     from models.runtime import Bundle, BundleError
-    from models.serving.export import SourceTable, assemble
+    from models.serving.export import assemble
+    from models.serving.sources import with_stages
 
     tables = (
         embeddings, als_user_factors, als_item_factors, item_similarity, content_similarity, popularity, users, items,
@@ -72,7 +75,7 @@ def bundle(
         _files(towers, index, ranker, foundation),
         plain(config),
         facts,
-        [SourceTable(a.notes["source"], a.notes["kind"], a.dataset, a.table()) for a in sources],
+        [*with_stages({a.dataset for a in tables}), *_from_catalogue(sources)],
     )
     try:
         Bundle(folder)
@@ -83,6 +86,15 @@ def bundle(
         bytes=sum(f["bytes"] for f in manifest["files"].values()),
         num_files=len(manifest["files"]),
     )
+
+
+def _from_catalogue(parts: tuple[Artifact, ...]) -> "list[ReleaseSource]":
+    """Sources made by `tasks.stages.model_sources`, which notes whose and of what kind its tables are."""
+    from models.serving.sources import ReleaseSource
+
+    kinds = {part.notes["source"]: part.notes["kind"] for part in parts}
+    tables = {name: {p.dataset: p.table() for p in parts if p.notes["source"] == name} for name in kinds}
+    return [ReleaseSource(name, kind, tuple(tables[name]), tables=tables[name]) for name, kind in kinds.items()]
 
 
 def _files(towers: Artifact, index: Artifact, ranker: Artifact, foundation: tuple[Artifact, ...]) -> dict[str, Path]:

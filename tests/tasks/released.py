@@ -16,6 +16,7 @@ from benchmarks.made_bundle import foundation_tables, make_bundle, make_tables
 from models.runtime import Bundle
 from models.serving import export
 from models.serving.config import PipelineConfig
+from models.serving.sources import ReleaseSource
 from tasks.engine.content_digest import file_sha256
 from tasks.engine.stage import plain
 from tasks.registry.registry import Registry, Version
@@ -27,7 +28,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def make_release(folder: Path, num_users: int = 40, num_items: int = 150, seed: int = 0) -> Path:
     """A bundle with the lists of all its users."""
     tables = make_tables(num_users, num_items, seed=seed) | foundation_tables(num_users, num_items, seed=seed)
-    source = export.SourceTable("mine", "neighbours", "source_neighbours", tables["item_similarity"])
+    near = {"source_neighbours": tables["item_similarity"]}
+    source = ReleaseSource("mine", "neighbours", tuple(near), tables=near)
     bundle = make_bundle(folder, tables, plain(PipelineConfig()), sources=[source])
     table = Bundle(bundle, threads=2).recommend(range(num_users)).table
     (lists := bundle / "recommendations").mkdir()

@@ -1,14 +1,19 @@
 """Sources that a release names in `sources.json`: models of the catalogue, by the tables that the night made."""
 
+import dataclasses
 import json
+import re
+import shutil
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from benchmarks.made_bundle import make_bundle
+from models.catalogue import MODELS
 from models.runtime import Bundle, BundleError
-from models.serving.export import SourceTable
+from models.serving.export import facts_of, write_json, write_manifest
+from models.serving.sources import ReleaseSource, named_apart
 
 ON = {"num_candidates": 30, "weight": 1.0, "items": "all"}
 LISTS = {0: [7, 3, 11], 2: [5, 1]}
@@ -21,11 +26,16 @@ def _tables(tables):
     lists = pa.table(
         dict(zip(("user_id", "rank", "item_id", "score"), map(list, zip(*rows, strict=True)), strict=True))
     )
+    vectors = {
+        "source_user_vectors": users.rename_columns(["user_id", "vector"]),
+        "source_item_vectors": items.rename_columns(["item_id", "vector"]),
+    }
     return [
-        SourceTable("mine", "lists", "source_lists", lists),
-        SourceTable("near", "neighbours", "source_neighbours", tables["item_similarity"]),
-        SourceTable("factors", "vectors", "source_user_vectors", users.rename_columns(["user_id", "vector"])),
-        SourceTable("factors", "vectors", "source_item_vectors", items.rename_columns(["item_id", "vector"])),
+        ReleaseSource("mine", "lists", ("source_lists",), tables={"source_lists": lists}),
+        ReleaseSource(
+            "near", "neighbours", ("source_neighbours",), tables={"source_neighbours": tables["item_similarity"]}
+        ),
+        ReleaseSource("factors", "vectors", tuple(vectors), reason="as {} was liked", tables=vectors),
     ]
 
 
@@ -80,8 +90,54 @@ def test_a_pipeline_that_asks_for_what_the_release_lacks_is_refused(bundle):
         bundle.with_pipeline(asks)
 
 
-def test_a_kind_of_a_later_version_is_refused(declared_path, declared, monkeypatch):
-    later = {"odd": {"kind": "graph", "files": []}}
-    monkeypatch.setattr(Bundle, "_declared", lambda self: json.loads(json.dumps(later)))
+def rewritten(path, folder, change):
+    """A copy of a bundle whose `sources.json` says something else."""
+    shutil.copytree(path, folder)
+    declared = json.loads((folder / "sources.json").read_text())
+    facts = facts_of(json.loads((folder / "manifest.json").read_text()))
+    write_json(folder / "sources.json", change(declared))
+    write_manifest(folder, facts)
+    return folder
+
+
+def test_a_kind_of_a_later_version_is_refused(declared_path, tmp_path):
+    odd = {"name": "odd", "kind": "graph", "files": [], "reason": ""}
+    folder = rewritten(declared_path, tmp_path / "bundle", lambda declared: [*declared, odd])
     with pytest.raises(BundleError, match="no source of the kind 'graph'"):
-        Bundle(declared_path)
+        Bundle(folder)
+
+
+def test_a_source_whose_files_are_missing_is_refused(declared_path, tmp_path):
+    odd = {"name": "odd", "kind": "lists", "files": ["sources/odd/lists.parquet"], "reason": ""}
+    folder = rewritten(declared_path, tmp_path / "bundle", lambda declared: [*declared, odd])
+    with pytest.raises(BundleError, match=r"lists\.parquet: not in the manifest"):
+        Bundle(folder)
+
+
+def test_a_release_says_of_its_sources_what_people_read(declared, bundle):
+    """The words of a source's declaration stand beside its items; without any they are the usual ones."""
+    off = {name: ON | {"num_candidates": 0} for name in ("als", "item_item")}  # which find the same
+    pipeline = dict(declared.pipeline) | {"sources": declared.pipeline["sources"] | off}
+    table = declared.with_pipeline(pipeline).recommend(range(40)).table.to_pylist()
+    own = [row["reason"] for row in table if row["source"] == "factors"]
+    assert any(re.fullmatch(r"as Title \d+ was liked", reason) for reason in own)
+    others = {row["reason"].split(" ")[0] for row in table if row["source"] == "near"}
+    assert others <= {"because", "next", "new", "something", "for"}
+
+
+def test_the_sources_of_every_release_are_declared_as_others_are(bundle):
+    declared = json.loads((bundle.path / "sources.json").read_text())
+    assert [one["name"] for one in declared] == list(bundle.sources)
+    assert {one["kind"] for one in declared} == {"index", "vectors", "neighbours", "ranking"}
+
+
+@pytest.mark.parametrize("name", ["content", "towers", "random", "ranker"])
+def test_a_model_may_not_take_the_name_of_something_else(name):
+    with pytest.raises(ValueError, match=f"no source can be called '{name}'"):
+        named_apart([dataclasses.replace(MODELS["ease"], name=name)])
+
+
+@pytest.mark.parametrize("kind", ["ranking", "index"])
+def test_a_model_cannot_be_a_source_of_its_own_by_what_only_the_night_makes(kind):
+    with pytest.raises(ValueError, match="by lists, neighbours or vectors"):
+        dataclasses.replace(MODELS["ease"], source=kind)

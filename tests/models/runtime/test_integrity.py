@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 import pytest
 
 from models.runtime import Bundle, BundleError
-from models.runtime.files import FILES, FORMAT, required
+from models.runtime.files import FILES, FORMAT, REQUIRED
 from models.serving import export
 
 ALLOWED = {"numpy", "pyarrow", "faiss", "onnxruntime"}
@@ -28,7 +28,7 @@ def names(path):
 def test_every_file_is_in_the_manifest_and_all_that_is_required_is_there(path):
     files = json.loads((path / "manifest.json").read_text())["files"]
     assert [*names(path)] == sorted([*files, "manifest.json"])
-    assert set(required(set(files))) <= set(files)
+    assert set(REQUIRED) <= set(files)
 
 
 def test_a_flipped_byte_in_any_file_is_refused_by_name(copied):
@@ -68,10 +68,11 @@ def test_every_file_is_one_of_the_table(path):
     assert [name for name in found if not any(fnmatchcase(name, pattern) for pattern in told)] == ["manifest.json"]
 
 
-def test_a_layout_of_a_later_version_is_refused(copied, monkeypatch):
-    monkeypatch.setattr(export, "FORMAT", FORMAT + 1)
+@pytest.mark.parametrize(("other", "when"), [(FORMAT + 1, "later"), (FORMAT - 1, "earlier")])
+def test_a_layout_of_another_version_is_refused(other, when, copied, monkeypatch):
+    monkeypatch.setattr(export, "FORMAT", other)
     remanifested(copied)
-    with pytest.raises(BundleError, match=rf"of format {FORMAT + 1}, later than this runtime's \({FORMAT}\)"):
+    with pytest.raises(BundleError, match=rf"of format {other}, {when} than this runtime's \({FORMAT}\); use the run"):
         Bundle(copied)
 
 

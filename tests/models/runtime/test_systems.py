@@ -8,7 +8,7 @@ import pytest
 from benchmarks.made_bundle import make_bundle
 from models.evaluation.ablations import ablations
 from models.runtime import Bundle, BundleError
-from models.runtime.foundation import Foundation
+from models.runtime.sources import Vectors
 from models.serving.config import PipelineConfig, pipeline_of
 from tasks.engine.stage import plain
 
@@ -90,18 +90,18 @@ def test_who_has_watched_since_and_strangers_are_asked_of_the_graph(served, tabl
     """The made graph sums the titles of the sentence, so the answer is known."""
     fresh = Bundle(served.path, threads=1)
     foundation = fresh._sources["transformer"]
-    assert isinstance(foundation, Foundation)
+    assert isinstance(foundation, Vectors)
     titles = np.stack(tables["title_embeddings"]["vector"].to_numpy())
     fresh.watch(3, [5, 9])
     row = fresh.features.user_rows(np.array([3]))
     ((features, rows),) = fresh._batches(row)
     history = features.users.history.last(rows, 10)[0]
     np.testing.assert_allclose(
-        foundation.of(features.users, rows)[0], titles[history[history >= 0]].sum(axis=0), rtol=1e-4
+        foundation._of(features.users, rows)[0][0], titles[history[history >= 0]].sum(axis=0), rtol=1e-4
     )
     known = np.stack(tables["member_embeddings"]["vector"].to_numpy())[4]
     np.testing.assert_array_equal(
-        foundation.of(fresh.features.users, fresh.features.user_rows(np.array([4])))[0], known
+        foundation._of(fresh.features.users, fresh.features.user_rows(np.array([4])))[0][0], known
     )
     first = fresh.retrieve("transformer", [4], 5)[0][0]
     assert fresh.recommend_for_history([7, 8], k=5).table.num_rows == 5

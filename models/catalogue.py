@@ -37,6 +37,8 @@ class Model:
         source_name: of a source that the night has stages of its own for, as the data are many or it learns from more
             than interactions; every other source bears the model's name, is trained by `train`, and is off unless
             asked for.
+        rates_with: settings under which it predicts ratings and ranks by them (`RatingPredictor`), `{}` where it always
+            does; None if it never does.
         libraries: distributions whose version decides what comes out, besides numpy and pyarrow.
         memory_gib: what its training may hold at demo size.
     """
@@ -51,6 +53,7 @@ class Model:
     on_spark: bool = False
     source: SourceKind | None = None
     source_name: str = ""
+    rates_with: Mapping[str, Any] | None = None
     libraries: tuple[str, ...] = ()
     memory_gib: float = 1.0
 
@@ -62,6 +65,10 @@ class Model:
     def train(self, data: "Interactions", settings: Any, training: "Training") -> "Trained":
         train: Callable[..., Trained] = _found(self.train_at)
         return train(data, settings, training)
+
+    def rates(self, settings: Any) -> bool:
+        """Whether it predicts ratings under such settings."""
+        return self.rates_with is not None and all(getattr(settings, n) == v for n, v in self.rates_with.items())
 
     @property
     def recommender(self) -> "type[Recommender]":
@@ -108,6 +115,7 @@ _ALL: tuple[Model, ...] = (
         on_spark=True,
         source="vectors",
         source_name="als",
+        rates_with={"feedback": "explicit"},
     ),
     Model(
         name="item_similarity",

@@ -115,6 +115,13 @@ class Recommender(Protocol):
         """Read what `save` wrote; gives the same scores to the last bit."""
 
 
+class RatingPredictor(Recommender, Protocol):
+    """A recommender whose scores are predicted ratings, and which predicts those of single pairs, too."""
+
+    def predict(self, users: Ints, items: Ints) -> Floats:
+        """float32 `[N]`: ratings of pairs; -1 for a user or an item that the training did not know."""
+
+
 @dataclass(frozen=True)
 class Training:
     """What a training is given besides data and settings.

@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -10,9 +10,10 @@ from benchmarks.protocols.choosing import Trainer, Trial, best, compare
 from benchmarks.protocols.formats import Log, read_ratings
 from benchmarks.protocols.task import Files, Numbering, only
 from expectations.errors import UserError
-from models.collaborative.ratings import Biases, RatingFactors
+from models.catalogue import MODELS, Model
+from models.collaborative.ratings import Biases
 from models.evaluation.splits import Split, holdout, k_fold
-from models.interactions import Floats, Histories, Interactions, Ints
+from models.interactions import Floats, Histories, Interactions, Ints, RatingPredictor
 
 FOLDS = 5
 FOLDS_SEED = 0
@@ -76,11 +77,19 @@ def read(files: Files) -> Ratings:
     )
 
 
-def explicit(candidates: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Those that factorise ratings; a file's settings must."""
-    found = [(words, settings) for words, settings in candidates if settings.feedback == "explicit"]
+def that_rate(model: Model, candidates: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Those settings under which a model predicts ratings.
+
+    Raises:
+        UserError: there are none.
+    """
+    found = [(words, settings) for words, settings in candidates if model.rates(settings)]
+    if not found and model.rates_with:
+        needed = ", ".join(f"`{name}: {value}`" for name, value in model.rates_with.items())
+        raise UserError(f"kfold-rmse predicts ratings: set {needed} in the file of --config")
     if not found:
-        raise UserError("kfold-rmse predicts ratings: set `feedback: explicit` in the file of --config")
+        able = ", ".join(name for name, other in MODELS.items() if other.rates_with is not None)
+        raise UserError(f"kfold-rmse predicts ratings, which {model.name} does not; models that do: {able}")
     return found
 
 
@@ -112,8 +121,7 @@ def fold_rmse(
 
 def rmse(trainer: Trainer, train: Ratings, test: Ratings, settings: Any) -> float:
     """Of a model trained on some ratings, on others; predictions are clipped to the scale of train."""
-    model = trainer.train(train.interactions, settings).model
-    assert isinstance(model, RatingFactors)
+    model = cast(RatingPredictor, trainer.train(train.interactions, settings).model)
     users, items = train.known
     predicted = model.predict(np.where(users[test.users], test.users, -1), np.where(items[test.items], test.items, -1))
     return error(np.clip(predicted, train.ratings.min(), train.ratings.max()), test.ratings)

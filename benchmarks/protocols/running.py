@@ -10,9 +10,9 @@ from benchmarks.protocols import ranking, rating
 from benchmarks.protocols.choosing import Trainer, Trial, best, choose, look_at_test, most_chosen, refit, systems
 from benchmarks.protocols.formats import find_files
 from benchmarks.protocols.progress import Teller
-from benchmarks.protocols.rating import FOLDS, explicit, fold_rmse, folds
+from benchmarks.protocols.rating import FOLDS, fold_rmse, folds, that_rate
 from benchmarks.protocols.results import Result, intervals, means, over_spans
-from benchmarks.protocols.settings import candidates, implicit, in_json, stopping_at
+from benchmarks.protocols.settings import candidates, in_json, stopping_at, that_rank
 from benchmarks.protocols.task import Build, Files, Task
 from benchmarks.protocols.test_set_looks import look
 from expectations.errors import UserError
@@ -56,7 +56,7 @@ def run(protocol: str, data: Path, trainer: Trainer, config: Path | None, home: 
 
 def _ranked(of: dict[str, Any], task: Task, trainer: Trainer, config: Path | None, home: Path) -> dict[str, Any]:
     name = trainer.model.name
-    settings = implicit(candidates(trainer.model, config, timed=task.test.train.times is not None))
+    settings = that_rank(trainer.model, candidates(trainer.model, config, timed=task.test.train.times is not None))
     trainer.tell.say("{}: {:,} users, {:,} items, {:,} interactions".format(of["data"], *task.counts))
     trials = choose(trainer, task, settings)
     chosen = best(trials)
@@ -92,7 +92,7 @@ def _look(
 def _rated(of: dict[str, Any], files: Files, trainer: Trainer, config: Path | None, home: Path) -> dict[str, Any]:
     if trainer.model.name != "als":
         raise UserError(f"kfold-rmse predicts ratings, which {trainer.model.name} does not: choose --model als")
-    settings = explicit(candidates(trainer.model, config))
+    settings = that_rate(trainer.model, candidates(trainer.model, config))
     data = rating.read(files)
     counts = (data.num_users, data.num_items, len(data.users))
     trainer.tell.say("{}: {:,} users, {:,} items, {:,} ratings".format(of["data"], *counts))

@@ -26,15 +26,16 @@ def candidates(model: Model, config: Path | None, timed: bool = True) -> list[tu
     return [("default", default), *((_words(changes), changed(default, changes)) for changes in trials)]
 
 
-def implicit(found: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Those candidates that rank; explicit feedback is about ratings.
+def that_rank(model: Model, found: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Those candidates that learn to rank, and not to predict ratings.
 
     Raises:
         UserError: a file's settings do not.
     """
-    kept = [(words, settings) for words, settings in found if getattr(settings, "feedback", "implicit") == "implicit"]
+    kept = [(words, settings) for words, settings in found if not (model.rates_with and model.rates(settings))]
     if not kept:
-        raise UserError("this protocol ranks: set `feedback: implicit` in the file of --config, or choose kfold-rmse")
+        wrong = ", ".join(f"`{name}: {value}`" for name, value in (model.rates_with or {}).items())
+        raise UserError(f"this protocol ranks: leave {wrong} out of the file of --config, or choose kfold-rmse")
     return kept
 
 

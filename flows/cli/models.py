@@ -12,9 +12,8 @@ from expectations.errors import UserError
 def models(name: str | None) -> None:
     """List the models that learn from interactions alone, or tell the settings of the one called NAME.
 
-    The section is that of a night's config, where a model proposes candidates as the source told beside it, by lists,
-    neighbours, vectors and the like (pipeline.sources.NAME.num_candidates). `python -m benchmarks.quality` measures
-    any of them on public data.
+    In a night a model proposes candidates as the source told beside it (pipeline.sources.SOURCE.num_candidates), by
+    lists, neighbours, vectors and the like. `python -m benchmarks.quality` measures any of them on public data.
     """
     if name is None:
         _list()
@@ -28,10 +27,13 @@ def _list() -> None:
 
     from models.catalogue import MODELS
 
-    table = Table("model", "section", "source", "by", "what it is", box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    for head in ("model", "source", "by"):
+        table.add_column(head, no_wrap=True)
+    table.add_column("what it is")
     for model in MODELS.values():
         source = (model.source_name or model.name) if model.source else ""
-        table.add_row(model.name, model.section, source, model.source or "", model.summary)
+        table.add_row(model.name, source, model.source or "", model.summary)
     Console().print(table)
 
 
@@ -47,7 +49,11 @@ def _tell(name: str) -> None:
         hint = f", did you mean {near[0]}?" if near else ""
         raise UserError(f"no model {name!r}{hint}; there are: {', '.join(MODELS)}")
     model, console = MODELS[name], Console()
-    console.print(f"[bold]{model.name}[/]  {model.summary}\nsettings, section `{model.section}` of a config:")
+    console.print(f"[bold]{model.name}[/]  {model.summary}")
+    if model.rates_with is not None:
+        needed = ", ".join(f"{name}: {value}" for name, value in model.rates_with.items())
+        console.print(f"predicts ratings{needed and ', with ' + needed}", highlight=False)
+    console.print(f"settings, section `{model.section}` of a config:")
     table = Table("key", "default", "allowed", "meaning", box=None, header_style="bold")
     for row in entries(model.settings):
         table.add_row(*(cell.replace("`", "") for cell in row))

@@ -11,7 +11,7 @@ import pytest
 from benchmarks import quality
 from benchmarks.protocols.choosing import BUDGET_S, Trainer, Trial, best, compare
 from benchmarks.protocols.progress import Teller
-from benchmarks.protocols.rating import explicit
+from benchmarks.protocols.rating import that_rate
 from benchmarks.protocols.settings import candidates, changed, from_file, in_json, stopping_at
 from expectations.errors import UserError
 from flows.config import SECTIONS
@@ -118,7 +118,7 @@ def test_numbers_that_are_none_are_refused(run: Any, split: Path, capsys: Any, w
 
 
 def test_ratings_are_told_with_what_most_folds_chose(run: Any, ratings: Path, monkeypatch: Any) -> None:
-    (_, first), (_, second), *_ = explicit(candidates(MODELS["als"], None))
+    (_, first), (_, second), *_ = that_rate(MODELS["als"], candidates(MODELS["als"], None))
     chosen = iter([first, second, second, first, second])
 
     def fold_rmse(*_: Any) -> Any:

@@ -1,5 +1,6 @@
 """The protocol about ratings."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 from benchmarks.protocols.choosing import Trainer
 from benchmarks.protocols.formats import find_files
 from benchmarks.protocols.progress import Teller
-from benchmarks.protocols.rating import error, explicit, fold_rmse, folds, read
+from benchmarks.protocols.rating import error, fold_rmse, folds, read, that_rate
+from benchmarks.protocols.settings import that_rank
 from expectations.errors import UserError
 from models.catalogue import MODELS
 from models.collaborative.ratings import Biases, RatingFactors
@@ -56,7 +58,16 @@ def test_error_is_the_root_of_the_mean_square() -> None:
     assert error(np.array([1.0, 2.0]), np.array([1.0, 4.0])) == pytest.approx(2**0.5)
 
 
-def test_settings_for_ratings_are_explicit() -> None:
-    implicit = MODELS["als"].settings()
-    with pytest.raises(UserError, match="feedback: explicit"):
-        explicit([("file", implicit)])
+def test_a_model_is_asked_for_ratings_only_where_it_predicts_some() -> None:
+    als, popularity = MODELS["als"], MODELS["popularity"]
+    ranks, rates = als.settings(), als.settings(feedback="explicit")
+    with pytest.raises(UserError, match="set `feedback: explicit` in the file"):
+        that_rate(als, [("file", ranks)])
+    with pytest.raises(UserError, match="which popularity does not; models that do: als"):
+        that_rate(popularity, [("file", popularity.settings())])
+    with pytest.raises(UserError, match="leave `feedback: explicit` out"):
+        that_rank(als, [("file", rates)])
+    both = [("a", ranks), ("b", rates)]
+    assert that_rate(als, both) == both[1:] and that_rank(als, both) == both[:1]
+    always = replace(als, rates_with={})
+    assert that_rate(always, both) == that_rank(always, both) == both

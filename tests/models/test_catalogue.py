@@ -154,6 +154,27 @@ def test_explicit_feedback_stops_at_a_rating_that_is_no_number(train: Train) -> 
         train("als", bad, settings=MODELS["als"].settings(feedback="explicit"))
 
 
+RATING = [
+    pytest.param(name, marks=pytest.mark.slow) if model.on_spark else name
+    for name, model in MODELS.items()
+    if model.rates_with is not None
+]
+
+
+@pytest.mark.parametrize("rating", RATING)
+def test_predicted_ratings_are_the_scores_of_pairs(rating: str, train: Train) -> None:
+    entry = MODELS[rating]
+    settings = entry.settings(**entry.rates_with)
+    assert entry.rates(settings)
+    model = train(rating, settings=settings)
+    users, items = DATA.histories.rows, DATA.histories.items
+    predicted = model.predict(users, items)
+    np.testing.assert_allclose(predicted, scores(model)[users, items], rtol=1e-5)
+    mean_error, baseline = (np.square(DATA.ratings - p).mean() for p in (predicted, DATA.ratings.mean()))
+    assert mean_error < baseline
+    assert np.isfinite(model.predict(np.array([-1, 0]), np.array([0, -1]))).all(), "nobody and nothing are average"
+
+
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_source_has_what_its_kind_asks_for(source: str, train: Train) -> None:
     """And retrieves by it what the model itself would recommend."""

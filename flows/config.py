@@ -20,6 +20,7 @@ from models.evaluation.config import EvaluationConfig
 from models.index.config import IndexConfig
 from models.ranking.config import RankerConfig
 from models.retrieval.config import EmbeddingsConfig, TowersConfig
+from models.runtime.systems import SYSTEMS
 from models.sequence.config import TransformerConfig
 from models.serving.config import PipelineConfig, System
 from models.world.config import WorldConfig
@@ -61,6 +62,9 @@ class ModelsConfig:
         vars()[_name] = LEFT_OUT_BY_DEFAULT[_name]
 
 
+_SYSTEMS_TOLD = "; ".join(f"`{name}`, {system.summary}" for name, system in SYSTEMS.items())
+
+
 @settings
 class NightlyConfig:
     """Everything that decides a night. Each section stands beside its owner."""
@@ -68,10 +72,7 @@ class NightlyConfig:
     date: Date | None = None
     """Logical day; by default the last day of made data, or the last full day of a log."""
 
-    system: System = "fusion"
-    """Which recommender is built and served: `fusion` of all sources; `youtube`, two towers and watch-time ranking;
-    `netflix`, a transformer with matrix factorisation; `hybrid`, two towers, the transformer and a ranker, with matrix
-    factorisation."""
+    system: Annotated[System, Field(description=f"Which recommender is built and served: {_SYSTEMS_TOLD}.")] = "fusion"
     window: WindowConfig = WindowConfig()
     """Days trained and judged on."""
     source: SourceConfig = SourceConfig()

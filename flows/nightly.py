@@ -265,7 +265,7 @@ def nightly(
             somebody starts it, the last day of made data, or the last full day of a log.
         lake: Lake URL; by default the folder `lake` of the home.
         catch_up_days: Most days that a scheduled night makes up for, where nights before it were missed (≤ 366).
-        system: Recommender to build and serve: fusion, youtube, netflix or hybrid.
+        system: Recommender to build and serve; `docs/systems.md` says what each is.
         stages: Only these stages and what they need; by default all of them, up to the release.
     """
     sections = {name: value for name, value in locals().items() if name in SECTIONS}

@@ -1,4 +1,4 @@
-"""`docs/extending.md`, followed in a copy of the project: a dataset, a stage and a model in a few steps."""
+"""`docs/extending.md`, followed in a copy of the project: a dataset, a stage, a model and a system in a few steps."""
 
 import json
 import os
@@ -208,6 +208,99 @@ def test_a_model(copy: Path, tmp_path: Path):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout
+
+
+SCORE = """def _twin(scores: Scores, rank: Settings) -> np.ndarray:
+    return product(scores, rank["twin_weight"], lambda: np.tanh(scores.of("als")))
+
+
+_POWERS = """
+
+SYSTEM = """_ALL = (
+    System(
+        name="twin",
+        summary="neighbours of what was watched, by matrix factorisation",
+        score=_twin,
+        sources=("item_item",),
+        asks=("als",),
+        settings=("twin_weight", "rank_constant"),
+        without={"als_score": {"twin_weight": 0.0}, "retrieval_order": {"twin_weight": 1.0}},
+    ),
+"""
+
+SETTING = '''    twin_weight: Share = 0.5
+    """`twin`: exponent of matrix factorisation's score in the product with the neighbours'."""
+    rank_constant: '''
+
+ASK = """
+import json
+from pathlib import Path
+from benchmarks.made_bundle import make_bundle, make_tables
+from explorer.knobs import applies, knobs
+from flows.config import calendar, load_config
+from flows.nightly import plan_night
+from flows.night.sources import open_source
+from flows.reference import reference
+from models.evaluation.ablations import ablations
+from models.runtime import Bundle
+from models.serving.config import PipelineConfig, pipeline_of
+from tasks.engine.stage import plain
+from tasks.pages.training import used_for
+from tasks.releases.bundle_runtime import open_bundle
+
+config = load_config(None, ["system=twin", "pipeline.k=8", "pipeline.candidates=60"])
+pipeline = plain(pipeline_of(config.system, config.pipeline))
+path = make_bundle(Path("made"), make_tables(40, 150), plain(PipelineConfig()))
+other = Bundle(path).with_pipeline(pipeline)
+lists = lambda settings: other.with_pipeline(settings).recommend(range(40)).table["item_id"].to_pylist()
+whole = lists(pipeline)
+table = other.recommend(range(40), trace=True).table
+alone = open_bundle(path, pipeline=pipeline).recommend(range(40)).table
+changed = {name: lists(settings) != whole for name, settings in ablations(pipeline).items()}
+source = open_source(config, Path("home"))
+plan = plan_night(config, calendar(config.window, source.last_day(config.window)), source)
+print(json.dumps({
+    "sources": sorted(set(table["source"].to_pylist()) - {"popularity"}),
+    "says": [name for name in table.column_names if name.endswith(("_score", "_seconds"))],
+    "served alike": alone["item_id"].to_pylist() == whole,
+    "ablations": {name: changed[f"without {name}"] for name in ("nothing", "als_score", "retrieval_order")},
+    "sources left out": [name for name in changed if name.removeprefix("without ") in other.sources],
+    "its knobs": [
+        knob.name for knob in knobs()
+        if knob.name.split(".")[0] in ("candidates", "rank", "sources", "history") and applies(knob, pipeline)
+    ],
+    "trains a transformer": "transformer" in {step.name for step in plan.steps},
+    "told": "neighbours of what was watched" in reference() and "`twin`: exponent" in reference(),
+    "towers": used_for("twin", "towers"),
+}))
+"""
+
+
+def test_a_system(copy: Path):
+    """An entry with its arithmetic and a setting: it ranks, is left out by parts, turned, planned and told."""
+    _edit(copy / "models/runtime/systems.py", "_POWERS = ", SCORE)
+    _edit(copy / "models/runtime/systems.py", "_ALL = (\n", SYSTEM)
+    _edit(copy / "models/serving/config.py", "    rank_constant: ", SETTING)
+    for name in ("benchmarks/made_bundle.py", "explorer/knobs.py"):
+        (copy / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(ROOT / name, copy / name)
+    (copy / "ask.py").write_text(ASK)
+    done = subprocess.run([sys.executable, "ask.py"], cwd=copy, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        "sources": ["item_item"],
+        "says": ["als_score"],
+        "served alike": True,
+        "ablations": {"nothing": False, "als_score": True, "retrieval_order": True},
+        "sources left out": [],
+        "its knobs": [
+            "candidates", "history.length", "history.half_life", "history.num_neighbours", "rank.twin_weight",
+            "rank.rank_constant",
+        ],
+        "trains a transformer": False,
+        "told": True,
+        "towers": "variety, similar items",
+    }  # fmt: skip
 
 
 CONSUMER = """

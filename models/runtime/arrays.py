@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 BLOCK = 1024  # rows a model or a gather sees at once
+TINY = 1e-9  # smallest score or probability whose logarithm is taken
 
 
 def floats(values: pa.ChunkedArray, missing: float = 0.0) -> np.ndarray:

@@ -1,16 +1,15 @@
-"""Scores of candidates, and how the systems mix them."""
+"""What a model of pairs of users and items expects of candidates."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from .arrays import TINY
 from .errors import BundleError
 from .features import PAIR_FEATURES
 from .manifest import read_json
 from .sessions import open_session, run
-
-TINY = 1e-9  # smallest score or probability whose logarithm is taken
 
 
 class Ranker:
@@ -36,22 +35,3 @@ class Ranker:
         powers = (settings["click_power"], settings["watch_power"], settings["completion_power"])
         parts = zip(Ranker.OUTPUTS, powers, strict=True)
         return sum(power * np.log(np.maximum(predicted[name], TINY)) for name, power in parts)
-
-
-def score_shares(system: str, settings: Mapping[str, float]) -> dict[str, float]:
-    """Weight of each model's score in a system's; together 1."""
-    if system == "netflix":
-        share = settings["foundation_weight"]
-        return {"transformer_score": share, "als_score": 1 - share}
-    cf, engagement = settings["cf_weight"], settings["engagement_weight"]
-    own = (1 - cf) * (1 - engagement)
-    return {"transformer_score": own, "engagement_score": (1 - cf) * engagement, "als_score": cf}
-
-
-def standardised(values: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Values `[N, C]` less the mean of each row's kept ones, over their standard deviation; 0 elsewhere."""
-    count = np.maximum(np.count_nonzero(kept, axis=1, keepdims=True), 1)
-    values = np.where(kept, values, 0).astype(np.float64)
-    centred = np.where(kept, values - values.sum(axis=1, keepdims=True) / count, 0)
-    deviation = np.sqrt((centred**2).sum(axis=1, keepdims=True) / count)
-    return centred / np.maximum(deviation, TINY)

@@ -24,8 +24,10 @@ from .index import ItemIndex
 from .lists import Result, joined
 from .manifest import check, read_json
 from .ranker import Ranker
+from .scores import can_score
 from .sources import declared, open_sources
 from .steps import Steps
+from .systems import SYSTEMS
 from .user_tables import ABOUT_USERS, having_watched, visitor
 from .user_tower import UserTower
 from .users import Users
@@ -82,13 +84,9 @@ class Bundle:
         self._use(pipeline or read_json(self.path / "pipeline.json"))
 
     def _use(self, pipeline: Mapping[str, Any]) -> None:
-        system, sources = pipeline["system"], pipeline["sources"]
-        asked = {name for name, source in sources.items() if source["num_candidates"]}
-        if (asked & {"transformer"} or system in ("netflix", "hybrid")) and "transformer" not in self._sources:
-            raise BundleError(
-                f"{self.path}: the pipeline (system {system}) asks a transformer, and this release has none; "
-                "make one with system netflix or hybrid"
-            )
+        """Ask with other settings; raises BundleError when the release lacks what they need."""
+        self._check_system(pipeline["system"])
+        asked = {name for name, source in pipeline["sources"].items() if source["num_candidates"]}
         if unknown := asked - self._sources.keys():
             raise BundleError(
                 f"{self.path}: the pipeline asks the source {min(unknown)}, and this release has none of it; make one "
@@ -96,6 +94,21 @@ class Bundle:
             )
         self.pipeline = pipeline
         self.steps = Steps(pipeline, self.features.items, self._sources, self.ranker, self._reasons)
+
+    def _check_system(self, system: str) -> None:
+        if system not in SYSTEMS:
+            raise BundleError(f"{self.path}: this runtime knows no system {system!r}, only {', '.join(SYSTEMS)}")
+        for name in SYSTEMS[system].scored_by:
+            if name not in self._sources:
+                raise BundleError(
+                    f"{self.path}: the system {system} asks the source {name} for scores, and this release has none of "
+                    f"it; make one with system {system}"
+                )
+            if not can_score(self._sources[name]):
+                raise BundleError(
+                    f"{self.path}: the system {system} asks the source {name} for scores, and this release's proposes "
+                    "items and scores none that others propose"
+                )
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -1,12 +1,13 @@
 """Retrieve, filter, rank, order: how a release answers under one set of settings."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from .arrays import TINY
 from .bloom import scatter
 from .candidates import Found, Pool, distinct, ranks_in, top
 from .features import Features
@@ -15,8 +16,10 @@ from .index import ItemIndex
 from .items import Items
 from .lists import Lists, Result
 from .order import Order
-from .ranker import TINY, Ranker, score_shares, standardised
-from .sources import CandidateSource, Neighbours, Vectors
+from .ranker import Ranker
+from .scores import Scores, can_score
+from .sources import CandidateSource, Neighbours
+from .systems import SYSTEMS
 from .users import Users
 
 OFF = {"num_candidates": 0}  # a source that the settings, made for another release, do not know
@@ -28,7 +31,8 @@ class Steps:
 
     Attributes:
         settings: as in `pipeline.json`.
-        sources: every source that the release has; `active` names those that propose candidates.
+        sources: every source that the release has; `active` names those that propose candidates, `scoring` has those
+            that the system asks for scores.
         reasons: what lists say of each source's items, see `sources.declared`.
     """
 
@@ -45,8 +49,10 @@ class Steps:
             name: source.using(settings["history"]) if isinstance(source, Neighbours) else source
             for name, source in sources.items()
         }
+        self.system = SYSTEMS[settings["system"]]
         asked = settings["sources"]
         self.active = [name for name in self.sources if asked.get(name, OFF)["num_candidates"]]
+        self.scoring = {name: s for name in self.system.scored_by if can_score(s := self.sources[name])}
         self.filters = Filters(items, settings["filters"])
 
     def lists(self, features: Features, rows: np.ndarray, k: int, trace: bool) -> Result:
@@ -169,46 +175,12 @@ class Steps:
     # --- rank and order ----------------------------------------------------------------------------------------------
 
     def _rank(self, features: Features, rows: np.ndarray, pool: Pool) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Relevance `[N, C]`, 1 for a user's best, and what it was made of (models that are switched off say nothing).
-
-        `fusion` and `youtube`: the weighted geometric mean of the fused retrieval score, which is made of ranks, and
-        the ranker's, which is made of calibrated probabilities: neither has outliers, so products need no more.
-        `netflix` and `hybrid`: the weighted mean of scores that have no common scale, and so are standardised over the
-        user's candidates first.
-        """
-        settings, system = self.settings["rank"], self.settings["system"]
-        if system in ("fusion", "youtube"):
-            share = settings["ranker_weight" if system == "fusion" else "watch_time_weight"]
-            said = self.ranker.predict(features.pairs(rows, pool.item_ids)) if share > 0 else {}
-            blend = (1 - share) * np.log(np.maximum(pool.retrieval, TINY))
-            if share > 0 and system == "fusion":
-                blend += share * self.ranker.score(said, settings)
-            elif share > 0:
-                blend += share * np.log(np.maximum(said["watch_seconds"], TINY))
-        else:
-            shares = score_shares(system, settings)
-            said = self._scores(features, rows, pool.item_ids, [name for name, share in shares.items() if share > 0])
-            kept = pool.item_ids >= 0
-            # 0 where nothing is asked: then the order of the sources decides.
-            blend = sum((share * standardised(said[name], kept) for name, share in shares.items() if share > 0), 0.0)
-            blend = blend + TINY * standardised(pool.retrieval, kept)
+        """Relevance `[N, C]`, 1 for a user's best, and what it was made of (models that are not asked say nothing)."""
+        rank = self.settings["rank"]
+        scores = Scores(features, rows, pool, self.scoring, self.ranker, rank)
+        blend = self.system.score(scores, rank)
         blend[pool.item_ids < 0] = -np.inf
-        return np.exp(blend - blend.max(axis=1, initial=np.log(TINY), keepdims=True)), said
-
-    def _scores(
-        self, features: Features, rows: np.ndarray, item_ids: np.ndarray, wanted: Sequence[str]
-    ) -> dict[str, np.ndarray]:
-        """What each model that is wanted says of candidates `[N, C]`."""
-        said: dict[str, np.ndarray] = {}
-        for name in wanted:
-            if name == "engagement_score":
-                expected = self.ranker.predict(features.pairs(rows, item_ids))
-                said |= expected | {name: self.ranker.score(expected, self.settings["rank"])}
-            else:
-                source = self.sources[name.removesuffix("_score")]
-                assert isinstance(source, Vectors)
-                said[name] = source.scores(features.users, rows, item_ids)
-        return said
+        return np.exp(blend - blend.max(axis=1, initial=np.log(TINY), keepdims=True)), scores.said
 
     def _draws(self, user_ids: np.ndarray) -> np.ndarray:
         """A number from [0, 1) for each user; the same one all day."""

@@ -3,16 +3,20 @@ nothing else. Imports nothing heavy.
 """
 
 import dataclasses
-from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from expectations.settings import settings
 from models.catalogue import Model
-from models.serving.sources import FROM_CATALOGUE
+from models.runtime.systems import SYSTEMS
+from models.serving.sources import FROM_CATALOGUE, KINDS
 
-System = Literal["fusion", "youtube", "netflix", "hybrid"]
+if TYPE_CHECKING:
+    System = str
+else:
+    System = Literal[*SYSTEMS]
 """Which recommender the night builds and serves, from the same parts."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -45,7 +49,7 @@ class SourcesConfig:
     """Neighbours by TF-IDF of the items of the history: the way in for items that nobody has watched yet. With
     `items="cold"` it proposes only those."""
     transformer: SourceConfig = SourceConfig(num_candidates=0)
-    """What the transformer expects next. `fusion` builds one when this is on, the systems that need one always do."""
+    """What the transformer expects next. A night trains one when this is on, and for systems that ask its score."""
     popularity: SourceConfig = SourceConfig(weight=0.7)
     """What everybody watches; with the towers the way for users without a history."""
 
@@ -92,9 +96,7 @@ class FiltersConfig:
 
 @settings
 class RankConfig:
-    """How candidates are scored. `fusion`: a product of the fused retrieval score and of what the ranker expects;
-    `youtube`: the same product with expected watch time. `netflix` and `hybrid`: weighted means of scores that are
-    standardised over a user's candidates."""
+    """How candidates are scored. `models/runtime/systems.py` says which system looks at which of these."""
 
     ranker_weight: Share = 0.15
     """Exponent of the ranker's score in the product with the retrieval's, which gets the rest; 0 leaves the ranker out,
@@ -158,8 +160,8 @@ class PipelineConfig:
     k: Annotated[int, Field(ge=1, le=1000)] = 20
     """Length of a list."""
     candidates: Annotated[int, Field(ge=1, le=10_000)] = 100
-    """`youtube`, `hybrid`: items asked of the towers for every user. `netflix`: of the transformer and of matrix
-    factorisation each."""
+    """Items asked for every user of each source that the system names. `fusion` names none: it asks whichever is on for
+    its `num_candidates`."""
     pool_size: Annotated[int, Field(ge=1, le=10_000)] = 150
     """Candidates of a user, of all sources together and after the filters, that are ranked."""
     sources: SourcesConfig = SourcesConfig()
@@ -175,71 +177,53 @@ class PipelineConfig:
             raise ValueError("sources: every num_candidates is 0; at least one source must be on")
 
 
-_SOURCES_OF = {"youtube": ("towers",), "netflix": ("transformer", "als"), "hybrid": ("towers",)}
-"""Where the candidates of each system come from; `fusion` asks whichever source is on."""
-
-
-_SCORES_OF: dict[System, dict[str, dict[str, Any]]] = {
-    "fusion": {"ranker": {"ranker_weight": 0.0}, "retrieval_order": {"ranker_weight": 1.0}},
-    "youtube": {"ranker": {"watch_time_weight": 0.0}, "retrieval_order": {"watch_time_weight": 1.0}},
-    "netflix": {"transformer_score": {"foundation_weight": 0.0}, "als_score": {"foundation_weight": 1.0}},
-    "hybrid": {
-        "transformer_score": {"engagement_weight": 1.0},
-        "ranker": {"engagement_weight": 0.0},
-        "als_score": {"cf_weight": 0.0},
-    },
-}
-"""What each system's score is without one of its parts."""
-
-
-_POWERS = ("click_power", "watch_power", "completion_power")
-_RANKED_BY: dict[System, tuple[str, ...]] = {
-    "fusion": (*_POWERS, "rank_constant"), "youtube": ("rank_constant",), "netflix": ("rank_constant",),
-    "hybrid": _POWERS,
-}  # fmt: skip
-"""What else of the section `rank` each system looks at. `netflix` fuses its sources to choose the pool; the one source
-of `hybrid` gives it the same order with any constant."""
-
-
 def looks_at(system: System, setting: str) -> bool:
     """Whether what a system recommends depends on a setting of the pipeline, such as `rank.cf_weight`."""
     section, _, name = setting.partition(".")
+    asked = SYSTEMS[system].sources
     if setting == "candidates":
-        return system != "fusion"
+        return bool(asked)
     if section == "rank":
-        return name in _RANKED_BY[system] or any(name in part for part in _SCORES_OF[system].values())
-    if system == "fusion":
+        return name in SYSTEMS[system].settings
+    if not asked:
         return True
     if section == "sources":
         source, _, of_source = name.partition(".")
-        asked = _SOURCES_OF[system]
         # `candidates` decides how many are asked for, and a weight needs another one to be weighed against.
         return source in asked and of_source != "num_candidates" and (of_source != "weight" or len(asked) > 1)
-    return section != "history"  # which only item_item and content look at
+    return section != "history" or any(KINDS[source] == "neighbours" for source in asked)
 
 
 def pipeline_of(system: System, config: PipelineConfig) -> PipelineConfig:
     """The pipeline of a system: its sources asked for `candidates` each, all others off."""
-    if system == "fusion":
+    asked = SYSTEMS[system].sources
+    if not asked:
         return dataclasses.replace(config, system=system)
     sources = {
-        name: dataclasses.replace(source, num_candidates=config.candidates if name in _SOURCES_OF[system] else 0)
+        name: dataclasses.replace(source, num_candidates=config.candidates if name in asked else 0)
         for name, source in _each(config.sources)
     }
-    most = config.candidates * len(_SOURCES_OF[system])
+    most = config.candidates * len(asked)
     return dataclasses.replace(
         config, system=system, sources=SourcesConfig(**sources), pool_size=max(config.k, min(config.pool_size, most))
     )
 
 
+def asked_sources(config: PipelineConfig) -> set[str]:
+    """Sources that the pipeline asks for candidates, or its system for scores."""
+    on = {name for name, source in _each(config.sources) if source.num_candidates}
+    return on.union(SYSTEMS[config.system].scored_by)
+
+
 def needs_transformer(config: PipelineConfig) -> bool:
     """Whether anything of the pipeline asks the transformer."""
-    return config.system in ("netflix", "hybrid") or config.sources.transformer.num_candidates > 0
+    return "transformer" in asked_sources(config)
 
 
 def asked_of_catalogue(config: PipelineConfig) -> list[Model]:
-    """Models of the catalogue that the pipeline asks for candidates."""
-    return [model for name, model in FROM_CATALOGUE.items() if getattr(config.sources, name).num_candidates]
+    """Models of the catalogue that are sources of the pipeline."""
+    asked = asked_sources(config)
+    return [model for name, model in FROM_CATALOGUE.items() if name in asked]
 
 
 def without_each_part(config: PipelineConfig) -> Iterator[tuple[str, PipelineConfig]]:
@@ -249,8 +233,8 @@ def without_each_part(config: PipelineConfig) -> Iterator[tuple[str, PipelineCon
         if source.num_candidates and any(s.num_candidates for s in others):
             off = dataclasses.replace(source, num_candidates=0)
             yield name, dataclasses.replace(config, sources=dataclasses.replace(config.sources, **{name: off}))
-    steps: dict[str, tuple[str, dict[str, Any]]] = {
-        **{name: ("rank", changes) for name, changes in _SCORES_OF[config.system].items()},
+    steps: dict[str, tuple[str, Mapping[str, Any]]] = {
+        **{name: ("rank", changes) for name, changes in SYSTEMS[config.system].without.items()},
         "mmr": ("order", {"mmr_lambda": 1.0}),
         "genre_coverage": ("order", {"genre_coverage": 0.0}),
         "by_relevance": ("order", {"by_relevance": False}),

@@ -86,3 +86,9 @@ def named_apart(models: Iterable[Model]) -> dict[str, Model]:
 
 FROM_CATALOGUE = named_apart(SOURCES.values())
 """Models of the catalogue that a night trains for whoever asks for them, each a source that bears its name."""
+
+KINDS: dict[str, SourceKind] = {
+    **{source.name: source.kind for source in _WITH_STAGES},
+    **{name: model.source for name, model in FROM_CATALOGUE.items() if model.source},
+}
+"""Source -> what a release carries of it."""

@@ -232,9 +232,11 @@ _BLOCKS = ("body", "orelse", "finalbody")
 
 
 def _at_home(definition: Definition, root: Path) -> Definition:
-    """Where a name is defined that a module only hands on."""
+    """Where a name is defined that a module only hands on; what it does not know, its `__getattr__` makes, if any."""
     module_name, name = definition
     module = _load(module_name, root)
+    if name not in {*module.definitions, *module.imports, "*"} and "__getattr__" in module.definitions:
+        return module_name, "__getattr__"
     if name in module.definitions or name not in module.imports:
         return definition
     return _at_home(module.imports[name], root)

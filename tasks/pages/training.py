@@ -4,16 +4,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from models.runtime.scores import RANKER
+from models.runtime.systems import SYSTEMS
 from tasks.pages.data import Cell, Figure, Section, Table
 from tasks.pages.plots import lines
 
-USED_FOR: dict[str, dict[str, str]] = {
-    "fusion": {"two towers": "candidates, variety", "transformer": "candidates", "ranker": "order"},
-    "youtube": {"two towers": "candidates, order, variety", "ranker": "order"},
-    "netflix": {"two towers": "variety, similar items", "transformer": "candidates, order", "ranker": "nothing here"},
-    "hybrid": {"two towers": "candidates, variety", "transformer": "order", "ranker": "order"},
-}
-"""What each system asks a trained model for; what is trained for nothing else serves the other systems of the day."""
+
+def used_for(name: str, model: str) -> str:
+    """What a system asks a trained model for; what is trained for nothing else serves the other systems of the day.
+
+    Args:
+        model: `ranker`, or the source that it is.
+    """
+    system = SYSTEMS[name]
+    proposes = model != RANKER and (not system.sources or model in system.sources)
+    # A source that proposes alone decides the order where that of retrieval counts.
+    alone = system.sources == (model,) and "retrieval_order" in system.without
+    uses = ["candidates"] * proposes + ["order"] * (model in system.asks or alone)
+    if model == "towers":
+        uses += ["variety"] if uses else ["variety", "similar items"]
+    return ", ".join(uses) or "nothing here"
 
 
 @dataclass(frozen=True)

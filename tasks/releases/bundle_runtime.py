@@ -20,15 +20,17 @@ def open_bundle(folder: Path, **options: Any) -> Any:
     Raises:
         Failure: it is damaged, or does not fit together.
     """
-    module = _module(folder)
+    bundle, refusal = _classes(folder)
     try:
-        return module.Bundle(folder, **options)
-    except module.BundleError as error:
+        return bundle(folder, **options)
+    except refusal as error:
         raise Failure(str(error)) from error
 
 
-def _module(folder: Path) -> Any:
-    """The runtime of a folder, under a name that no other has; it is gone from `sys.modules` once it is loaded."""
+def _classes(folder: Path) -> tuple[Any, type[Exception]]:
+    """`Bundle` and `BundleError` of a folder's runtime, which has a name that no other has, and is gone from
+    `sys.modules` once it is loaded: it can import nothing afterwards.
+    """
     name, file = f"runtime_{next(_NUMBERS)}", folder / "bundle" / "__init__.py"
     # In the first releases the runtime was one file.
     spec = importlib.util.spec_from_file_location(name, file if file.is_file() else folder / "bundle.py")
@@ -37,10 +39,10 @@ def _module(folder: Path) -> Any:
     sys.modules[name] = module  # its modules and dataclasses look it up there
     try:
         spec.loader.exec_module(module)
+        return module.Bundle, module.BundleError
     except FileNotFoundError:
         raise Failure(f"{file}: missing; fetch the bundle again") from None
     finally:
         # A copy of the names: other threads import meanwhile.
         for loaded in [one for one in list(sys.modules) if one.split(".")[0] == name]:
             del sys.modules[loaded]
-    return module

@@ -131,15 +131,18 @@ def _people(
 def _models(
     system: System, towers: Artifact, ranker: Artifact, transformer: tuple[Artifact, ...], index: Artifact
 ) -> list[Section]:
-    from tasks.pages.training import USED_FOR, IndexFacts, TrainedModel, index_section, training_section
+    from tasks.pages.training import IndexFacts, TrainedModel, index_section, training_section, used_for
 
-    def model(name: str, artifact: Artifact) -> TrainedModel:
+    def model(name: str, source: str, artifact: Artifact) -> TrainedModel:
         log, k = read_json(artifact.path / "training_log.json"), artifact.notes.get("validation_k")
         metric = f"recall@{k} on held-out days" if k else "validation loss"
-        return TrainedModel(name, log, metric, USED_FOR[system].get(name, ""), is_loss=k is None)
+        return TrainedModel(name, log, metric, used_for(system, source), is_loss=k is None)
 
-    trained = [("two towers", towers), *(("transformer", one) for one in transformer), ("ranker", ranker)]
-    models = [model(name, artifact) for name, artifact in trained]
+    models = [
+        model("two towers", "towers", towers),
+        *(model("transformer", "transformer", one) for one in transformer),
+        model("ranker", "ranker", ranker),
+    ]
     notes = index.notes
     rungs = [(rung["parameter"], rung["recall"]) for rung in notes["ladder"]]
     facts = IndexFacts(notes["type"], rungs, notes["min_recall"], notes["recall_k"], notes["num_items"])

@@ -15,6 +15,7 @@ from flows.night.plan import Plan
 from flows.night.request import NightRequest
 from flows.night.sources import open_source
 from flows.nightly import nightly, plan_night, plan_request
+from models.runtime.systems import SYSTEMS
 from tasks.stages import generation
 from tasks.stages.model_sources import DATASETS as SOURCE_DATASETS
 
@@ -74,12 +75,12 @@ def test_systems_with_a_transformer_add_its_stages_and_hand_it_to_the_bundle(sys
 
 
 def test_systems_share_every_trained_part():
-    plans = {system: _plan(f"system={system}") for system in ("fusion", "youtube", "netflix", "hybrid")}
+    plans = {system: _plan(f"system={system}") for system in SYSTEMS}
     keys = {system: {s.name: s.cells[0].key for s in plan.steps} for system, plan in plans.items()}
     for stage in ("towers", "ranker", "als", "item_similarity", "index"):
         assert len({keys[system][stage] for system in keys}) == 1, stage
     assert keys["netflix"]["transformer"] == keys["hybrid"]["transformer"]
-    assert len({keys[system]["bundle"] for system in keys}) == 4
+    assert len({keys[system]["bundle"] for system in keys}) == len(SYSTEMS)
 
 
 def test_every_step_comes_after_what_it_reads():

@@ -8,7 +8,9 @@ import pytest
 from benchmarks.made_bundle import make_bundle
 from models.evaluation.ablations import ablations
 from models.runtime import Bundle, BundleError
+from models.runtime.scores import RANKER
 from models.runtime.sources import Vectors
+from models.runtime.systems import SYSTEMS
 from models.serving.config import PipelineConfig, pipeline_of
 from tasks.engine.stage import plain
 
@@ -111,8 +113,32 @@ def test_who_has_watched_since_and_strangers_are_asked_of_the_graph(served, tabl
 def test_a_release_without_a_transformer_refuses_systems_that_ask_one(tables, tmp_path):
     without = {name: table for name, table in tables.items() if name not in ("member_embeddings", "title_embeddings")}
     release = Bundle(make_bundle(tmp_path, without, pipeline("youtube")))
-    with pytest.raises(BundleError, match="asks a transformer, and this release has none"):
+    with pytest.raises(BundleError, match="asks the source transformer, and this release has none"):
+        release.with_pipeline({**pipeline("netflix"), "system": "fusion"})
+    with pytest.raises(BundleError, match="hybrid asks the source transformer for scores, and this release has none"):
         release.with_pipeline(pipeline("hybrid"))
+
+
+def test_a_source_that_cannot_score_is_named(served, monkeypatch):
+    entry = dataclasses.replace(SYSTEMS["hybrid"], asks=("item_item",))
+    monkeypatch.setitem(SYSTEMS, "hybrid", entry)
+    with pytest.raises(BundleError, match="hybrid asks the source item_item for scores, and this release's proposes"):
+        served.with_pipeline(pipeline("hybrid"))
+
+
+def test_a_system_of_a_later_version_is_refused(served):
+    with pytest.raises(BundleError, match="knows no system 'crystal ball', only fusion, youtube, netflix, hybrid"):
+        served.with_pipeline({**pipeline("hybrid"), "system": "crystal ball"})
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_system_asks_the_models_that_its_entry_says(system, served, user_ids):
+    """A night makes no others for it, and a release without them refuses it."""
+    bundle = served.with_pipeline(pipeline(system))
+    columns = bundle.recommend(user_ids, trace=True).table.column_names
+    asked = {source for source in bundle.sources if f"{source}_score" in columns}
+    assert asked == set(SYSTEMS[system].scored_by)
+    assert ("click_probability" in columns) == (RANKER in SYSTEMS[system].asks)
 
 
 def test_a_release_with_half_a_transformer_is_refused(served, tmp_path, tables):
@@ -122,7 +148,7 @@ def test_a_release_with_half_a_transformer_is_refused(served, tmp_path, tables):
         Bundle(path)
 
 
-@pytest.mark.parametrize("system", ["fusion", "youtube", "netflix", "hybrid"])
+@pytest.mark.parametrize("system", SYSTEMS)
 def test_every_part_of_a_system_can_be_left_out(system, served, user_ids):
     config = dataclasses.replace(pipeline_of(system, PipelineConfig(k=8, candidates=30, pool_size=60)))
     lists = {
@@ -130,8 +156,7 @@ def test_every_part_of_a_system_can_be_left_out(system, served, user_ids):
         for name, changed in ablations(plain(config)).items()
     }
     whole = lists["without nothing"]
-    scores = {"fusion": {"ranker"}, "youtube": {"ranker"}, "netflix": {"als_score", "transformer_score"}}
-    for part in scores.get(system, {"als_score", "transformer_score", "ranker"}):
+    for part in SYSTEMS[system].without:
         assert lists[f"without {part}"] != whole, part
 
 

@@ -1,31 +1,50 @@
 """Settings of the pipeline: bounds, and the ablations made from them."""
 
-import dataclasses
 import json
+from dataclasses import fields
 
 import pytest
 from pydantic import ValidationError
 
 from models.runtime.filters import Filters
+from models.runtime.systems import SYSTEMS
 from models.serving.config import (
     FiltersConfig,
     OrderConfig,
     PipelineConfig,
+    RankConfig,
     SourceConfig,
     SourcesConfig,
     asked_of_catalogue,
+    needs_transformer,
     pipeline_of,
     without_each_part,
 )
 from tasks.engine.stage import plain
 
-SOURCES = tuple(f.name for f in dataclasses.fields(SourcesConfig))
+SOURCES = tuple(f.name for f in fields(SourcesConfig))
 
 
 def test_sources_and_filters_are_those_of_the_runtime(bundle):
     """Those of the catalogue are in a release that asks for them."""
     assert set(SOURCES) - set(SourcesConfig.LEFT_OUT_BY_DEFAULT) == set(bundle.sources)
-    assert set(Filters.REASONS) <= {f.name for f in dataclasses.fields(FiltersConfig)}
+    assert set(Filters.REASONS) <= {f.name for f in fields(FiltersConfig)}
+
+
+def test_every_setting_of_the_ranking_is_of_some_system_and_no_other_is():
+    assert {name for system in SYSTEMS.values() for name in system.settings} == {f.name for f in fields(RankConfig)}
+    for system in SYSTEMS.values():
+        assert {name for changes in system.without.values() for name in changes} <= {*system.settings}
+        assert {*system.sources, *system.scored_by} <= {*SOURCES}
+
+
+@pytest.mark.parametrize(
+    ("system", "needs"), [("fusion", False), ("youtube", False), ("netflix", True), ("hybrid", True)]
+)
+def test_a_transformer_is_needed_where_it_proposes_or_scores(system, needs):
+    assert needs_transformer(pipeline_of(system, PipelineConfig())) == needs
+    on = PipelineConfig(sources=SourcesConfig(transformer=SourceConfig(num_candidates=10)))
+    assert needs_transformer(pipeline_of(system, on)) == (needs or system == "fusion")
 
 
 def test_settings_survive_json():

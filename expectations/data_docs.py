@@ -4,7 +4,6 @@ Audits keep their results as files, so that one build a night shows them all, al
 pages load scripts, fonts and a logo from seven hosts; the views here render the same content from this file alone.
 """
 
-import fcntl
 import html
 import json
 import shutil
@@ -30,6 +29,7 @@ from jinja2 import ChoiceLoader, DictLoader
 from expectations.auditing import Audit, brief
 from expectations.datasets import DATASETS
 from expectations.kept_results import INDEX, results_folder
+from expectations.locks import lock
 from expectations.rule import Rule
 from expectations.suites import LOCK, expectation, new_context, suite
 
@@ -110,8 +110,7 @@ def build(docs_dir: Path) -> Path:
 def _turn(docs_dir: Path) -> Iterator[None]:
     """One at a time, of this process's threads and of all runs in a home; the lock goes with the process."""
     docs_dir.mkdir(parents=True, exist_ok=True)
-    with LOCK, (docs_dir / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with LOCK, lock(docs_dir / ".lock"):
         yield
 
 

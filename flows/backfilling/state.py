@@ -6,18 +6,19 @@ driver.json, lock    the process that runs it; the lock is the operating system'
 cancelled            somebody has stopped it
 """
 
-import fcntl
 import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import psutil
+from filelock import Timeout
 
 from expectations.errors import UserError
+from expectations.locks import is_locked, lock
 from flows.backfilling.request import BackfillRequest
 from flows.night.records import new_id
 from tasks.engine.lake import read_json, write_json
@@ -144,21 +145,19 @@ class Backfill:
         Raises:
             UserError: another process does.
         """
-        with (self.folder / "lock").open("w") as lock:
-            if not any(
-                _locks(lock, fcntl.LOCK_EX, wait_s) for wait_s in (0.0, 0.2, 0.5)
-            ):  # a `status` holds it a moment
-                raise UserError(f"backfill {self.id} is running already; look: nightjar backfill status {self.id}")
+        try:
+            mine = lock(self.folder / "lock", wait_s=0.7)  # a `status` holds it a moment
+        except Timeout:
+            raise UserError(
+                f"backfill {self.id} is running already; look: nightjar backfill status {self.id}"
+            ) from None
+        with mine:
             write_json(self.folder / "driver.json", {"owner": owner_tag()})
             yield
 
     @property
     def is_driven(self) -> bool:
-        path = self.folder / "lock"
-        if not path.exists():
-            return False
-        with path.open("r") as lock:
-            return not _locks(lock, fcntl.LOCK_SH)
+        return is_locked(self.folder / "lock")
 
     @property
     def driver(self) -> psutil.Process | None:
@@ -206,15 +205,6 @@ class Backfill:
             "resume": f"nightjar backfill resume {self.id}",
             "days": [asdict(d) for d in days],
         }
-
-
-def _locks(file: IO[str], kind: int, wait_s: float = 0.0) -> bool:
-    time.sleep(wait_s)
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def counts(days: list[DayState]) -> dict[str, int]:

@@ -5,7 +5,6 @@ grid.json       what was asked for, and which artifacts it has made
 results.parquet, effects.parquet, winner.yaml, winners/, report.html     what came out
 """
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Iterator
@@ -14,7 +13,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import Timeout
+
 from expectations.errors import UserError
+from expectations.locks import lock
 from flows.night.records import new_id
 from tasks.engine.lake import read_json, write_json
 from tasks.machine.processes import owner_is_alive, owner_tag
@@ -62,11 +64,11 @@ class Sweep:
             UserError: another process does.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise UserError(f"grid {self.id} is running already; look: nightjar grid show {self.id}") from None
+        try:
+            mine = lock(self.folder / "lock", wait_s=0)
+        except Timeout:
+            raise UserError(f"grid {self.id} is running already; look: nightjar grid show {self.id}") from None
+        with mine:
             self.owner, self.state, self.error = owner_tag(), "running", ""
             self.save()
             yield

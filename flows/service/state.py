@@ -1,6 +1,5 @@
 """What runs: one small JSON a service in `<home>/service/`, and the operating system's word on whether it is true."""
 
-import fcntl
 import json
 import os
 import re
@@ -9,6 +8,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
+
+from filelock import Timeout
+
+from expectations.locks import lock
 
 MAX_LOG_BYTES = 10 * 2**20
 
@@ -120,10 +123,11 @@ def redacted(text: str) -> str:
 def alone(home: Path, say: Say) -> Iterator[None]:
     """One `up` or `down` at a time in a home; the next one waits. The lock goes with its process, however it ends."""
     folder(home).mkdir(parents=True, exist_ok=True)
-    with (folder(home) / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another `nightjar up` or `down` is at work in this home; waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    path = folder(home) / "lock"
+    try:
+        mine = lock(path, wait_s=0)
+    except Timeout:
+        say("another `nightjar up` or `down` is at work in this home; waiting for it")
+        mine = lock(path)
+    with mine:
         yield

@@ -6,7 +6,6 @@ A folder without a manifest does not exist. On a local file system an artifact a
 store its manifest is written last. Knows nothing of Prefect or Great Expectations.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -24,6 +23,7 @@ from pyarrow import fs
 
 from expectations.datasets import DATASETS
 from expectations.errors import Failure, UserError
+from expectations.locks import lock
 from tasks.engine.content_digest import files_sha256
 from tasks.machine.processes import owner_is_alive, owner_tag
 
@@ -274,8 +274,7 @@ class Lake:
                 locks = self.root / ".locks"
                 locks.mkdir(parents=True, exist_ok=True)
                 for key in sorted({r.key for r in refs}):
-                    file = stack.enter_context((locks / key).open("w"))
-                    fcntl.flock(file, fcntl.LOCK_EX)
+                    stack.enter_context(lock(locks / key))
             yield
 
     # --- pointers ----------------------------------------------------------------------------------------------

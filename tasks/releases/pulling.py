@@ -6,7 +6,6 @@ registry's version stands for takes the target's place.
 """
 
 import ctypes
-import fcntl
 import os
 import shutil
 import time
@@ -17,6 +16,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+
+from filelock import lock_descriptor
 
 from expectations.errors import Failure, UserError
 from models.runtime.files import EVERY, patterns_by_part
@@ -335,8 +336,8 @@ def _side(target: Path, wait: bool = False) -> Iterator[Path]:
     except OSError as error:
         raise UserError(f"{target} cannot be written ({error.strerror}); name another folder") from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        if not side.exists() or os.fstat(lock).st_ino != side.stat().st_ino:
+        mine = lock_descriptor(lock, blocking=wait)
+        if not mine or not side.exists() or os.fstat(lock).st_ino != side.stat().st_ino:
             raise BlockingIOError
         yield side
     except BlockingIOError:

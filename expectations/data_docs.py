@@ -28,6 +28,7 @@ from jinja2 import ChoiceLoader, DictLoader
 
 from expectations.auditing import Audit, brief
 from expectations.datasets import DATASETS
+from expectations.files import write_text
 from expectations.kept_results import INDEX, results_folder
 from expectations.locks import lock
 from expectations.rule import Rule
@@ -81,11 +82,8 @@ _VIEW = {"module_name": OfflinePage.__module__, "class_name": OfflinePage.__name
 def keep(docs_dir: Path, audit: Audit) -> None:
     """Keep the results of an audit for the next build, in place of the dataset's last ones."""
     file = results_folder(docs_dir) / f"{audit.dataset.name}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_suffix(".new")
     with _turn(docs_dir):
-        aside.write_text(json.dumps(_suite_result(audit).to_json_dict()))
-        aside.replace(file)
+        write_text(file, json.dumps(_suite_result(audit).to_json_dict()), durable=False)
 
 
 def build(docs_dir: Path) -> Path:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from expectations.errors import Failure, UserError
+from expectations.files import read_json
 from flows.config import check_config
 from flows.home import home_folder, prepare
 from flows.service.own_server import start_server
-from tasks.engine.lake import read_json
 from tasks.engine.running import Outcome, Watcher
 from tasks.engine.stage import Step
 

@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from expectations.errors import UserError
+from expectations.files import read_json
 from flows.night.records import all_runs
 from flows.registry import open_registry, open_release
-from tasks.engine.lake import Artifact, Lake, Ref, read_json
+from tasks.engine.lake import Artifact, Lake, Ref
 from tasks.pages.commands import RUN
 from tasks.pages.quality import Evaluation
 from tasks.registry.registry import Registry, Version

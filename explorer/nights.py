@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from expectations.errors import UserError
+from expectations.files import write_json
 from explorer.child import ERROR, EVENTS, REQUEST
 from flows.config import NightlyConfig
-from tasks.engine.lake import write_json
 from tasks.engine.stage import plain
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from expectations.datasets import DATASETS
+from expectations.files import read_json
 from flows.grid.state import all_sweeps
 from flows.night.records import RunRecord, all_runs
-from tasks.engine.lake import MANIFEST, Lake, Ref, read_json
+from tasks.engine.lake import MANIFEST, Lake, Ref
 from tasks.registry.registry import Registry
 
 RELEASED = ("nightjar.bundle", "nightjar.recommendations", "nightjar.evaluation")

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from expectations.files import replacing
 from flows.home import prepare
 
 
@@ -22,11 +23,8 @@ def main() -> None:
 
 def _database(path: Path, make: Callable[[Path], None]) -> None:
     """Aside, then into place: set-up may be interrupted too."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".making")
-    aside.unlink(missing_ok=True)
-    make(aside)
-    aside.replace(path)
+    with replacing(path) as aside:
+        make(aside)
 
 
 if __name__ == "__main__":

@@ -18,10 +18,10 @@ import psutil
 from filelock import Timeout
 
 from expectations.errors import UserError
+from expectations.files import read_json, write_json
 from expectations.locks import is_locked, lock
 from flows.backfilling.request import BackfillRequest
 from flows.night.records import new_id
-from tasks.engine.lake import read_json, write_json
 from tasks.machine.processes import owner_is_alive, owner_tag
 
 State = Literal["planned", "queued", "running", "succeeded", "failed", "interrupted", "skipped", "stale"]

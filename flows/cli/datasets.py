@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from expectations.errors import UserError
+from expectations.files import replacing
 
 
 @click.command()
@@ -106,12 +107,12 @@ def export(dataset: str, date: str | None, lake: str, key: str, target: Path) ->
     _, artifact = _open(dataset, date, lake, key)
     if not artifact.files:
         raise UserError(f"{dataset} is a folder of files, not a table: copy {artifact.path}")
-    table, aside = artifact.table(), target.with_name(f".{target.name}.part")
-    if target.suffix == ".csv":
-        pyarrow.csv.write_csv(_flat(table), aside)
-    else:
-        pyarrow.parquet.write_table(table, aside)
-    aside.replace(target)
+    table = artifact.table()
+    with replacing(target) as aside:
+        if target.suffix == ".csv":
+            pyarrow.csv.write_csv(_flat(table), aside)
+        else:
+            pyarrow.parquet.write_table(table, aside)
     click.echo(f"{table.num_rows:,} rows of {dataset} {artifact.date} in {target}")
 
 

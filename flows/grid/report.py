@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from expectations.files import write_text
 from flows.grid.metrics import YARDSTICKS
 from flows.grid.results import Judged, Results
 from flows.grid.rows import short_names
@@ -43,7 +44,7 @@ def write_report(
         tiles=(*_tiles(results, systems), Tile("seconds of this run", f"{seconds:,.0f}", "what stood was only read")),
         sections=tuple(section for section in sections if section),
     )
-    path.write_text(render_grid(data, command))
+    write_text(path, render_grid(data, command))
     return path
 
 

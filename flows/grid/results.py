@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from expectations.files import replacing, write_text
 from flows.grid.metrics import best_by, figures_of, headline, is_larger_better
 from flows.grid.work import TRAINED, Trial
 from models.evaluation.config import EvaluationConfig
@@ -188,23 +189,22 @@ def write(folder: Path, results: Results, found: Mapping[str, Sequence[Effect]])
         {"rank": n, **row.to_dict(results.axes), "pareto": next(front, False) if row.figures else False}
         for n, row in enumerate(results.rows, 1)
     ]
-    pq.write_table(_table(ranked), folder / "results.parquet")
+    _write_table(folder / "results.parquet", ranked)
     told = [
         {"sweep": sweep, **asdict(e), "before": str(e.before), "after": str(e.after)}
         for sweep, of in found.items()
         for e in of
     ]
-    pq.write_table(_table(told), folder / "effects.parquet")
-    (folder / "winners").mkdir(exist_ok=True)
+    _write_table(folder / "effects.parquet", told)
     configs: dict[str, Path] = {}
     for name in results.best_by:
         best = results.best(name)
         if best:
             configs[name] = folder / "winners" / f"{name}.yaml"
-            configs[name].write_text(_config(best, name))
+            write_text(configs[name], _config(best, name))
     first = results.best(results.objectives[0])
     if first:
-        (folder / "winner.yaml").write_text(_config(first, results.objectives[0]))
+        write_text(folder / "winner.yaml", _config(first, results.objectives[0]))
     return configs
 
 
@@ -216,6 +216,11 @@ def _config(best: Judged, name: str) -> str:
     # Of the day that it was judged on: another day's night would train anew.
     config = replace(best.trial.row.config, date=Date.fromisoformat(best.trial.ref.date))
     return head + yaml.safe_dump(plain(config), sort_keys=False)
+
+
+def _write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    with replacing(path) as aside:
+        pq.write_table(_table(rows), aside)
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:

@@ -23,6 +23,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from expectations.files import read_json
 from expectations.progress import EpochProgress
 from flows.grid.config import AxisConfig, SearchConfig, SweepConfig
 from flows.grid.metrics import is_larger_better
@@ -30,7 +31,6 @@ from flows.grid.rows import axes_of
 from flows.grid.running import Hopeless, run_alone
 from flows.grid.work import TRAINED, Trial
 from flows.night.task_runs import in_its_own_words
-from tasks.engine.lake import read_json
 from tasks.engine.running import Night, Watcher
 from tasks.engine.stage import Step
 

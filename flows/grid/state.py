@@ -16,9 +16,9 @@ from typing import Any, Literal
 from filelock import Timeout
 
 from expectations.errors import UserError
+from expectations.files import read_json, write_json
 from expectations.locks import lock
 from flows.night.records import new_id
-from tasks.engine.lake import read_json, write_json
 from tasks.machine.processes import owner_is_alive, owner_tag
 
 State = Literal["running", "interrupted", "failed", "succeeded"]

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from expectations.errors import UserError
-from tasks.engine.lake import read_json, write_json, write_text
+from expectations.files import read_json, write_json, write_text
 from tasks.machine.processes import owner_is_alive
 
 

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from expectations.files import write_text
 from flows.config import NightlyConfig
 from flows.night.plan import Plan
 from flows.night.prefect_page import show_results
 from flows.night.records import RunRecord
 from tasks.engine.audit import build_docs
-from tasks.engine.lake import Artifact, write_text
+from tasks.engine.lake import Artifact
 from tasks.engine.running import Night, Outcome
 from tasks.pages.data import RunFacts, StageTime
 from tasks.registry.registry import Registry

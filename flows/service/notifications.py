@@ -10,8 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from expectations.files import write_json
 from flows.service.api import Api
-from flows.service.state import folder, write_private
+from flows.service.state import folder
 
 NAME = "nightjar-notify"
 STATES = ("Failed", "Crashed", "TimedOut", "Late")
@@ -44,7 +45,7 @@ def notify(home: Path, api: Api, url: str) -> bool:
         api.call(f"/automations/{standing[0]['id']}", {**wanted, "enabled": standing[0]["enabled"]}, method="PUT")
     else:
         api.call("/automations/", wanted)
-    write_private(_path(home), {"digest": digest})
+    write_json(_path(home), {"digest": digest}, private=True)
     return True
 
 

@@ -12,11 +12,12 @@ from typing import Any
 import yaml
 
 from expectations.errors import Failure
+from expectations.files import write_json
 from flows.config import SECTIONS, NightlyConfig, load_config
 from flows.environment import variables
 from flows.service.api import Api
 from flows.service.processes import ROOT
-from flows.service.state import folder, redacted, write_private
+from flows.service.state import folder, redacted
 
 DECLARED = ROOT / "deployments" / "prefect.yaml"
 MANY = ("backfill", "grid-search")
@@ -45,7 +46,7 @@ def register(home: Path, config: Path, api: Api) -> bool:
         if name in standing and before.get("schedules", {}).get(name) == schedules[name]:
             _keep_schedules(deployment, standing[name])
     _deploy(home, declared, api)
-    write_private(_registered(home), {"digest": digest, "schedules": schedules})
+    write_json(_registered(home), {"digest": digest, "schedules": schedules}, private=True)
     return True
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from expectations.errors import UserError
-from flows.service.state import folder, write_private
+from expectations.files import write_json
+from flows.service.state import folder
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "deployments" / "demo.yaml"
 
@@ -59,7 +60,7 @@ class Settings:
         return {"PREFECT_API_AUTH_STRING": self.auth} if self.auth else {}
 
     def save(self, home: Path) -> None:
-        write_private(_path(home), dataclasses.asdict(self))
+        write_json(_path(home), dataclasses.asdict(self), private=True)
 
     def changed(self, **choices: Any) -> "Settings":
         """With those choices that were made (None: not made)."""

@@ -1,7 +1,6 @@
 """What runs: one small JSON a service in `<home>/service/`, and the operating system's word on whether it is true."""
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +10,7 @@ from typing import IO, Any
 
 from filelock import Timeout
 
+from expectations.files import write_json
 from expectations.locks import lock
 
 MAX_LOG_BYTES = 10 * 2**20
@@ -58,7 +58,7 @@ class Record:
         return self.url + {"prefect": "/api/health", "mlflow": "/health"}[self.name]
 
     def save(self, home: Path) -> None:
-        write_private(_path(home, self.name), asdict(self))
+        write_json(_path(home, self.name), asdict(self), private=True)
 
     def forget(self, home: Path) -> None:
         _path(home, self.name).unlink(missing_ok=True)
@@ -103,15 +103,6 @@ def load_all(home: Path) -> list[Record]:
 
 def _path(home: Path, name: str) -> Path:
     return folder(home) / f"{name}.pid.json"
-
-
-def write_private(path: Path, value: Any) -> None:
-    """Write JSON that only its owner can read, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.touch(mode=0o600)
-    aside.write_text(json.dumps(value, indent=2) + "\n")
-    aside.replace(path)
 
 
 def redacted(text: str) -> str:

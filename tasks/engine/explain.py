@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tasks.engine.lake import MANIFEST, Lake, Ref, read_json
+from expectations.files import read_json
+from tasks.engine.lake import MANIFEST, Lake, Ref
 from tasks.engine.stage import Cell, Step
 
 SHOWN_PER_KIND = 4

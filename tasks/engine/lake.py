@@ -7,7 +7,6 @@ store its manifest is written last. Knows nothing of Prefect or Great Expectatio
 """
 
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
@@ -22,7 +21,8 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from expectations.datasets import DATASETS
-from expectations.errors import Failure, UserError
+from expectations.errors import UserError
+from expectations.files import place, read_json, write_json
 from expectations.locks import lock
 from tasks.engine.content_digest import files_sha256
 from tasks.machine.processes import owner_is_alive, owner_tag
@@ -209,7 +209,7 @@ class Lake:
             shutil.rmtree(folder, ignore_errors=True)
             aside = self.aside()
             fs.copy_files(f"{root}/{ref.folder}", str(aside), source_filesystem=store)
-            _move_in(aside, folder)
+            place(aside, folder, MANIFEST)
         return True
 
     # --- writing -----------------------------------------------------------------------------------------------
@@ -226,8 +226,8 @@ class Lake:
             return self._upload(ref, folder)
         target = self.local(ref)
         if target.exists() and self.condition(ref) != "present":
-            self._discard(target)
-        _move_in(folder, target)
+            self.discard(target)
+        place(folder, target, MANIFEST)
         return Artifact(ref, target)
 
     def _upload(self, ref: Ref, folder: Path) -> Artifact:
@@ -242,11 +242,11 @@ class Lake:
         (folder / MANIFEST).write_bytes(manifest)
         local = self.local(ref)
         if local.exists():
-            self._discard(local)
-        _move_in(folder, local)
+            self.discard(local)
+        place(folder, local, MANIFEST)
         return Artifact(ref, local)
 
-    def _discard(self, folder: Path) -> None:
+    def discard(self, folder: Path) -> None:
         """Take a folder out of sight in one rename, then delete it at leisure."""
         doomed = self.aside() / "discarded"
         try:
@@ -261,7 +261,7 @@ class Lake:
             store, root = self._store
             store.delete_file(f"{root}/{ref.folder}/{MANIFEST}")
             store.delete_dir(f"{root}/{ref.folder}")
-        self._discard(self.local(ref))
+        self.discard(self.local(ref))
 
     @contextmanager
     def claim(self, refs: Iterable[Ref]) -> Iterator[None]:
@@ -311,38 +311,3 @@ class Lake:
         for folder in left:
             shutil.rmtree(folder, ignore_errors=True)
         return len(left)
-
-
-def _move_in(folder: Path, target: Path) -> None:
-    """Rename `folder` to `target`, or drop it when somebody else was first with the same key."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        folder.rename(target)
-    except OSError:
-        if not (target / MANIFEST).exists():
-            raise
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def read_json(path: Path) -> Any:
-    """Parse a JSON file."""
-    return json.loads(path.read_text())
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON as `write_text` does."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, default=str) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old one or the new one, never half of one; several may do so at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:6]}")
-    try:
-        aside.write_text(text)
-        aside.replace(path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise Failure(
-            f"{path}: cannot be written ({error.strerror}); free space or make the folder writable"
-        ) from error

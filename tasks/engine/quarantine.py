@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from expectations.errors import UserError
-from tasks.engine.lake import MANIFEST, Lake, Ref, read_json, write_json
+from expectations.files import place, read_json, write_json
+from tasks.engine.lake import MANIFEST, Lake, Ref
 
 REPORT = "report.json"
 
@@ -37,9 +38,8 @@ def quarantine(lake: Lake, stage: str, folders: Mapping[Ref, Path], report: dict
     write_json(aside / REPORT, {"id": name, "stage": stage, "date": first.date, "key": first.key, **report})
     target = _root(lake) / name
     if target.exists():
-        shutil.rmtree(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside.rename(target)
+        lake.discard(target)
+    place(aside, target, REPORT)
     return Quarantined(name, target)
 
 

@@ -21,13 +21,14 @@ import pyarrow as pa
 
 from expectations.datasets import DATASETS
 from expectations.errors import Failure
+from expectations.files import read_json, write_json
 from expectations.progress import OnProgress
 from expectations.verdict import Finding, Verdict
 from tasks.engine import fault_points
 from tasks.engine.admission import Machine
 from tasks.engine.code_digest import edited_since
 from tasks.engine.content_digest import files_sha256, table_digest
-from tasks.engine.lake import MANIFEST, RUN, Artifact, Lake, Ref, read_json, read_parts, write_json
+from tasks.engine.lake import MANIFEST, RUN, Artifact, Lake, Ref, read_parts
 from tasks.engine.outputs import Outputs, Part, plainly
 from tasks.engine.quarantine import quarantine
 from tasks.engine.stage import Cell, Inputs, Stage, Step
@@ -376,8 +377,9 @@ def describe_all(written: Written, verdicts: Mapping[str, Verdict]) -> None:
         folder = written.outputs[ref.dataset].path
         verdict = verdicts.get(ref.dataset)
         audit = verdict.summary() if verdict else {}
-        write_json(folder / RUN, written.run)
-        write_json(folder / MANIFEST, describe(written.cell, ref, folder, written.outputs.notes, audit))
+        write_json(folder / RUN, written.run, durable=False)
+        manifest = describe(written.cell, ref, folder, written.outputs.notes, audit)
+        write_json(folder / MANIFEST, manifest, durable=False)
 
 
 def describe(cell: Cell, ref: Ref, folder: Path, notes: dict[str, Any], audit: dict[str, Any]) -> dict[str, Any]:

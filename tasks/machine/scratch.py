@@ -24,15 +24,6 @@ def aside(parent: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def move(folder: Path, target: Path) -> None:
-    """Put a finished folder in its place, unless another run has placed the same in the meantime."""
-    try:
-        folder.rename(target)
-    except OSError:
-        if not target.exists():
-            raise
-
-
 def sweep_asides(folder: Path) -> None:
     """Delete the folders that killed runs have written in."""
     for path in folder.glob(".*-*"):

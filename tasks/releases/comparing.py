@@ -6,8 +6,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from expectations.errors import Failure, UserError
+from expectations.files import read_json
 from models.evaluation.config import EvaluationConfig
-from tasks.engine.lake import MANIFEST, Artifact, Lake, Ref, read_json
+from tasks.engine.lake import MANIFEST, Artifact, Lake, Ref
 from tasks.registry.registry import Registry, Version
 from tasks.registry.release_layout import FOLDER
 from tasks.releases.bundle_runtime import open_bundle

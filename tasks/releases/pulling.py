@@ -20,10 +20,11 @@ from typing import Any
 from filelock import lock_descriptor
 
 from expectations.errors import Failure, UserError
+from expectations.files import read_json, write_json
 from models.runtime.files import EVERY, patterns_by_part
 from tasks.engine import fault_points
 from tasks.engine.content_digest import file_sha256
-from tasks.engine.lake import MANIFEST, read_json, write_json
+from tasks.engine.lake import MANIFEST
 from tasks.registry.registry import MODEL, Registry, Version
 from tasks.registry.release_layout import MANIFEST_TAG
 from tasks.releases.bundle_runtime import open_bundle

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from expectations.errors import Failure, UserError
+from expectations.files import place
 from expectations.progress import OnProgress
 from tasks.engine.code_digest import Reached, edited_since, joined, reached
-from tasks.machine.scratch import aside, move, sweep
+from tasks.machine.scratch import aside, sweep
 from tasks.sources.config import SourceConfig
 from tasks.sources.discovery import Source, find_source
 from tasks.sources.parts import Reading, parse
@@ -54,7 +55,7 @@ def scan(config: SourceConfig, home: Path, today: str, progress: OnProgress = la
             log = open_log(scratch / "parts", runs, bars)
             _survey(config, source, log, _left_out(parts), folder, progress)
             _refuse_edited(code)
-            move(folder, state)
+            place(folder, state)
     sweep(scratch / "parts", parts)
     sweep(scratch / "states", {state.name})
     return load_scan(state, today)
@@ -162,7 +163,7 @@ def _part(file: DataFile, reading: Reading, folder: Path, name: str, progress: C
         facts = {"num_runs": parsed.num_runs, "refusals": parsed.refusals.to_list()}
         (parsing / "part.json").write_text(json.dumps(facts))
         target = folder / (dated if parsed.num_future else name)
-        move(parsing, target)
+        place(parsing, target)
     return _load_part(target)
 
 

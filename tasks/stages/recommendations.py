@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from expectations.errors import Failure
+from expectations.files import read_json
 from models.content_config import ContentConfig
 from models.serving.config import PipelineConfig
-from tasks.engine.lake import Artifact, read_json
+from tasks.engine.lake import Artifact
 from tasks.engine.outputs import Outputs
 from tasks.engine.stage import plain, stage
 from tasks.registry.release_layout import FOLDER

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from expectations.files import read_json
 from expectations.settings import settings
 from models.gates import GatesConfig
 from tasks.engine.content_digest import file_sha256
-from tasks.engine.lake import MANIFEST, Artifact, read_json
+from tasks.engine.lake import MANIFEST, Artifact
 from tasks.engine.outputs import Outputs
 from tasks.engine.stage import stage
 from tasks.machine.scratch import aside

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from expectations.datasets import DATASETS
+from expectations.files import read_json
 from models.serving.config import System
-from tasks.engine.lake import Artifact, read_json
+from tasks.engine.lake import Artifact
 from tasks.engine.outputs import Outputs
 from tasks.engine.stage import stage
 from tasks.pages.config import ReportConfig

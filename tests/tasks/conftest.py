@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from expectations.datasets import DATASETS, POPULARITY
+from expectations.files import write_json
 from tasks.engine.admission import Machine
 from tasks.engine.code_digest import Reached
-from tasks.engine.lake import MANIFEST, Artifact, Lake, Ref, write_json
+from tasks.engine.lake import MANIFEST, Artifact, Lake, Ref
 from tasks.engine.outputs import Outputs
 from tasks.engine.running import Night
 from tasks.engine.stage import Stage

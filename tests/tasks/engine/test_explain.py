@@ -2,8 +2,9 @@
 
 import shutil
 
+from expectations.files import read_json, write_json
 from tasks.engine.explain import explain
-from tasks.engine.lake import MANIFEST, read_json, write_json
+from tasks.engine.lake import MANIFEST
 from tasks.engine.stage import stage
 
 DAY = "2026-03-01"

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from expectations.errors import UserError
+from expectations.files import write_json
 from tasks.engine.admission import Machine
-from tasks.engine.lake import MANIFEST, Lake, Ref, write_json
+from tasks.engine.lake import MANIFEST, Lake, Ref
 from tasks.engine.running import Night
 from tasks.machine.config import ResourcesConfig
 from tasks.machine.processes import owner_tag

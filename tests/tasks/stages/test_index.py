@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from expectations.errors import Failure
+from expectations.files import write_json
 from models.config import FitConfig
 from models.index.config import IndexConfig
 from models.retrieval.config import EmbeddingsConfig, TowersConfig
-from tasks.engine.lake import MANIFEST, write_json
+from tasks.engine.lake import MANIFEST
 from tasks.stages.embeddings import embeddings
 from tasks.stages.index import index
 from tasks.stages.towers import towers

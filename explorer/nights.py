@@ -3,18 +3,19 @@
 import json
 import os
 import secrets
-import signal
 import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from expectations.errors import UserError
 from expectations.files import write_json
+from expectations.processes import end
 from explorer.child import ERROR, EVENTS, REQUEST
 from flows.config import NightlyConfig
 from tasks.engine.stage import plain
@@ -111,13 +112,11 @@ class Nights:
         if job is None or job.process.poll() is not None:
             return
         job.cancelled = True
-        job.process.terminate()
-        try:
-            job.process.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(job.process.pid, signal.SIGKILL)
-            job.process.wait()
+        night = psutil.Process(job.process.pid)
+        started = night.children(recursive=True)
+        end([night], PATIENCE_S)
+        end(started, 0)  # a night that had to be killed has ended nothing of its own
+        job.process.wait()
 
     def look(self) -> NightProgress | None:
         """How the night at hand stands, or the last one ended; None before the first."""

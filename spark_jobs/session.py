@@ -25,6 +25,7 @@ from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
 from expectations.errors import Failure
+from expectations.processes import end
 from spark_jobs.class_archive import archive_options, copy_kernels
 from spark_jobs.java import Java, find_java
 
@@ -138,17 +139,14 @@ def _end_jvm(gateway: Any, folders: "_Folders", patience_s: float) -> None:
     if jvm.poll() is None:
         _expect_no_answer(gateway)
         # Its Python workers leave too when they are orphans, but in their own time.
-        workers = psutil.Process(jvm.pid).children(recursive=True)
+        java = psutil.Process(jvm.pid)
+        workers = java.children(recursive=True)
         if jvm.stdin:
             jvm.stdin.close()  # what it takes as the sign to exit
         with suppress(subprocess.TimeoutExpired):
             jvm.wait(patience_s)
-        jvm.kill()
+        end([java, *workers], 0)
         jvm.wait()
-        for worker in workers:
-            with suppress(psutil.Error):
-                worker.kill()
-        psutil.wait_procs(workers, timeout=3)
     shutil.rmtree(folders.own, ignore_errors=True)
 
 

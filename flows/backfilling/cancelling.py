@@ -1,10 +1,8 @@
 """Stops a backfill, whoever runs it."""
 
 import os
-from contextlib import suppress
 
-import psutil
-
+from expectations.processes import end
 from flows.backfilling.state import CANCELLED, Backfill
 
 PATIENCE_S = 15.0
@@ -18,9 +16,7 @@ def cancel(one: Backfill) -> None:
     one.mark_cancelled()
     driver = one.driver
     if driver is not None:
-        with suppress(psutil.Error):
-            driver.terminate()
-            driver.wait(PATIENCE_S)
+        end([driver], PATIENCE_S)
     if os.environ.get("PREFECT_API_URL"):
         from flows.backfilling.prefect_runs import cancel_nights
 

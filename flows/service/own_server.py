@@ -16,7 +16,10 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
+
 from expectations.errors import Failure
+from expectations.processes import end
 from flows.service.http import answers
 from flows.service.prefect_database import make_database
 from flows.service.state import open_log
@@ -105,13 +108,9 @@ def _go_with(owner: int) -> None:
 
 def _end() -> None:
     server = _Server.process
-    if server is not None:
-        server.terminate()
-        try:
-            server.wait(5)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+    if server is not None and server.poll() is None:
+        end([psutil.Process(server.pid)], 5)
+        server.wait()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from expectations.errors import Failure
+from expectations.processes import end
 from flows.service.http import answers
 from flows.service.parts import TAG, Part
 from flows.service.state import Record, load_all, log_file, open_log, redacted
@@ -19,6 +20,8 @@ from tasks.machine.processes import OWNER, end_leftovers
 
 ROOT = Path(__file__).resolve().parents[2]
 FLOW_RUN = "PREFECT__FLOW_RUN_ID"
+END_WITHIN_S = 10.0
+"""What a service is given to end by itself."""
 
 
 def start(part: Part, home: Path, asked: int = 0) -> Record:
@@ -61,41 +64,13 @@ def _told(record: Record, home: Path, what: str) -> str:
     return f"{record.name}: {what}; its log {log} ends:\n" + "\n".join(f"  {redacted(line)[:300]}" for line in lines)
 
 
-def end(processes: list[Any], patience_s: float = 10.0) -> None:
-    """End processes, politely and then not."""
-    for process in processes:
-        with suppress(psutil.Error):
-            process.terminate()
-    until = time.monotonic() + patience_s
-    while _living(processes) and time.monotonic() < until:
-        time.sleep(0.1)
-    for process in _living(processes):
-        with suppress(psutil.Error):
-            process.kill()
-    while _living(processes) and time.monotonic() < until + 5:
-        time.sleep(0.1)
-
-
-def _living(processes: list[Any]) -> list[Any]:
-    """Those not yet ended; a zombie has, its parent has only not looked."""
-
-    def lives(process: Any) -> bool:
-        try:
-            return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-        except psutil.Error:
-            return False
-
-    return [p for p in processes if lives(p)]
-
-
-def end_service(record: Record, home: Path, patience_s: float = 10.0) -> None:
+def end_service(record: Record, home: Path) -> None:
     """End a service with its children, and forget it."""
     process = record.process()
     if process:
         with suppress(psutil.Error):
-            end(
-                [process, *(c for c in process.children(recursive=True) if FLOW_RUN not in _environment(c))], patience_s
-            )
+            children = [c for c in process.children(recursive=True) if FLOW_RUN not in _environment(c)]
+            end([process, *children], END_WITHIN_S)
     record.forget(home)
 
 
@@ -123,7 +98,7 @@ def flow_runs(home: Path) -> dict[str, list[Any]]:
 
 def end_runs(home: Path) -> None:
     """End every run under way and what it started, at once: a run that is asked to end reports itself as crashed."""
-    end([p for processes in flow_runs(home).values() for p in processes], patience_s=0)
+    end([p for processes in flow_runs(home).values() for p in processes], 0)
     end_leftovers(str(home))
 
 

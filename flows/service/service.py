@@ -4,13 +4,23 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from expectations.processes import end
 from flows.service import parts
 from flows.service.api import Api
 from flows.service.http import answers
 from flows.service.notifications import notify
 from flows.service.parts import PORTS, Part
 from flows.service.prefect_database import make_database
-from flows.service.processes import await_health, end, end_runs, end_service, flow_runs, next_free, start, strays
+from flows.service.processes import (
+    END_WITHIN_S,
+    await_health,
+    end_runs,
+    end_service,
+    flow_runs,
+    next_free,
+    start,
+    strays,
+)
 from flows.service.registration import register
 from flows.service.settings import Settings, load_settings
 from flows.service.state import Record, Say, alone, load, load_all
@@ -26,7 +36,7 @@ def up(home: Path, settings: Settings, say: Say) -> dict[str, Record]:
     with alone(home, say):
         before = load_all(home)
         settings.save(home)
-        end(strays(home))
+        end(strays(home), END_WITHIN_S)
         if not settings.prefect_database:
             make_database(home)
         servers = {name: _server(home, settings, name, say) for name in PORTS}
@@ -68,7 +78,7 @@ def down(home: Path, say: Say) -> None:
             _mend_runs(home, Api(f"{prefect.url}/api", load_settings(home).auth), say)
         for record in reversed(servers):
             _end(record, home, say)
-        end(strays(home))
+        end(strays(home), END_WITHIN_S)
         if not records:
             say("nothing was up")
 

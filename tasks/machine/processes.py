@@ -6,9 +6,10 @@ moment that process began, which together name a process for good. What carries 
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 
 import psutil
+
+from expectations.processes import end
 
 OWNER = "NIGHTJAR_OWNER"
 
@@ -64,22 +65,11 @@ def end_leftovers(home: str) -> int:
         found = list(leftovers(home))
         if not found:
             break
-        ended += _end(found, 3.0)
+        end(found, 3.0)
+        ended += len(found)
     return ended
 
 
-def end_children() -> int:
+def end_children() -> None:
     """End everything that this process has started."""
-    return _end(psutil.Process().children(recursive=True), 1.0)
-
-
-def _end(processes: list[psutil.Process], patience_s: float) -> int:
-    for process in processes:
-        with suppress(psutil.Error):
-            process.terminate()
-    _, stubborn = psutil.wait_procs(processes, timeout=patience_s)
-    for process in stubborn:
-        with suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(stubborn, timeout=patience_s)
-    return len(processes)
+    end(psutil.Process().children(recursive=True), 1.0)

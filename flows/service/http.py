@@ -1,11 +1,13 @@
-"""Small JSON requests to our own servers on loopback; the standard library only, so that commands stay quick."""
+"""Small JSON requests to our own servers."""
 
-import base64
-import json
 import time
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from expectations.errors import Failure
+
+if TYPE_CHECKING:
+    import httpx
 
 BUSY = 503
 """What Prefect answers when its SQLite database is locked by another writer: nothing was done, ask again."""
@@ -19,10 +21,11 @@ TRIES = 3
 
 def answers(url: str, timeout_s: float = 3.0) -> bool:
     """Whether a server says at its health address that it is well."""
+    import httpx
+
     try:
-        with _open(url, timeout_s=timeout_s) as response:
-            return bool(response.status == 200)
-    except (OSError, ValueError):
+        return _client().get(url, timeout=timeout_s).status_code == 200
+    except (httpx.HTTPError, httpx.InvalidURL):
         return False
 
 
@@ -32,28 +35,32 @@ def call(url: str, body: Any = None, *, method: str = "", auth: str = "", timeou
     A server that is busy for the moment is asked again. What may be done twice is asked again, too, when there
     is no answer for `timeout_s` or the server failed; the rest is sent once, for it may have been done.
 
+    Args:
+        auth: `user:password`, or empty.
+
     Raises:
         Failure: no answer, or one that says no.
     """
-    from urllib.error import HTTPError
+    import httpx
 
+    verb, user = method or ("GET" if body is None else "POST"), auth.partition(":")
+    request = _client().build_request(verb, url, json=body, timeout=timeout_s)
     until, tries = time.monotonic() + timeout_s, TRIES if _may_repeat(url, body, method) else 1
     while True:
         try:
-            with _open(url, body, method, auth, timeout_s) as response:
-                text = response.read()
-            return json.loads(text) if text else None
-        except HTTPError as error:
-            tries -= error.code == CROWDED
-            again = time.monotonic() < until if error.code == BUSY else error.code == CROWDED and tries
-            if not again:
-                raise Failure(f"{url}: {error.code} {error.read().decode(errors='replace')[:300]}") from error
-            time.sleep(0.3)
-        except (OSError, ValueError) as error:
+            response = _client().send(request, auth=(user[0], user[2]) if auth else None)
+            if response.is_success:
+                return response.json() if response.content else None
+        except (httpx.HTTPError, ValueError) as error:
             tries -= 1
-            # A URLError has the time-out of a connection as its reason.
-            if not tries or not isinstance(getattr(error, "reason", error), TimeoutError):
+            if not tries or not isinstance(error, httpx.TimeoutException):
                 raise Failure(f"{url}: no answer ({error})") from error
+            continue
+        tries -= response.status_code == CROWDED
+        again = time.monotonic() < until if response.status_code == BUSY else response.status_code == CROWDED and tries
+        if not again:
+            raise Failure(f"{url}: {response.status_code} {response.text[:300]}")
+        time.sleep(0.3)
 
 
 def _may_repeat(url: str, body: Any, method: str) -> bool:
@@ -61,12 +68,13 @@ def _may_repeat(url: str, body: Any, method: str) -> bool:
     return method in ("PUT", "PATCH") or (not method and (body is None or url.endswith(("/filter", "/set_state"))))
 
 
-def _open(url: str, body: Any = None, method: str = "", auth: str = "", timeout_s: float = 3.0) -> Any:
-    from urllib.request import ProxyHandler, Request, build_opener
+@cache
+def _client() -> "httpx.Client":
+    """Imported late, as a command may ask nothing.
 
-    data = None if body is None else json.dumps(body).encode()
-    request = Request(url, data, {"Content-Type": "application/json"}, method=method or None)
-    if auth:
-        request.add_header("Authorization", "Basic " + base64.b64encode(auth.encode()).decode())
-    # A proxy of the environment knows nothing of this machine's loopback.
-    return build_opener(ProxyHandler({})).open(request, timeout=timeout_s)
+    It keeps no connection, which a server may close at any moment; and no proxy of the environment knows anything of
+    this machine's loopback.
+    """
+    import httpx
+
+    return httpx.Client(trust_env=False, follow_redirects=True, limits=httpx.Limits(max_keepalive_connections=0))

@@ -10,11 +10,12 @@ import hashlib
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from expectations.retrying import retrying
 
 HOUSE = ("tasks", "models", "spark_jobs", "expectations")
 
@@ -24,7 +25,8 @@ DECLARATIONS = "expectations.datasets"
 # is in them.
 MACHINERY = (
     "tasks.engine", "tasks.machine", "models.catalogue", DECLARATIONS, "expectations.substitutes",
-    "expectations.settings", "expectations.errors", "expectations.prepared", "spark_jobs.java",
+    "expectations.settings", "expectations.errors", "expectations.prepared", "expectations.files",
+    "expectations.locks", "expectations.processes", "expectations.retrying", "spark_jobs.java",
     "spark_jobs.class_archive", "spark_jobs.archive_recording",
 )  # fmt: skip
 """Modules, and packages with all that is in them."""
@@ -33,7 +35,7 @@ REFUSALS = ("UserError", "Failure")
 """They end a stage, so that what they say is in no artifact."""
 
 PARSES_AT_MOST = 50
-"""How often a text is parsed before its `SystemError` counts."""
+"""How often a text is parsed again before its `SystemError` counts."""
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -326,7 +328,4 @@ def _parse(source: str) -> ast.Module:
     CPython before 3.11.8 and 3.12.2 counts the depth of a tree for all threads together, so that a good text may fail
     while another thread, such as one that imports a library, parses too (github.com/python/cpython/issues/106905).
     """
-    for _ in range(PARSES_AT_MOST):
-        with suppress(SystemError):
-            return ast.parse(source)
-    return ast.parse(source)
+    return retrying(lambda: ast.parse(source), (0.0,) * PARSES_AT_MOST, SystemError)

@@ -6,7 +6,6 @@ made last in one transaction, so a night that is killed leaves no half version, 
 
 import os
 import re
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +16,7 @@ from typing import Any
 
 from expectations.errors import Failure, UserError
 from expectations.prepared import prepared
+from expectations.retrying import retrying
 from tasks.engine import fault_points
 from tasks.machine.databases import place
 
@@ -269,11 +269,11 @@ class Registry:
 
     def point(self, alias: str, number: int) -> None:
         """Move an alias to a version."""
-        _retrying(lambda: self.client.set_registered_model_alias(MODEL, alias, str(number)))
+        _patiently(lambda: self.client.set_registered_model_alias(MODEL, alias, str(number)))
 
     def tag(self, number: int, name: str, value: str) -> None:
         """Set a tag of a version."""
-        _retrying(lambda: self.client.set_model_version_tag(MODEL, str(number), name, value))
+        _patiently(lambda: self.client.set_model_version_tag(MODEL, str(number), name, value))
 
     def describe(self, number: int, text: str) -> None:
         """Say in the registry what a version is, in Markdown; what is too long for it is cut."""
@@ -298,18 +298,11 @@ def make_tables(path: Path) -> None:
     engine.dispose()
 
 
-def _retrying(write: Callable[[], None]) -> None:
+def _patiently(write: Callable[[], None]) -> None:
     """Of two who set a new alias or tag at once, MLflow refuses one with an error of its database, but not twice."""
     from mlflow.exceptions import MlflowException
 
-    for wait_s in (0.1, 0.3, 1.0, None):
-        try:
-            write()
-            break
-        except MlflowException:
-            if wait_s is None:
-                raise
-            time.sleep(wait_s)
+    retrying(write, (0.1, 0.3, 1.0), MlflowException)
 
 
 def _requirements() -> list[str]:

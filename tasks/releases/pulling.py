@@ -8,7 +8,6 @@ registry's version stands for takes the target's place.
 import ctypes
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
@@ -21,6 +20,7 @@ from filelock import lock_descriptor
 
 from expectations.errors import Failure, UserError
 from expectations.files import read_json, write_json
+from expectations.retrying import retrying
 from models.runtime.files import EVERY, patterns_by_part
 from tasks.engine import fault_points
 from tasks.engine.content_digest import file_sha256
@@ -210,17 +210,13 @@ def _fetch_one(fetch: Fetch, file: File, side: Path) -> None:
 
 
 def _patiently(work: Callable[[], None], source: str) -> None:
-    for wait_s in (*WAITS_S, None):
-        try:
-            work()
-            return
-        except Exception as error:
-            if wait_s is None:
-                raise Failure(
-                    f"{source}: {_first_line(error)}; the target is as it was. What has arrived is kept: the same "
-                    "command continues"
-                ) from error
-            time.sleep(wait_s)
+    try:
+        retrying(work, WAITS_S, Exception)
+    except Exception as error:
+        raise Failure(
+            f"{source}: {_first_line(error)}; the target is as it was. What has arrived is kept: the same command "
+            "continues"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -210,3 +210,8 @@ def save_weights(model: nn.Module, path: Path) -> None:
 def load_weights(model: nn.Module, path: Path) -> None:
     """Read what `save_weights` wrote into a model of the same shape, in place."""
     model.load_state_dict(load_file(path))
+
+
+def write_settings(path: Path, value: object) -> None:
+    """Write as JSON what is needed beside weights to make their model again."""
+    path.write_text(json.dumps(value, sort_keys=True, separators=(",", ":")) + "\n")

@@ -12,48 +12,31 @@ import numpy as np
 import numpy.typing as npt
 
 from expectations.progress import OnProgress
+from models.compressed_rows import CompressedRows, Ints, offsets_of
 
-Ints = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
-class Histories:
-    """Items of each of B users, as compressed rows: those of row b are `items[offsets[b]:offsets[b + 1]]`.
+class Histories(CompressedRows):
+    """Items of each of B users: those of row b are `items[offsets[b]:offsets[b + 1]]`.
 
     Attributes:
-        offsets: int64 `[B + 1]`, from 0.
         items: int32 `[N]`, oldest first within a row where the data say when.
     """
 
-    offsets: Ints
     items: Ints
 
     @classmethod
     def of(cls, users: Ints, items: Ints, num_users: int) -> Self:
         """Collect pairs, keeping their order within each user."""
         order = np.argsort(users, kind="stable")
-        offsets = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=num_users))])
-        return cls(offsets.astype(np.int64), np.asarray(items, dtype=np.int32)[order])
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @property
-    def sizes(self) -> Ints:
-        """Items of each row, int64 `[B]`."""
-        return np.diff(self.offsets)
-
-    @property
-    def rows(self) -> Ints:
-        """Row of each item, int64 `[N]`, ascending."""
-        return np.repeat(np.arange(len(self)), self.sizes)
+        offsets = offsets_of(np.bincount(users, minlength=num_users))
+        return cls(offsets, np.asarray(items, dtype=np.int32)[order])
 
     def take(self, rows: Ints) -> "Histories":
         """Some rows, in that order."""
-        sizes = self.sizes[rows]
-        offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        places = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], sizes)
+        offsets, places = self.of_rows(rows)
         return Histories(offsets, self.items[places])
 
     def known(self, num_items: int) -> "Histories":
@@ -61,7 +44,7 @@ class Histories:
         there = (self.items >= 0) & (self.items < num_items)
         if there.all():
             return self
-        return Histories(np.append(0, np.cumsum(there))[self.offsets], self.items[there])
+        return Histories(self.of_values(there), self.items[there])
 
     def last(self, length: int) -> Ints:
         """int64 `[B, length]`: the newest items, newest last, left-padded with -1."""

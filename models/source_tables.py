@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from models.catalogue import SourceKind
 from models.interactions import Floats, Histories, Interactions, Ints, Recommender
+from models.runtime.arrays import vector_table
 
 LIST_LENGTH = 300
 """Items of a user's list, seen ones left out: more than any pipeline asks of one source by default."""
@@ -68,8 +69,10 @@ def tables_of(
     if kind == "vectors":
         vectors: HasVectors = model  # type: ignore[assignment]
         return {
-            "source_user_vectors": _vectors("user_id", users, vectors.user_vectors(users, data.histories.take(users))),
-            "source_item_vectors": _vectors("item_id", item_ids, vectors.item_vectors()[item_ids]),
+            "source_user_vectors": vector_table(
+                "user_id", users, vectors.user_vectors(users, data.histories.take(users))
+            ),
+            "source_item_vectors": vector_table("item_id", item_ids, vectors.item_vectors()[item_ids]),
         }
     return {"source_lists": pa.concat_tables(_lists(model, data, users, item_ids, seen))}
 
@@ -85,12 +88,6 @@ def _neighbours(model: HasNeighbours, item_ids: Ints) -> pa.Table:
         "item_id": pa.array(items, pa.int32()), "neighbour_id": pa.array(neighbours[order], pa.int32()),
         "score": pa.array(scores[order], pa.float32()), "rank": pa.array(np.arange(len(items)) - first + 1, pa.int16()),
     })  # fmt: skip
-
-
-def _vectors(column: str, ids: Ints, vectors: Floats) -> pa.Table:
-    flat = pa.array(np.ascontiguousarray(vectors, np.float32).ravel())
-    offsets = pa.array(np.arange(0, len(ids) + 1) * vectors.shape[1], pa.int32())
-    return pa.table({column: pa.array(ids, pa.int32()), "vector": pa.ListArray.from_arrays(offsets, flat)})
 
 
 def _lists(model: Recommender, data: Interactions, users: Ints, item_ids: Ints, seen: Histories) -> Iterator[pa.Table]:

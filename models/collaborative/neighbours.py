@@ -12,6 +12,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 from scipy.sparse import csr_matrix
 
+from models.compressed_rows import offsets_of
 from models.interactions import Floats, Histories, Ints
 
 
@@ -34,7 +35,7 @@ class Neighbours:
         """From rows in any order."""
         order = np.lexsort((neighbours, items))
         sizes = np.bincount(items, minlength=len(counts))
-        offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        offsets = offsets_of(sizes)
         return cls(offsets, neighbours[order].astype(np.int32), similarities[order].astype(np.float32), counts)
 
     def scores(self, users: Ints, histories: Histories) -> Floats:

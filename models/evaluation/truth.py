@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.errors import UserError
+from models.compressed_rows import offsets_of
 from models.evaluation.splits import check_no_leak
 from models.metrics.item_sets import ItemSets
 
@@ -127,8 +128,7 @@ def _lists_of(users: np.ndarray, histories: pa.Table, column: str) -> ItemSets:
     ids, lists = histories["user_id"].to_numpy(), histories[column]
     sizes = pc.list_value_length(lists).to_numpy()
     # One more user without anything stands at the end, for those who have no history.
-    offsets = np.concatenate([[0], np.cumsum(sizes), [sizes.sum()]]).astype(np.int64)
-    everyone = ItemSets(offsets, pc.list_flatten(lists).to_numpy().astype(np.int64))
+    everyone = ItemSets(offsets_of(np.append(sizes, 0)), pc.list_flatten(lists).to_numpy().astype(np.int64))
     return everyone.take(np.where(np.isin(users, ids), np.searchsorted(ids, users), len(ids)))
 
 

@@ -4,15 +4,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.compressed_rows import CompressedRows, offsets_of
+
 # Bytes of the membership bitmap: large enough to amortise numpy's calls, small enough to stay near the cache.
 _BITMAP_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
-class ItemSets:
+class ItemSets(CompressedRows):
     """Row u holds `item_ids[offsets[u]:offsets[u + 1]]`, each dense and at least 0."""
 
-    offsets: np.ndarray
     item_ids: np.ndarray
 
     @classmethod
@@ -21,28 +22,15 @@ class ItemSets:
         width = 1 + int(item_ids.max(initial=0))
         pairs = np.sort(rows.astype(np.int64) * width + item_ids)  # np.unique takes ten times as long
         pairs = pairs[np.diff(pairs, prepend=-1) > 0]
-        offsets = np.concatenate([[0], np.cumsum(np.bincount(pairs // width, minlength=num_users))])
-        return cls(offsets, pairs % width)
-
-    @property
-    def sizes(self) -> np.ndarray:
-        """Items of each user, int64 `[U]`."""
-        return np.diff(self.offsets)
-
-    @property
-    def rows(self) -> np.ndarray:
-        """Row of each item, int64, ascending."""
-        return np.repeat(np.arange(len(self.offsets) - 1), self.sizes)
+        return cls(offsets_of(np.bincount(pairs // width, minlength=num_users)), pairs % width)
 
     def where(self, kept: np.ndarray) -> "ItemSets":
         """The same users with the items marked in `kept` (bool, one per entry) only."""
-        return ItemSets(np.concatenate([[0], np.cumsum(kept)])[self.offsets], self.item_ids[kept])
+        return ItemSets(self.of_values(kept), self.item_ids[kept])
 
     def take(self, users: np.ndarray) -> "ItemSets":
         """The sets of some users (int `[V]`, rows), in that order."""
-        sizes = self.sizes[users]
-        offsets = np.concatenate([[0], np.cumsum(sizes)])
-        places = np.arange(offsets[-1]) + np.repeat(self.offsets[users] - offsets[:-1], sizes)
+        offsets, places = self.of_rows(users)
         return ItemSets(offsets, self.item_ids[places])
 
     def minus(self, other: "ItemSets") -> "ItemSets":

@@ -9,7 +9,7 @@ import pyarrow as pa
 import torch
 
 from models.encoding import EncoderField
-from models.fit import load_weights, save_weights
+from models.fit import load_weights, save_weights, write_settings
 from models.retrieval.catalogue import Encoded
 from models.retrieval.export import export_item_tower, export_user_tower
 from models.retrieval.towers import TwoTowers
@@ -31,10 +31,10 @@ def save_towers(trained: TrainedTowers, users: pa.Table, items: pa.Table, histor
     model = trained.model.cpu()
     save_weights(model, folder / "weights.safetensors")
     encoders = {"user": trained.user_fields, "item": trained.item_fields, "history_length": history_length}
-    _write_json(folder / "encoders.json", encoders)
+    write_settings(folder / "encoders.json", encoders)
     shape = {"dim": model.dim, "hidden": model.hidden, "recent": model.recent}
     shape |= {"example_age": model.example_age is not None}
-    _write_json(folder / "model.json", shape)
+    write_settings(folder / "model.json", shape)
     trained.log.save(folder / "training_log.json")
     of_catalogue = [field for field in trained.user_fields if field["kind"] != "hashed"]
     encoded_users = Encoded.of(users.sort_by("user_id"), "user_id", of_catalogue)
@@ -64,7 +64,3 @@ def load_towers(folder: Path, device: torch.device | str = "cpu") -> SavedTowers
 def tower_digest(folder: Path) -> str:
     """sha256 of the weights: vectors, index and query tower belong together when they carry the same one."""
     return hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
-
-
-def _write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, sort_keys=True, separators=(",", ":")) + "\n")

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from models.collaborative.popularity import decayed_counts
 from models.encoding import EncoderField
-from models.fit import fit, initialise, load_weights, pinned_threads, save_weights
+from models.fit import fit, initialise, load_weights, pinned_threads, save_weights, write_settings
 from models.interactions import Floats, Histories, Interactions, Ints, Trained, Training
 from models.retrieval.batches import Batches
 from models.retrieval.catalogue import Encoded, items_of
@@ -125,7 +125,7 @@ class TwoTower:
             "history_length": self._history_length,
             "threads": self._threads,
         }
-        (folder / "model.json").write_text(json.dumps(told, sort_keys=True, separators=(",", ":")) + "\n")
+        write_settings(folder / "model.json", told)
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -39,6 +39,14 @@ def matrix(lists: pa.ChunkedArray) -> np.ndarray:
     return pc.list_flatten(lists.combine_chunks()).to_numpy().astype(np.float32).reshape(len(lists), -1)
 
 
+def vector_table(key: str, ids: np.ndarray, vectors: np.ndarray) -> pa.Table:
+    """Rows of (`key`, vector), of ids `[N]` and vectors `[N, d]`."""
+    offsets = np.arange(len(ids) + 1, dtype=np.int32) * vectors.shape[1]
+    flat = np.ascontiguousarray(vectors, dtype=np.float32).ravel()
+    lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat))
+    return pa.table({key: pa.array(ids, pa.int32()), "vector": lists})
+
+
 def places_of(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Where ascending `ids` have each of the wanted ones; -1 where they do not."""
     places = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .arrays import BLOCK, Ragged, places_of
+from .arrays import BLOCK, Ragged, places_of, vector_table
 from .encoding import encode
 from .manifest import read_json
 from .sessions import open_session, run
@@ -45,9 +45,7 @@ class UserTower:
         history = Ragged(histories["item_ids"], places_of(ids, histories["user_id"].to_numpy()), len(ids), num_items)
         blocks = [np.arange(start, min(start + BLOCK, len(ids))) for start in range(0, len(ids), BLOCK)]
         vectors = np.concatenate([query_vectors(self, users, history, block) for block in blocks])
-        offsets = np.arange(len(ids) + 1, dtype=np.int32) * vectors.shape[1]
-        lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(vectors.ravel(), pa.float32()))
-        return pa.table({"user_id": pa.array(ids, pa.int32()), "vector": lists})
+        return vector_table("user_id", ids, vectors)
 
 
 def searching(users: pa.Table, histories: pa.Table) -> pa.Table:

@@ -11,8 +11,8 @@ import pyarrow as pa
 import torch
 
 from models.encoding import EncoderField
-from models.fit import TrainingLog, load_weights, pinned_threads, save_weights
-from models.interactions import Floats, Ints
+from models.fit import TrainingLog, load_weights, pinned_threads, save_weights, write_settings
+from models.interactions import Floats
 from models.retrieval.catalogue import Encoded
 from models.sequence.export import export_transformer
 from models.sequence.network import Shape, Transformer
@@ -67,10 +67,10 @@ def save_foundation(foundation: Foundation, log: TrainingLog, items: pa.Table, f
     """
     model = foundation.model.cpu().eval()
     save_weights(model, folder / "weights.safetensors")
-    _write_json(folder / "encoders.json", {"item": foundation.item_fields})
-    _write_json(folder / "model.json", dataclasses.asdict(model.shape))
+    write_settings(folder / "encoders.json", {"item": foundation.item_fields})
+    write_settings(folder / "model.json", dataclasses.asdict(model.shape))
     serving = {"max_tokens": model.shape.max_tokens, "num_words": WORDS, "play": PLAY, "actions": ACTIONS}
-    _write_json(folder / "transformer.json", {**serving, "dim": model.shape.dim})
+    write_settings(folder / "transformer.json", {**serving, "dim": model.shape.dim})
     log.save(folder / "training_log.json")
     titles = foundation.title_vectors(items)
     export_transformer(model, items["item_id"].to_numpy(), titles, WORDS, folder / "transformer.onnx")
@@ -87,14 +87,3 @@ def load_foundation(folder: Path, device: torch.device | str = "cpu") -> Foundat
 def foundation_digest(folder: Path) -> str:
     """sha256 of the weights: member and title vectors belong together when they carry the same one."""
     return hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
-
-
-def vector_table(key: str, ids: Ints, vectors: Floats) -> pa.Table:
-    """Rows of (`key`, vector)."""
-    offsets = np.arange(len(ids) + 1, dtype=np.int32) * vectors.shape[1]
-    lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(vectors.ravel(), pa.float32()))
-    return pa.table({key: pa.array(ids, pa.int32()), "vector": lists})
-
-
-def _write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, sort_keys=True, separators=(",", ":")) + "\n")

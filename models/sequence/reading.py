@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from models.compressed_rows import offsets_of
 from models.interactions import Ints
 from models.sequence.sentences import ACTIONS, SEARCH, Sentences
 
@@ -31,7 +32,7 @@ def read_sentences(table: pa.Table, item_ids: Ints) -> Sentences:
     """
     columns = {name: table[name].combine_chunks() for name in table.column_names}
     lengths = pc.list_value_length(columns["actions"]).to_numpy(zero_copy_only=False)
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    offsets = offsets_of(lengths)
     flat = {name: pc.list_flatten(column) for name, column in columns.items() if name != "user_id"}
     times = flat["times"].to_numpy()
     shares = flat["watch_shares"].to_numpy()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from models.compressed_rows import CompressedRows
 from models.interactions import Floats, Histories, Ints
 
 ACTIONS = ("play", "browse", "search", "rate", "like", "share", "complete", "pause")
@@ -19,11 +20,10 @@ _PER_TOKEN = ("item", "action", "positive", "device", "gap", "share", "query")
 
 
 @dataclass(frozen=True)
-class Sentences:
+class Sentences(CompressedRows):
     """The tokens of U members, oldest first.
 
     Attributes:
-        offsets: int64 `[U + 1]`; tokens of member u are `offsets[u]` to `offsets[u + 1]`.
         item: int64 `[N]`, 1 + row of the title; 0 for none, and for titles that are not in the catalogue.
         action: int64 `[N]`, see ACTIONS.
         positive: bool `[N]`: a play that counts as liked, which is what is predicted.
@@ -33,7 +33,6 @@ class Sentences:
         words: int64 `[Q, W]`, hashed words of each distinct search, 0 for none; row 0 is all zeros.
     """
 
-    offsets: Ints
     item: Ints
     action: Ints
     positive: np.ndarray
@@ -54,30 +53,18 @@ class Sentences:
             np.ones(num_tokens, dtype=bool),
         )
 
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @property
-    def sizes(self) -> Ints:
-        """Tokens of each member."""
-        return np.diff(self.offsets)
-
     def where(self, kept: np.ndarray) -> "Sentences":
         """The same members with the tokens marked in `kept` (bool `[N]`) only."""
-        row = np.repeat(np.arange(len(self)), self.sizes)
-        offsets = np.concatenate([[0], np.cumsum(np.bincount(row[kept], minlength=len(self)))])
-        return self._at(np.flatnonzero(kept), offsets)
+        return self._at(self.of_values(kept), np.flatnonzero(kept))
 
     def take(self, members: Ints) -> "Sentences":
         """Some members, in that order."""
-        sizes = self.sizes[members]
-        offsets = np.concatenate([[0], np.cumsum(sizes)])
-        return self._at(np.arange(offsets[-1]) + np.repeat(self.offsets[members] - offsets[:-1], sizes), offsets)
+        return self._at(*self.of_rows(members))
 
-    def _at(self, places: Ints, offsets: Ints) -> "Sentences":
+    def _at(self, offsets: Ints, places: Ints) -> "Sentences":
         values: dict[str, Any] = {name: getattr(self, name) for name in _PER_TOKEN}
         chosen: dict[str, Any] = {name: None if v is None else v[places] for name, v in values.items()}
-        return replace(self, offsets=offsets.astype(np.int64), **chosen)
+        return replace(self, offsets=offsets, **chosen)
 
     def columns(self, places: Ints) -> dict[str, Ints]:
         """Inputs of the network at some places (any shape; -1 for padding), all zero there."""

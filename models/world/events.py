@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.datasets import ACTIONS, IMPRESSIONS, SEARCHES, WATCHES
+from models.compressed_rows import offsets_of
 from models.world.behaviour import Day
 from models.world.catalogue import Catalogue
 from models.world.columns import DAY_US, as_table, midnight, named
@@ -167,5 +168,5 @@ def _query_words(catalogue: Catalogue, item: np.ndarray, by_title: np.ndarray) -
     genres = len(ADJECTIVES) + len(NOUNS) + catalogue.niche[item] // FLAVOURS
     words = np.column_stack([np.where(by_title, catalogue.words[item, 0], genres), nouns])
     kept = np.column_stack([np.ones(len(item), dtype=bool), by_title])
-    offsets = np.concatenate([[0], np.cumsum(kept.sum(axis=1))]).astype(np.int32)
+    offsets = offsets_of(kept.sum(axis=1)).astype(np.int32)
     return pa.ListArray.from_arrays(offsets, named([*ADJECTIVES, *NOUNS, *GENRE_NAMES], words[kept]))

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.datasets import ID_MAP, ITEMS, USERS
+from models.compressed_rows import offsets_of
 from models.world.audience import ENGAGEMENT_TIERS, LIFECYCLES, Audience, engagement, lifecycle
 from models.world.catalogue import EVERYWHERE, NEVER, Catalogue
 from models.world.columns import as_table, dates, midnight, named
@@ -103,7 +104,7 @@ def _genres(catalogue: Catalogue) -> pa.Array:
     own, lean = catalogue.niche // FLAVOURS, SECONDARY[catalogue.niche]
     pairs = np.column_stack([own, lean])
     kept = np.column_stack([np.ones(len(own), dtype=bool), catalogue.tells_lean])
-    offsets = np.concatenate([[0], np.cumsum(kept.sum(axis=1))]).astype(np.int32)
+    offsets = offsets_of(kept.sum(axis=1)).astype(np.int32)
     return pa.ListArray.from_arrays(offsets, named(GENRE_NAMES, pairs[kept]))
 
 
@@ -111,7 +112,7 @@ def _region_lists(regions: np.ndarray) -> pa.Array:
     """Names of the regions with rights; null where these are all."""
     held = (regions[:, None] >> np.arange(len(REGIONS))) & 1 == 1
     held[regions == EVERYWHERE] = False
-    offsets = np.concatenate([[0], np.cumsum(held.sum(axis=1))]).astype(np.int32)
+    offsets = offsets_of(held.sum(axis=1)).astype(np.int32)
     names = named(REGIONS, np.nonzero(held)[1])
     return pa.ListArray.from_arrays(offsets, names, mask=pa.array(regions == EVERYWHERE))
 

@@ -49,7 +49,8 @@ def foundation_embeddings(
     import numpy as np
 
     from models.fit import choose_device
-    from models.sequence.artifact import foundation_digest, load_foundation, vector_table
+    from models.runtime.arrays import vector_table
+    from models.sequence.artifact import foundation_digest, load_foundation
     from models.sequence.reading import everybody, read_sentences
 
     foundation = load_foundation(transformer.path, choose_device(out.resources.device))

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from expectations.errors import UserError
 from expectations.files import read_json
+from flows.night.lakes import open_lake
 from flows.night.records import all_runs
 from flows.registry import open_registry, open_release
 from tasks.engine.lake import Artifact, Lake, Ref
@@ -136,8 +137,7 @@ class Store:
     @property
     def lake(self) -> Lake:
         """The last run's lake."""
-        runs = all_runs(self.home)
-        return Lake(runs[-1].lake if runs else str(self.home / "lake"), self.home / "scratch" / "lake")
+        return open_lake(self.home)
 
     def versions(self) -> list[Version]:
         """Every release, newest first; none in an empty home, whose registry is not even made for the question."""

@@ -19,11 +19,11 @@ from flows.backfilling.work import WorkList
 from flows.config import NightlyConfig
 from flows.home import home_folder, prepare
 from flows.night.interruption import leave_at_once_when_told
+from flows.night.lakes import open_lake
 from flows.night.records import all_runs
 from flows.night.run import take_over
 from flows.nightly import plan_request
 from tasks.engine.audit import build_docs
-from tasks.engine.lake import Lake
 from tasks.engine.stage import plain
 from tasks.registry.ledger import Ledger
 from tasks.registry.registry import Registry
@@ -103,7 +103,7 @@ def carry_out(one: Backfill) -> dict[str, Any]:
     Raises:
         Failure: a day failed.
     """
-    lake = Lake(one.request.lake, one.home / "scratch" / "lake")
+    lake = open_lake(one.home, one.request.lake)
     work = WorkList(one.request, one.home, lake, all_runs(one.home), plan_request)
     process = take_over(one.home, lake, one.request.night.resources)
     driver = Driver(one, work, lake, LISTENERS.get(one.id, Listener()), process)

@@ -21,6 +21,7 @@ from expectations.errors import UserError
 from expectations.files import read_json, write_json
 from expectations.locks import is_locked, lock
 from flows.backfilling.request import BackfillRequest
+from flows.finding import find
 from flows.night.records import new_id
 from tasks.machine.processes import owner_is_alive, owner_tag
 
@@ -228,12 +229,7 @@ def find_backfill(home: Path, id_: str) -> Backfill:
     Raises:
         UserError: there is none, or several.
     """
-    known = all_backfills(home)
-    found = [b for b in known if b.id == id_] or [b for b in known if id_ and b.id.startswith(id_)]
-    if len(found) != 1:
-        there = ", ".join(b.id for b in known[:5]) or "none yet"
-        raise UserError(f"backfill {id_}: {'several begin so' if found else 'no such backfill'}; newest: {there}")
-    return found[0]
+    return find(all_backfills(home), id_, "backfill", "backfill")
 
 
 def _read(home: Path, path: Path) -> Backfill:

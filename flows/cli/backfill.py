@@ -196,22 +196,22 @@ def _request(start: str, end: str, options: dict[str, Any]) -> "BackfillRequest"
 def _check_stages(request: "BackfillRequest", home: Path) -> None:
     """Refuse an unknown stage before anything is written down."""
     from flows.backfilling.work import WorkList
+    from flows.night.lakes import open_lake
     from flows.nightly import plan_request
-    from tasks.engine.lake import Lake
 
-    next(WorkList(request, home, Lake(request.lake, home / "scratch" / "lake"), [], plan_request).days(), None)
+    next(WorkList(request, home, open_lake(home, request.lake), [], plan_request).days(), None)
 
 
 def _dry_run(request: "BackfillRequest", as_json: bool) -> None:
     from flows.backfilling.work import WorkList
     from flows.cli.backfill_plan import print_work, work_as_json
     from flows.home import home_folder
+    from flows.night.lakes import open_lake
     from flows.night.records import all_runs
     from flows.nightly import plan_request
-    from tasks.engine.lake import Lake
 
     home = home_folder()
-    lake = Lake(request.lake, home / "scratch" / "lake")
+    lake = open_lake(home, request.lake)
     days = list(WorkList(request, home, lake, all_runs(home), plan_request).days())
     if as_json:
         return _print_json(work_as_json(request, days))

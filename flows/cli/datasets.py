@@ -137,8 +137,9 @@ def _open(dataset: str, date: str | None, lake_url: str, key: str) -> tuple[Any,
     from expectations.datasets import DATASETS
     from flows.cli.options import parse_date
     from flows.home import home_folder
+    from flows.night.lakes import open_lake
     from flows.night.records import all_runs
-    from tasks.engine.lake import Lake, Ref
+    from tasks.engine.lake import Ref
 
     if dataset not in DATASETS:
         near = difflib.get_close_matches(dataset, DATASETS, 1)
@@ -150,7 +151,7 @@ def _open(dataset: str, date: str | None, lake_url: str, key: str) -> tuple[Any,
     parse_date(date)
     home = home_folder()
     runs = all_runs(home)
-    lake = Lake(lake_url or (runs[-1].lake if runs else str(home / "lake")), home / "scratch" / "lake")
+    lake = open_lake(home, lake_url)
     used = [Ref(dataset, f.split("/")[1][5:], f.split("/")[2]) for r in reversed(runs) for f in r.refs.get(dataset, [])]
     used = [] if key else used
     every = [r for r in lake.refs(dataset, date) if r.key.startswith(key)]

@@ -141,9 +141,9 @@ def _request(file: Path, home: Path, options: dict[str, Any]) -> "GridRequest":
 
 def _dry_run(request: "GridRequest", home: Path) -> None:
     from flows.grid.work import amounts
-    from tasks.engine.lake import Lake
+    from flows.night.lakes import open_lake
 
-    lake, planner = Lake(request.lake, home / "scratch" / "lake"), request.planner(home)
+    lake, planner = open_lake(home, request.lake), request.planner(home)
     trials = [planner.plan(row) for row in request.rows()]
     if request.search.method != "grid":
         most = f"up to {request.search.trials} of each sweep" + (

@@ -98,14 +98,11 @@ def history(day: str | None, as_json: bool, url: str) -> None:
 def compare(a: str, b: str, lake: str, as_json: bool, url: str) -> None:
     """Compare releases A and B: figures, both on the same users with p-values, overlap of lists, files that differ."""
     from flows.home import home_folder
-    from flows.night.records import all_runs
-    from tasks.engine.lake import Lake
+    from flows.night.lakes import open_lake
     from tasks.releases.comparing import compare_versions
 
     registry, home = _ledger(url).registry, home_folder()
-    runs = all_runs(home)
-    opened = Lake(lake or (runs[-1].lake if runs else str(home / "lake")), home / "scratch" / "lake")
-    found = compare_versions(registry, opened, registry.find(a), registry.find(b), home / "scratch")
+    found = compare_versions(registry, open_lake(home, lake), registry.find(a), registry.find(b), home / "scratch")
     if as_json:
         return click.echo(json.dumps(found, indent=2))
     click.echo(f"version {found['a']} beside version {found['b']}, each as judged in its own night")

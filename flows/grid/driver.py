@@ -17,10 +17,10 @@ from flows.grid.state import Sweep, sweep_of
 from flows.grid.tracking import Tracker
 from flows.grid.work import Planner, Trial, by_bundle, shared_steps
 from flows.night.interruption import leave_at_once_when_told
+from flows.night.lakes import open_lake
 from flows.night.run import take_over
 from flows.night.warm_up import WarmUp, reach_registry
 from models.evaluation.effects import Effect
-from tasks.engine.lake import Lake
 from tasks.engine.running import Night, Watcher
 from tasks.registry.registry import Registry
 
@@ -72,7 +72,7 @@ def carry_out(request: GridRequest, home: Path, listener: Listener) -> dict[str,
     planner = request.planner(home)
     trials = [planner.plan(row) for row in request.rows()]
     sweep = sweep_of(home, request.told(), trials[0].step.cells[0].key)
-    lake = Lake(request.lake, home / "scratch" / "lake")
+    lake = open_lake(home, request.lake)
     process = take_over(home, lake, request.night.resources)
     with sweep.driven():
         night = Night(lake, home, process.machine, watcher=listener)

@@ -18,6 +18,7 @@ from filelock import Timeout
 from expectations.errors import UserError
 from expectations.files import read_json, write_json
 from expectations.locks import lock
+from flows.finding import find
 from flows.night.records import new_id
 from tasks.machine.processes import owner_is_alive, owner_tag
 
@@ -106,9 +107,5 @@ def find_sweep(home: Path, id_: str) -> Sweep:
     Raises:
         UserError: there is none, or several.
     """
-    known = all_sweeps(home)
-    found = [s for s in known if s.id == id_] or [s for s in known if id_ and s.id.startswith(id_)]
-    if len(found) != 1:
-        there = ", ".join(s.id for s in known[:5]) or "none yet; start one: nightjar grid deployments/grid.yaml"
-        raise UserError(f"grid {id_}: {'several begin so' if found else 'no such sweep'}; newest: {there}")
-    return found[0]
+    none = "none yet; start one: nightjar grid deployments/grid.yaml"
+    return find(all_sweeps(home), id_, "grid", "sweep", none)

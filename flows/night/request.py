@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from flows.config import NightlyConfig
+from flows.night.lakes import open_lake
 from flows.night.plan import Plan
 from flows.night.records import new_id
 from flows.night.sources import NightSource
@@ -44,7 +45,7 @@ class NightRequest:
     id: str = field(default_factory=new_id)
 
     def open_lake(self, home: Path) -> Lake:
-        return Lake(self.lake, home / "scratch" / "lake")
+        return open_lake(home, self.lake)
 
     def forced(self, plan: Plan) -> frozenset[str]:
         """Stages to run again whatever stands: those named, and all that descend from `from_stage`.

@@ -1,5 +1,7 @@
 """Compressed rows, beside plain lists of lists."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -22,7 +24,7 @@ def values(lists):
 
 
 def listed(offsets, values):
-    return [values[a:b].tolist() for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [values[a:b].tolist() for a, b in pairwise(offsets)]
 
 
 def test_each_value_knows_its_row(lists, rows, values):

@@ -1,0 +1,14 @@
+"""The lake that a home's nights write to."""
+
+from pathlib import Path
+
+from flows.night.records import all_runs
+from tasks.engine.lake import Lake
+
+
+def open_lake(home: Path, url: str = "") -> Lake:
+    """The lake at a URL; without one the last run's, and before the first run the home's own."""
+    if not url:
+        runs = all_runs(home)
+        url = runs[-1].lake if runs else str(home / "lake")
+    return Lake(url, home / "scratch" / "lake")

@@ -33,7 +33,7 @@ COMMANDS = {
     "show": ("flows.cli.datasets:show", "A dataset: schema, rows, lineage, audit."),
     "export": ("flows.cli.datasets:export", "Write a dataset to a CSV or Parquet file."),
     "quarantine": ("flows.cli.quarantine:quarantine", "What failed its audit: list, show, release."),
-    "gc": ("flows.cli.quarantine:gc", "Find (and delete) artifacts that nothing needs."),
+    "gc": ("flows.cli.gc:gc", "Find (and delete) artifacts that nothing needs."),
     "doctor": ("flows.cli.doctor:doctor", "Check this machine; each failure with its remedy."),
 }
 

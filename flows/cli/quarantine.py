@@ -1,4 +1,4 @@
-"""`nightjar quarantine` and `nightjar gc`: look after the lake."""
+"""`nightjar quarantine`: what failed its audit, and what becomes of it."""
 
 import click
 
@@ -65,31 +65,8 @@ def release(id_: str, why: str) -> None:
         click.echo(f"published {ref.folder}")
 
 
-@click.command()
-@click.option("--keep-days", default=14, show_default=True, type=click.IntRange(0), help="Keep runs younger than this.")
-@click.option("--delete", is_flag=True, help="Delete; without it, only say what would go.")
-def gc(keep_days: int, delete: bool) -> None:
-    """Find artifacts that no recent run, no release and no `current` pointer refers to, and old copies of releases."""
-    from flows.home import home_folder, prepare
-    from flows.housekeeping import garbage
-
-    home = home_folder()
-    prepare(home)
-    found = garbage(home, _lake(), keep_days)
-    for item in found:
-        click.echo(f"{item.bytes / 2**20:9.1f} MiB  {item.name}")
-        if delete:
-            item.remove()
-    total = sum(item.bytes for item in found) / 2**20
-    verb = "deleted" if delete else "would be deleted with --delete"
-    click.echo(f"{len(found)} artifacts, {total:.1f} MiB {verb}")
-
-
 def _lake():  # type: ignore[no-untyped-def]  # Lake: imported late
     from flows.home import home_folder
-    from flows.night.records import all_runs
-    from tasks.engine.lake import Lake
+    from flows.night.lakes import open_lake
 
-    home = home_folder()
-    runs = all_runs(home)
-    return Lake(runs[-1].lake if runs else str(home / "lake"), home / "scratch" / "lake")
+    return open_lake(home_folder())

@@ -28,7 +28,7 @@ from spark_jobs.blocks import Block, csr_blocks, first_bad_value, num_blocks
 from spark_jobs.config import AlsConfig
 from spark_jobs.interactions import ratings
 from spark_jobs.kernels import solve_rows
-from spark_jobs.program import program
+from spark_jobs.program import Job
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -211,8 +211,11 @@ def _total(grams: Iterable[Doubles]) -> Doubles:
     return functools.reduce(np.add, grams)
 
 
+JOB = Job("als", AlsConfig, optional=("interactions", "watches"))
+
+
 def main(argv: list[str] | None = None) -> None:
-    job = program("als", AlsConfig, inputs=(), optional=("interactions", "watches"), argv=argv)
+    job = JOB.program(argv)
     entries = ratings(job.read("watches"), job.as_of) if job.config.feedback == "explicit" else job.read("interactions")
     users, items = als(entries, job.config)
     job.write(als_user_factors=users, als_item_factors=items)

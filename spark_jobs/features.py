@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from expectations.datasets import EXPOSURES, HISTORIES, ITEM_FEATURES, USER_FEATURES
 from spark_jobs.config import FeaturesConfig
 from spark_jobs.frames import age_days, decay, exact_sum, typed, until
-from spark_jobs.program import program
+from spark_jobs.program import Job
 
 TOP_GENRES = 5
 
@@ -169,10 +169,11 @@ def _watch_rate(prior: float) -> Column:
     return F.coalesce(F.try_divide(led + prior * mean, shown + prior), F.lit(0.0))
 
 
+JOB = Job("features", FeaturesConfig, inputs=("watches", "items"), optional=("impressions", "searches"))
+
+
 def main(argv: list[str] | None = None) -> None:
-    job = program(
-        "features", FeaturesConfig, inputs=("watches", "items"), optional=("impressions", "searches"), argv=argv
-    )
+    job = JOB.program(argv)
     watches, impressions, searches, items = (job.read(name) for name in ("watches", "impressions", "searches", "items"))
     result = features(watches, impressions, searches, items, job.as_of, job.config)
     job.write(**vars(result))

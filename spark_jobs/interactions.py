@@ -6,7 +6,7 @@ from pyspark.sql import functions as F
 from expectations.datasets import INTERACTIONS
 from spark_jobs.config import InteractionsConfig
 from spark_jobs.frames import decay, exact_sum, typed, until
-from spark_jobs.program import program
+from spark_jobs.program import Job
 
 SMALLEST_WEIGHT = 2.0**-24
 """Decay never takes a positive's weight to 0: it stays one."""
@@ -41,8 +41,11 @@ def _last_rating() -> Column:
     return F.max_by("rating", F.when(F.col("rating").isNotNull(), moment))
 
 
+JOB = Job("interactions", InteractionsConfig, inputs=("watches",))
+
+
 def main(argv: list[str] | None = None) -> None:
-    job = program("interactions", InteractionsConfig, inputs=("watches",), argv=argv)
+    job = JOB.program(argv)
     watches = job.read("watches")
     pairs = interactions(watches, job.as_of, job.config)
     job.write(interactions=pairs)

@@ -30,7 +30,7 @@ from spark_jobs.blocks import Block, csr_blocks, num_blocks
 from spark_jobs.config import ItemSimilarityConfig
 from spark_jobs.frames import DAY_S, end_of, typed
 from spark_jobs.kernels import top_neighbours
-from spark_jobs.program import program
+from spark_jobs.program import Job
 
 PAIRS_PER_TASK = 200_000_000
 METRICS = ("cosine", "jaccard", "lift")
@@ -146,8 +146,11 @@ class _Search:
             yield pa.record_batch([pa.array(c) for c in columns], ["item_id", "neighbour_id", "score", "rank"])
 
 
+JOB = Job("item_similarity", ItemSimilarityConfig, inputs=("interactions",))
+
+
 def main(argv: list[str] | None = None) -> None:
-    job = program("item_similarity", ItemSimilarityConfig, inputs=("interactions",), argv=argv)
+    job = JOB.program(argv)
     interactions = job.read("interactions")
     neighbours = item_similarity(interactions, job.as_of, job.config)
     job.write(item_similarity=neighbours)

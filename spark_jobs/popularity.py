@@ -6,7 +6,7 @@ from pyspark.sql import functions as F
 from expectations.datasets import POPULARITY
 from spark_jobs.config import PopularityConfig
 from spark_jobs.frames import decay, exact_sum, typed, until
-from spark_jobs.program import program
+from spark_jobs.program import Job
 
 
 def popularity(watches: DataFrame, as_of: str, config: PopularityConfig) -> DataFrame:
@@ -24,8 +24,11 @@ def popularity(watches: DataFrame, as_of: str, config: PopularityConfig) -> Data
     return typed(items.withColumn("rank", F.row_number().over(order)), POPULARITY)
 
 
+JOB = Job("popularity", PopularityConfig, inputs=("watches",))
+
+
 def main(argv: list[str] | None = None) -> None:
-    job = program("popularity", PopularityConfig, inputs=("watches",), argv=argv)
+    job = JOB.program(argv)
     watches = job.read("watches")
     ranking = popularity(watches, job.as_of, job.config)
     job.write(popularity=ranking)

@@ -8,7 +8,6 @@ Every output dataset becomes a folder of Parquet below OUT.
 
 import argparse
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -43,27 +42,42 @@ class Program(Generic[Config]):
             frame.write.mode("overwrite").parquet(f"{self.output}/{dataset}")
 
 
-def program(
-    name: str, config: type[Config], inputs: Sequence[str], optional: Sequence[str] = (), argv: list[str] | None = None
-) -> Program[Config]:
-    """Parse the arguments of a job that reads the datasets `inputs`, and maybe `optional`.
+@dataclass(frozen=True)
+class Job(Generic[Config]):
+    """What a job is, declared as `JOB` in its module: its name, its settings, the datasets that it reads.
 
-    Raises:
-        UserError: the config is no JSON or has an unknown key or an impossible value.
+    Attributes:
+        optional: datasets that it reads where there are any.
     """
-    parser = argparse.ArgumentParser(prog=name)
-    for dataset in (*inputs, *optional):
-        parser.add_argument(
-            f"--{dataset}", nargs="+", default=[], required=dataset in inputs, metavar="PATH",
-            help=f"Parquet files or folders of {dataset}",
-        )  # fmt: skip
-    parser.add_argument("--as-of", required=True, metavar="DATE", help="last day of the window, such as 2026-03-01")
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder for the datasets that come out")
-    parser.add_argument("--config", default="{}", metavar="JSON", help="settings that differ from their defaults")
-    given = parser.parse_args(argv)
-    paths = {dataset: getattr(given, dataset) for dataset in (*inputs, *optional)}
-    settings = _settings(name, config, given.config)
-    return Program(submitted_session(f"nightjar {name}"), settings, given.as_of, paths, given.output)
+
+    name: str
+    config: type[Config]
+    inputs: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (*self.inputs, *self.optional)
+
+    def program(self, argv: list[str] | None = None) -> Program[Config]:
+        """Parse the arguments of a run.
+
+        Raises:
+            UserError: the config is no JSON or has an unknown key or an impossible value.
+        """
+        parser = argparse.ArgumentParser(prog=self.name)
+        for dataset in self.reads:
+            parser.add_argument(
+                f"--{dataset}", nargs="+", default=[], required=dataset in self.inputs, metavar="PATH",
+                help=f"Parquet files or folders of {dataset}",
+            )  # fmt: skip
+        parser.add_argument("--as-of", required=True, metavar="DATE", help="last day of the window, such as 2026-03-01")
+        parser.add_argument("--output", required=True, metavar="DIR", help="folder for the datasets that come out")
+        parser.add_argument("--config", default="{}", metavar="JSON", help="settings that differ from their defaults")
+        given = parser.parse_args(argv)
+        paths = {dataset: getattr(given, dataset) for dataset in self.reads}
+        settings = _settings(self.name, self.config, given.config)
+        return Program(submitted_session(f"nightjar {self.name}"), settings, given.as_of, paths, given.output)
 
 
 def _settings(name: str, config: type[Config], text: str) -> Config:

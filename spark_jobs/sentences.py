@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from expectations.datasets import SENTENCES
 from spark_jobs.config import SentencesConfig
 from spark_jobs.frames import typed, until
-from spark_jobs.program import program
+from spark_jobs.program import Job
 
 _PLURALS = {
     "second": "times", "action": "actions", "item_id": "item_ids", "positive": "positives", "share": "watch_shares",
@@ -81,8 +81,11 @@ def _about(key: str, kind: int) -> list[Column]:
     ]
 
 
+JOB = Job("sentences", SentencesConfig, inputs=("watches",), optional=("actions", "searches"))
+
+
 def main(argv: list[str] | None = None) -> None:
-    job = program("sentences", SentencesConfig, inputs=("watches",), optional=("actions", "searches"), argv=argv)
+    job = JOB.program(argv)
     made = sentences(job.read("watches"), job.read("actions"), job.read("searches"), job.as_of, job.config)
     job.write(sentences=made)
 

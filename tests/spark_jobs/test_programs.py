@@ -20,9 +20,8 @@ from expectations.datasets import ALS_ITEM_FACTORS, ALS_USER_FACTORS, DATASETS, 
 from expectations.errors import UserError
 from spark_jobs import als, features, interactions, item_similarity, popularity
 from spark_jobs.class_archive import archive_options
-from spark_jobs.config import AlsConfig, ItemSimilarityConfig, PopularityConfig
+from spark_jobs.config import AlsConfig, ItemSimilarityConfig
 from spark_jobs.java import find_java
-from spark_jobs.program import program
 
 pytestmark = pytest.mark.slow
 
@@ -202,4 +201,4 @@ def test_explicit_als_reads_the_ratings_of_watches(
 def test_a_bad_config_is_the_users_mistake(text: str) -> None:
     arguments = ["--watches", "x", "--as-of", "2026-01-01", "--output", "y", "--config", text]
     with pytest.raises(UserError, match="popularity: --config"):
-        program("popularity", PopularityConfig, inputs=("watches",), argv=arguments)
+        popularity.JOB.program(arguments)

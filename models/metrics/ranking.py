@@ -9,8 +9,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-RANKING_METRICS = ("precision", "recall", "hit_rate", "ndcg", "mrr", "map")
-
 PerUser = dict[tuple[str, int], np.ndarray]
 """(metric, k) -> float64 `[U]`."""
 

@@ -13,6 +13,7 @@ from expectations.errors import Failure
 from models.ranking.config import RankerConfig
 from models.ranking.labels import Rows, WatchLog, label_impressions, sample_requests
 from models.ranking.negatives import NegativeSampler, pair_keys, positive_rows, with_negatives
+from models.runtime.arrays import places_of
 from models.runtime.features import PAIR_FEATURES, Features
 
 SHOWN = PAIR_FEATURES.index("log_times_shown")
@@ -64,9 +65,8 @@ class RollingExposures:
         """Raise the two logarithmic counts in place."""
         if len(self.keys) == 0:
             return
-        keys = pair_keys(rows.user_id, rows.item_id)
-        places = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        found_N = np.flatnonzero(self.keys[places] == keys)
+        places = places_of(self.keys, pair_keys(rows.user_id, rows.item_id))
+        found_N = np.flatnonzero(places >= 0)
         for column, counts in zip((SHOWN, NOT_WATCHED), self.counts.T, strict=True):
             features_NF[found_N, column] = np.log1p(np.expm1(features_NF[found_N, column]) + counts[places[found_N]])
 

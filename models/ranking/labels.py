@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from expectations.substitutes import Substitute
 from models.ranking.config import RankerConfig
+from models.runtime.arrays import places_of
 
 IMPRESSION_COLUMNS = ["request_id", "position", "user_id", "item_id", "propensity"]
 WATCH_COLUMNS = ["request_id", "user_id", "item_id", "watch_s", "completion", "positive"]
@@ -70,17 +71,16 @@ class WatchLog:
         request_ids = shown["request_id"].to_numpy()
         if len(self.requests) == 0:
             return np.full(len(request_ids), -1)
-        places = np.minimum(np.searchsorted(self.requests, request_ids), len(self.requests) - 1)
-        keys = places * 2**32 + shown["item_id"].to_numpy()
-        return np.where(self.requests[places] == request_ids, keys, -1)
+        places = places_of(self.requests, request_ids)
+        return np.where(places >= 0, places * 2**32 + shown["item_id"].to_numpy(), -1)
 
     def find(self, impressions: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Whether each impression led to a watch, its seconds (0 without), its completion (NaN without)."""
         keys = self._keys(impressions)
         if len(self.keys) == 0:
             return keys >= 0, np.zeros(len(keys), np.float32), np.full(len(keys), np.nan, np.float32)
-        places = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        found = self.keys[places] == keys
+        places = places_of(self.keys, keys)
+        found = places >= 0
         return found, np.where(found, self.watch_s[places], 0), np.where(found, self.completion[places], np.nan)
 
 

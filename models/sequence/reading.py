@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from models.compressed_rows import offsets_of
 from models.interactions import Ints
+from models.runtime.arrays import places_of
 from models.sequence.sentences import ACTIONS, SEARCH, Sentences
 
 DEVICES = ("tv", "mobile", "tablet", "web")
@@ -50,8 +51,7 @@ def read_sentences(table: pa.Table, item_ids: Ints) -> Sentences:
 
 def rows_of(ids: Ints, catalogue: Ints) -> Ints:
     """1 + place of each id in the ascending catalogue, 0 where it is not there."""
-    places = np.minimum(np.searchsorted(catalogue, ids), len(catalogue) - 1)
-    return np.where(catalogue[places] == ids, places + 1, 0).astype(np.int64)
+    return places_of(catalogue, ids).astype(np.int64) + 1
 
 
 def gaps(times: Ints, offsets: Ints) -> Ints:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,10 +113,11 @@ class Nights:
         if job is None or job.process.poll() is not None:
             return
         job.cancelled = True
-        night = psutil.Process(job.process.pid)
-        started = night.children(recursive=True)
-        end([night], PATIENCE_S)
-        end(started, 0)  # a night that had to be killed has ended nothing of its own
+        with suppress(psutil.NoSuchProcess):  # it has just ended, and another thread has looked
+            night = psutil.Process(job.process.pid)
+            started = night.children(recursive=True)
+            end([night], PATIENCE_S)
+            end(started, 0)  # a night that had to be killed has ended nothing of its own
         job.process.wait()
 
     def look(self) -> NightProgress | None:

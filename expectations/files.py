@@ -5,7 +5,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,8 @@ def replacing(path: Path, *, durable: bool = True, private: bool = False) -> Ite
             _sync(aside)
         aside.replace(path)
         if durable:
-            _sync(path.parent)
+            with suppress(OSError):  # some file systems, of other systems' servers say, sync no folders
+                _sync(path.parent)
     finally:
         aside.unlink(missing_ok=True)
 

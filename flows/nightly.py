@@ -39,8 +39,8 @@ from spark_jobs.config import (
     PopularityConfig,
     SentencesConfig,
 )
-from tasks.engine.lake import Ref
-from tasks.engine.stage import Inputs
+from tasks.engine.groups import artifacts_of
+from tasks.engine.stage import Step, merged
 from tasks.machine.config import ResourcesConfig
 from tasks.pages.config import ReportConfig
 from tasks.pages.page import template_digest
@@ -48,16 +48,15 @@ from tasks.sources.config import SourceConfig
 from tasks.stages.embeddings import embeddings
 from tasks.stages.evaluation import evaluation
 from tasks.stages.foundation import foundation_embeddings, transformer
+from tasks.stages.groups import Facts, Foundation, Known, Retrieval, Yardsticks
 from tasks.stages.index import index
-from tasks.stages.model_sources import source_of
+from tasks.stages.model_sources import source_step
 from tasks.stages.ranker import ranker
 from tasks.stages.recommendations import bundle, content_similarity, recommendations
 from tasks.stages.release import ReleaseConfig, release
-from tasks.stages.report import report
+from tasks.stages.report import Told, report
 from tasks.stages.spark import als, features, interactions, item_similarity, popularity, sentences
 from tasks.stages.towers import towers
-
-FACTS = ("user_features", "item_features", "histories", "exposures")
 
 
 def plan_night(config: NightlyConfig, days: Calendar, source: NightSource) -> Plan:
@@ -66,153 +65,114 @@ def plan_night(config: NightlyConfig, days: Calendar, source: NightSource) -> Pl
     plan = Plan(days, notes=source.notes)
 
     # What happened, and who and what there is.
-    catalogue = plan.add(source.catalogue((T, days.day)))
-    users, items, id_map = (catalogue.at(T)[name] for name in ("users", "items", "id_map"))
-    log = Log(plan.add(source.events(days.days, known=catalogue.at(days.day))))
+    catalogue = plan.add_dates(source.catalogue((T, days.day)))
+    log = Log(plan.add_dates(source.events(days.days, catalogue[days.day])))
+    known, window, typed = catalogue[T], log.watches(days.train), log.searches(days.train)
 
     # What the window says: Spark.
-    window = log.watches(days.train)
-    positives = plan.add(interactions(date=T, watches=window, config=config.interactions))["interactions"]
-    facts = plan.add(
-        features.over(
-            (T, S),
-            watches=lambda date: log.watches(d for d in days.train if d <= date),
-            impressions=lambda date: log.impressions(d for d in days.train if d <= date),
-            searches=lambda date: log.searches(d for d in days.train if d <= date),
-            items=items,
-            config=config.features,
-        )
-    )
-    now, then = facts.at(T), facts.at(S)
-    popular = plan.add(popularity(date=T, watches=window, config=config.popularity))["popularity"]
-    factors = plan.add(als(date=T, interactions=positives, config=config.als))
-    neighbours = plan.add(item_similarity(date=T, interactions=positives, config=config.item_similarity))
-    alike = plan.add(content_similarity(date=T, items=items, config=config.content))
+    positives = plan.add(interactions(T, window, config.interactions))
+    facts = plan.add_dates(merged(_features(date, config, days, log, known) for date in (T, S)))
+    popular = plan.add(popularity(T, window, config.popularity))
+    factors = plan.add(als(T, positives, config.als))
+    neighbours = plan.add(item_similarity(T, positives, config.item_similarity))
+    alike = plan.add(content_similarity(T, known.items, config.content))
 
     # Retrieval: vectors of users and items, and an index of them.
-    typed = log.searches(days.train)
-    tower = plan.add(towers(date=T, watches=window, searches=typed, users=users, items=items, config=config.towers))[
-        "towers"
-    ]
-    vectors = plan.add(embeddings(date=T, towers=tower, items=items, config=config.embeddings))["embeddings"]
+    tower = plan.add(towers(T, window, known, config.towers, typed))
+    vectors = plan.add(embeddings(T, towers=tower, items=known.items, config=config.embeddings))
+    histories = facts[T].histories
     shards = plan.add(
-        index(date=T, embeddings=vectors, towers=tower, users=users, histories=now["histories"], config=config.index)
-    )["index"]
+        index(T, embeddings=vectors, towers=tower, users=known.users, histories=histories, config=config.index)
+    )
 
     # What comes next, for the systems that ask: a transformer over everything that people did.
     pipeline = pipeline_of(config.system, config.pipeline)
-    foundation: tuple[Ref, ...] = ()
+    foundation = None
     if needs_transformer(pipeline):
-        said = plan.add(
-            sentences(
-                date=T,
-                watches=window,
-                actions=log.actions(days.train),
-                searches=log.searches(days.train),
-                config=config.sentences,
-            )
-        )["sentences"]
-        model = plan.add(transformer(date=T, sentences=said, items=items, config=config.transformer))["transformer"]
-        both = plan.add(foundation_embeddings(date=T, transformer=model, sentences=said, users=users, items=items))
-        foundation = (model, both["member_embeddings"], both["title_embeddings"])
+        said = plan.add(sentences(T, window, log.actions(days.train), typed, config.sentences))
+        model = plan.add(transformer(T, sentences=said, items=known.items, config=config.transformer))
+        of_all = plan.add(foundation_embeddings(T, transformer=model, sentences=said, known=known))
+        foundation = Foundation(model, of_all)
 
     # Models of the catalogue that the pipeline asks for, each a source of its own.
-    others = tuple(
-        artifact
+    others = [
+        plan.add(source_step(model, T, window, known, getattr(config.models, model.name)))
         for model in asked_of_catalogue(pipeline)
-        for artifact in plan.add(
-            source_of(model)(
-                date=T, watches=window, users=users, items=items, config=getattr(config.models, model.name)
-            )
-        ).artifacts
-    )
+    ]
 
     # Ranking: learnt on the last training days, from what was known before them.
     ranks = plan.add(
         ranker(
-            date=T,
+            T,
             impressions=log.impressions(days.rank),
             watches=log.watches(days.rank),
-            users=users,
-            items=items,
-            **{name: then[name] for name in FACTS},
+            known=known,
+            facts=facts[S],
             towers=tower,
             embeddings=vectors,
             config=config.ranker,
         )
-    )["ranker"]
+    )
 
     # Everything a consumer needs, and what it recommends.
     package = plan.add(
         bundle(
-            date=T,
-            towers=tower,
-            embeddings=vectors,
-            index=shards,
+            T,
+            retrieval=Retrieval(tower, vectors, shards),
             ranker=ranks,
-            als_user_factors=factors["als_user_factors"],
-            als_item_factors=factors["als_item_factors"],
-            item_similarity=neighbours["item_similarity"],
-            content_similarity=alike["content_similarity"],
+            factors=factors,
+            item_similarity=neighbours,
+            content_similarity=alike,
             popularity=popular,
-            users=users,
-            items=items,
-            id_map=id_map,
-            **{name: now[name] for name in FACTS},
+            known=known,
+            facts=facts[T],
             foundation=foundation,
-            sources=others,
+            sources=tuple(artifact for made in others for artifact in artifacts_of(made)),
             config=pipeline,
         )
-    )["bundle"]
-    lists = plan.add(recommendations(date=days.day, bundle=package))["recommendations"]
+    )
+    lists = plan.add(recommendations(days.day, package))
 
     # Judged on days that nothing was learnt from, released, reported.
-    oracle = [plan.add(s)["oracle"] for s in source.oracle(days, window, users, items)]
-    judged = plan.add(
-        evaluation(
-            date=days.day,
-            bundle=package,
-            recommendations=lists,
-            watches=log.watches(days.judge),
-            users=users,
-            items=items,
-            histories=now["histories"],
-            popularity=popular,
-            oracle=tuple(oracle),
-            config=config.evaluation,
-        )
-    )["evaluation"]
+    oracle = tuple(plan.add(step) for step in source.oracle(days, window, known))
+    by = Yardsticks(log.watches(days.judge), known, histories, popular, oracle)
+    judged = plan.add(evaluation(days.day, bundle=package, recommendations=lists, by=by, config=config.evaluation))
     released = plan.add(
         release(
-            date=days.day,
-            bundle=package,
-            recommendations=lists,
-            evaluation=judged,
-            index=shards,
-            alias=config.release.alias,
+            days.day, bundle=package, recommendations=lists, evaluation=judged, index=shards, alias=config.release.alias
         )
-    )["release"]
-    told: dict[str, Inputs] = {
-        "evaluation": judged,
-        "recommendations": lists,
-        "bundle": package,
-        "towers": tower,
-        "ranker": ranks,
-        "index": shards,
-        "transformer": foundation[:1],
-        "watches": log.watches(days.days),
-        "impressions": log.impressions(days.days),
-        "users": users,
-        "items": items,
-        "id_map": id_map,
-        "histories": now["histories"],
-        "popularity": popular,
-        "release": released,
-    }
-    beside = plan.refs_beside(told.values())
-    decided = {"system": config.system, "config": config.report, "template": template_digest()}
-    plan.add(report(date=days.day, **told, others=beside, **decided))
+    )
+    told = Told(
+        evaluation=judged,
+        recommendations=lists,
+        bundle=package,
+        towers=tower,
+        ranker=ranks,
+        index=shards,
+        transformer=(foundation.transformer,) if foundation else (),
+        watches=log.watches(days.days),
+        impressions=log.impressions(days.days),
+        known=known,
+        histories=histories,
+        popularity=popular,
+        release=released,
+    )
+    beside = plan.artifacts_beside(told)
+    plan.add(report(days.day, told, beside, config.system, config.report, template_digest()))
     return plan
+
+
+def _features(date: str, config: NightlyConfig, days: Calendar, log: Log, known: Known) -> Step[Facts]:
+    """What the training days up to a date say of users and items."""
+    past = [day for day in days.train if day <= date]
+    return features(
+        date,
+        watches=log.watches(past),
+        impressions=log.impressions(past),
+        searches=log.searches(past),
+        items=known.items,
+        config=config.features,
+    )
 
 
 def plan_request(request: NightRequest, home: Path, source: NightSource | None = None) -> Plan:

@@ -53,7 +53,7 @@ from tasks.engine.outputs import Outputs
 from tasks.engine.stage import stage
 
 
-@stage(produces=("longest",))
+@stage(produces="longest")
 def longest(out: Outputs, items: Artifact) -> None:
     """The longest item of every genre."""
     from models.longest import longest
@@ -61,7 +61,7 @@ def longest(out: Outputs, items: Artifact) -> None:
     out["longest"].write(longest(items.table()))
 '''
 
-PLAN_LINE = "    plan.add(longest(date=T, items=items))\n    alike = plan.add(content_similarity("
+PLAN_LINE = "    plan.add(longest(T, known.items))\n    alike = plan.add(content_similarity("
 
 CHECK = """
 import sys
@@ -84,7 +84,7 @@ night = Night(Lake(str(home / "lake"), home), home, Machine(ResourcesConfig()))
 night.execute(plan.step("catalogue"))
 step = plan.step("longest")
 assert night.execute(step).state == "ran" and night.execute(step).state == "cached"
-artifact = night.artifact(step["longest"])
+artifact = night.artifact(step.made.ref)
 assert artifact.manifest["audit"]["passed"] and artifact.rows > 3
 """
 

@@ -40,7 +40,7 @@ for night, plan in nights.items():
     made_by = {ref: s.name for s in plan.steps for ref in (r for cell in s.cells for r in cell.refs)}
     for s in plan.steps:
         name = f"{night} {s.name}"
-        read = {ref for ref in s.needs if ref not in s.audited_against.values()}
+        read = {ref for ref in s.needs if ref not in [known.ref for known in s.audited_against.values()]}
         keys[name] = [cell.key for cell in s.cells]
         inputs[name] = sorted({f"{night} {made_by[ref]}" for ref in read})
         strangers[name] = sorted(s.stage.named - {ref.dataset for ref in read} - set(s.stage.produces))
@@ -287,7 +287,7 @@ try:
     print(night.execute(step).state)
 except Failure as error:
     print(error)
-print("stands" if night.lake.stands(step["content_similarity"]) else "nothing")
+print("stands" if night.lake.stands(step.made.ref) else "nothing")
 """
 
 

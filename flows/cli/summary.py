@@ -15,7 +15,7 @@ from tasks.engine.lake import Artifact, Lake, Ref
 def print_summary(request: NightRequest, home: Path, plan: Plan, summary: dict[str, Any], console: Console) -> None:
     """Quality beside random, popularity and oracle, index recall, the release, and the paths to all of it."""
     lake = request.open_lake(home)
-    evaluation, index = (_artifact(lake, plan.step(name)[name]) for name in ("evaluation", "index"))
+    evaluation, index = (_artifact(lake, plan.step(name).made.ref) for name in ("evaluation", "index"))
     console.print()
     console.print(quality_table(evaluation))
     console.print(

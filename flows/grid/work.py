@@ -16,14 +16,13 @@ from flows.grid.rows import Row
 from flows.night.plan import Plan
 from flows.night.request import NightRequest
 from flows.nightly import plan_request
-from tasks.engine.lake import Lake, Ref
+from tasks.engine.lake import Artifact, Lake, Ref
 from tasks.engine.stage import Cell, Step
+from tasks.stages.groups import Yardsticks
 from tasks.stages.trial import trial
 
 TRAINED = ("transformer", "towers", "ranker", "als")
 """Stages that train a model, the longest first."""
-JUDGED_BY = ("watches", "users", "items", "histories", "popularity", "oracle")
-"""Inputs of the night's evaluation that a trial has too."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +35,12 @@ class Trial:
     """
 
     row: Row
-    step: Step
+    step: Step[Artifact]
     before: tuple[Step, ...]
 
     @property
     def ref(self) -> Ref:
-        return self.step["trial"]
+        return self.step.made.ref
 
     @property
     def bundle(self) -> Ref:
@@ -63,7 +62,7 @@ class Planner:
     date: Date | None
     lake: str
     home: Path
-    _bundles: dict[tuple[Any, ...], Step] = field(default_factory=dict)
+    _bundles: dict[tuple[Any, ...], Step[Artifact]] = field(default_factory=dict)
 
     def plan(self, row: Row) -> Trial:
         """The steps of a configuration; runs nothing."""
@@ -71,10 +70,12 @@ class Planner:
         bundle = whole.step("bundle").cells[0]
         package = self._bundle(bundle, row.config, whole)
         judged = whole.step("evaluation").cells[0]
+        by = judged.inputs["by"]
+        assert isinstance(by, Yardsticks)
         step = trial(
-            date=judged.date,
-            bundle=package["bundle"],
-            **{name: judged.inputs[name] for name in JUDGED_BY},
+            judged.date,
+            bundle=package.made,
+            by=by,
             pipeline=bundle.parameters["config"],
             config=judged.parameters["config"],
         )
@@ -85,16 +86,16 @@ class Planner:
         request = NightRequest(config=config, date=self.date, lake=self.lake, stages=("evaluation",))
         return plan_request(request, self.home)
 
-    def _bundle(self, own: Cell, config: NightlyConfig, whole: Plan) -> Step:
+    def _bundle(self, own: Cell, config: NightlyConfig, whole: Plan) -> Step[Artifact]:
         """The step that makes the bundle of these trained parts.
 
         With the pipeline that all configurations have in common, where that asks for the same parts, so that a sweep
         over more values finds the bundles, and so the trials, of one over fewer.
         """
-        parts = tuple(own.inputs.items())
+        parts = tuple(own.read.items())
         if parts not in self._bundles:
             common = self._night(dataclasses.replace(config, pipeline=self.night.pipeline)).step("bundle")
-            same = tuple(common.cells[0].inputs.items()) == parts
+            same = tuple(common.cells[0].read.items()) == parts
             self._bundles[parts] = common if same else whole.step("bundle")
         return self._bundles[parts]
 

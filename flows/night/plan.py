@@ -1,12 +1,15 @@
 """What a plan is: the steps of one night in order, and the days they are about."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from expectations.errors import UserError
 from flows.config import Calendar
-from tasks.engine.lake import Ref
-from tasks.engine.stage import Inputs, Step, as_refs
+from tasks.engine.groups import Input, artifacts_of
+from tasks.engine.lake import Artifact, Ref
+from tasks.engine.stage import Made, Step
+from tasks.stages.groups import Events, Watched
 
 
 @dataclass(frozen=True)
@@ -14,15 +17,21 @@ class Plan:
     """The steps of one night, in an order in which they can run, and the days they are about."""
 
     days: Calendar
-    steps: list[Step] = field(default_factory=list)
+    steps: list[Step[Any]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
     """What the source left out or found odd, one sentence each."""
 
-    def add(self, step: Step) -> Step:
+    def add(self, step: Step[Made]) -> Made:
+        """Add a step of one date; gives what it makes."""
         self.steps.append(step)
-        return step
+        return step.made
 
-    def step(self, name: str) -> Step:
+    def add_dates(self, step: Step[Made]) -> dict[str, Made]:
+        """Add a step of several dates; gives what it makes for each."""
+        self.steps.append(step)
+        return step.by_date
+
+    def step(self, name: str) -> Step[Any]:
         """The step of a stage."""
         return next(s for s in self.steps if s.name == name)
 
@@ -56,10 +65,10 @@ class Plan:
         """Whether it ends in a release and its report."""
         return self.steps[-1].name == "report"
 
-    def refs_beside(self, named: Iterable[Inputs]) -> tuple[Ref, ...]:
-        """Everything that the steps so far make, but for what is named already."""
-        known = {ref for value in named for ref in as_refs(value)}
-        return tuple(r for s in self.steps for c in s.cells for r in c.refs if r not in known)
+    def artifacts_beside(self, told: Input) -> tuple[Artifact, ...]:
+        """Everything that the steps so far make, but for what is told of already."""
+        known = {artifact.ref for artifact in artifacts_of(told)}
+        return tuple(Artifact(r) for s in self.steps for c in s.cells for r in c.refs if r not in known)
 
     def after(self, name: str) -> frozenset[str]:
         """A stage and every stage that reads, at any distance, what it makes."""
@@ -73,25 +82,21 @@ class Plan:
 
 @dataclass(frozen=True)
 class Log:
-    """The daily artifacts of the events step."""
+    """What happened, by day. A log of somebody's own may have watches alone, and nothing of the rest."""
 
-    events: Step
+    days: Mapping[str, Watched]
 
-    def watches(self, days: Iterable[str]) -> tuple[Ref, ...]:
-        return self._of("watches", days)
+    def watches(self, dates: Iterable[str]) -> tuple[Artifact, ...]:
+        return tuple(self.days[date].watches for date in dates)
 
-    def impressions(self, days: Iterable[str]) -> tuple[Ref, ...]:
-        """Empty for a log that has none."""
-        return self._of("impressions", days) if "impressions" in self.events.stage.produces else ()
+    def impressions(self, dates: Iterable[str]) -> tuple[Artifact, ...]:
+        return tuple(day.impressions for day in self._whole(dates))
 
-    def actions(self, days: Iterable[str]) -> tuple[Ref, ...]:
-        """Empty for a log that has none."""
-        return self._of("actions", days) if "actions" in self.events.stage.produces else ()
+    def actions(self, dates: Iterable[str]) -> tuple[Artifact, ...]:
+        return tuple(day.actions for day in self._whole(dates))
 
-    def searches(self, days: Iterable[str]) -> tuple[Ref, ...]:
-        """Empty for a log that has none."""
-        return self._of("searches", days) if "searches" in self.events.stage.produces else ()
+    def searches(self, dates: Iterable[str]) -> tuple[Artifact, ...]:
+        return tuple(day.searches for day in self._whole(dates))
 
-    def _of(self, dataset: str, days: Iterable[str]) -> tuple[Ref, ...]:
-        wanted = set(days)
-        return tuple(ref for ref in self.events.refs(dataset) if ref.date in wanted)
+    def _whole(self, dates: Iterable[str]) -> Iterator[Events]:
+        return (day for day in map(self.days.__getitem__, dates) if isinstance(day, Events))

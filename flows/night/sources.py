@@ -9,11 +9,12 @@ from typing import Protocol
 
 from flows.config import Calendar, NightlyConfig, WindowConfig
 from models.world.config import LIFETIME_DAYS, WorldConfig
-from tasks.engine.lake import Ref
-from tasks.engine.stage import Step
+from tasks.engine.lake import Artifact
+from tasks.engine.stage import Step, merged
 from tasks.sources.scan import scan
 from tasks.sources.state import Scan
 from tasks.stages import generation, ingestion
+from tasks.stages.groups import Events, Known, Watched
 
 
 class NightSource(Protocol):
@@ -34,13 +35,13 @@ class NightSource(Protocol):
     def last_day(self, window: WindowConfig) -> Date:
         """Day of the night when none is asked for."""
 
-    def catalogue(self, dates: Sequence[str]) -> Step:
+    def catalogue(self, dates: Sequence[str]) -> Step[Known]:
         """Users, items and the id map as known on each date."""
 
-    def events(self, days: Sequence[str], known: Step) -> Step:
+    def events(self, days: Sequence[str], known: Known) -> Step[Watched]:
         """What happened on each day, audited against the ids of `known`."""
 
-    def oracle(self, days: Calendar, window: tuple[Ref, ...], users: Ref, items: Ref) -> list[Step]:
+    def oracle(self, days: Calendar, window: tuple[Artifact, ...], known: Known) -> list[Step[Artifact]]:
         """The planted best lists, where tastes were planted."""
 
 
@@ -79,22 +80,21 @@ class MadeData:
     def last_day(self, window: WindowConfig) -> Date:
         return Date.fromisoformat(self.world.first_day) + timedelta(days=self.world.num_days - 1)
 
-    def catalogue(self, dates: Sequence[str]) -> Step:
-        return generation.catalogue.over(dates, config=self.world)
+    def catalogue(self, dates: Sequence[str]) -> Step[Known]:
+        return merged(generation.catalogue(date, self.world) for date in dates)
 
-    def events(self, days: Sequence[str], known: Step) -> Step:
-        return generation.events.over(days, config=self.world, audited_against=_ids(known))
+    def events(self, days: Sequence[str], known: Known) -> Step[Events]:
+        return merged((generation.events(day, self.world) for day in days), _ids(known))
 
-    def oracle(self, days: Calendar, window: tuple[Ref, ...], users: Ref, items: Ref) -> list[Step]:
+    def oracle(self, days: Calendar, window: tuple[Artifact, ...], known: Known) -> list[Step[Artifact]]:
         return [
             generation.oracle(
-                date=days.day,
+                days.day,
                 first_day=days.judge[0],
                 last_day=days.judge[-1],
                 k=self.k,
                 watches=window,
-                users=users,
-                items=items,
+                known=known,
                 config=self.world,
             )
         ]
@@ -122,16 +122,16 @@ class LogData:
     def last_day(self, window: WindowConfig) -> Date:
         return Date.fromisoformat(self.log.last_full_day)
 
-    def catalogue(self, dates: Sequence[str]) -> Step:
+    def catalogue(self, dates: Sequence[str]) -> Step[Known]:
         return ingestion.catalogue_step(self.log, dates)
 
-    def events(self, days: Sequence[str], known: Step) -> Step:
+    def events(self, days: Sequence[str], known: Known) -> Step[Watched]:
         return ingestion.events_step(self.log, days, _ids(known))
 
-    def oracle(self, days: Calendar, window: tuple[Ref, ...], users: Ref, items: Ref) -> list[Step]:
+    def oracle(self, days: Calendar, window: tuple[Artifact, ...], known: Known) -> list[Step[Artifact]]:
         return []
 
 
-def _ids(known: Step) -> dict[str, Ref]:
+def _ids(known: Known) -> dict[str, Artifact]:
     """What events are audited against: who and what exists, and how long it is."""
-    return {"user_id": known["users"], "item_id": known["items"], "duration_s": known["items"]}
+    return {"user_id": known.users, "item_id": known.items, "duration_s": known.items}

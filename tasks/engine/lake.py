@@ -55,10 +55,20 @@ class Ref:
 
 @dataclass(frozen=True)
 class Artifact:
-    """An artifact that stands, with its files on local disk."""
+    """An artifact, from the moment it is planned; what is in it can be read once it stands.
+
+    Attributes:
+        at: folder on local disk with its files; None while it is planned, as in all that is given to a stage in a plan.
+    """
 
     ref: Ref
-    path: Path
+    at: Path | None = None
+
+    @property
+    def path(self) -> Path:
+        """Folder with its files."""
+        assert self.at, f"{self.ref.folder} is planned: only a stage that it is given to can read it, when that runs"
+        return self.at
 
     @property
     def dataset(self) -> str:

@@ -28,10 +28,11 @@ from tasks.engine import fault_points
 from tasks.engine.admission import Machine
 from tasks.engine.code_digest import edited_since
 from tasks.engine.content_digest import files_sha256, table_digest
+from tasks.engine.groups import Input, each
 from tasks.engine.lake import MANIFEST, RUN, Artifact, Lake, Ref, read_parts
 from tasks.engine.outputs import Outputs, Part, plainly
 from tasks.engine.quarantine import quarantine
-from tasks.engine.stage import Cell, Inputs, Stage, Step
+from tasks.engine.stage import Cell, Stage, Step
 from tasks.machine.config import ResourcesConfig
 
 State = Literal["cached", "ran"]
@@ -174,8 +175,9 @@ class Night:
             return found
         return artifact
 
-    def resolve(self, value: Inputs) -> Artifact | tuple[Artifact, ...]:
-        return self.artifact(value) if isinstance(value, Ref) else tuple(self.artifact(r) for r in value)
+    def standing(self, value: Input) -> Input:
+        """What a stage is given to read, as it was planned, with the files of every artifact."""
+        return each(value, lambda planned: self.artifact(planned.ref))
 
 
 @dataclass(frozen=True)
@@ -236,7 +238,7 @@ def _grouped(warnings: Iterable[Finding]) -> tuple[str, ...]:
 
 def _compute(night: Night, step: Step, cells: list[Cell], folder: Path) -> list[Written]:
     def task(cell: Cell, report: OnProgress, around: Part) -> tuple[Outputs, dict[str, Any]]:
-        inputs = {name: night.resolve(value) for name, value in cell.inputs.items()}
+        inputs = {name: night.standing(value) for name, value in cell.inputs.items()}
         aside, produces = folder / cell.date, step.stage.produces
         outputs = Outputs(cell.date, aside, produces, night.resources, night.home, step.name, report, around)
         return outputs, {**inputs, **cell.parameters}
@@ -342,8 +344,8 @@ def _audit(night: Night, step: Step, written: list[Written]) -> dict[str, dict[s
 def _references(night: Night, step: Step) -> Mapping[str, pa.Array]:
     """Ids that may occur, by column name."""
     references = {}
-    for column, ref in step.audited_against.items():
-        ids = night.artifact(ref).table([column])[column]
+    for column, known in step.audited_against.items():
+        ids = night.artifact(known.ref).table([column])[column]
         references[column] = ids.combine_chunks()
     return references
 

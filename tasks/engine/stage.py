@@ -10,33 +10,38 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Concatenate, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 from expectations import datasets
 from expectations.datasets import DATASETS, Dataset, schema_digest
 from tasks.engine.code_digest import Reached, reached
+from tasks.engine.groups import Group, Input, is_input, named
 from tasks.engine.lake import Artifact, Ref
+from tasks.engine.outputs import Outputs
 
 BASE_LIBRARIES = ("numpy", "pyarrow")
 
-Inputs = Ref | tuple[Ref, ...]
+P = ParamSpec("P")
+Made = TypeVar("Made", bound=Artifact | Group, covariant=True)
+"""What a stage makes for a date: one artifact, or a group of them."""
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A function with the datasets it produces and what it asks for while it runs.
+class Stage(Generic[P, Made]):
+    """A function with what it makes and what it asks for while it runs.
 
     Attributes:
+        makes: a dataset, or the group whose fields are named after the datasets.
         libraries: distributions whose version decides what comes out, besides numpy and pyarrow.
         memory_gib: what one call may hold at most at demo size; `tasks.engine.running` admits steps by it.
         parallel: the calls for several days are independent and may run in worker processes.
     """
 
-    function: Callable[..., None]
-    produces: tuple[str, ...]
+    function: Callable[Concatenate[Outputs, P], None]
+    makes: str | type[Made]
     libraries: tuple[str, ...] = ()
     memory_gib: float = 1.0
     threads: int = 1
@@ -45,6 +50,11 @@ class Stage:
     @property
     def name(self) -> str:
         return self.function.__name__
+
+    @cached_property
+    def produces(self) -> tuple[str, ...]:
+        """Datasets that it makes."""
+        return (self.makes,) if isinstance(self.makes, str) else tuple(f.name for f in fields(self.makes))
 
     @cached_property
     def reached(self) -> Reached:
@@ -60,52 +70,52 @@ class Stage:
         return frozenset((*self.produces, *(d.name for d in found if isinstance(d, Dataset))))
 
     @cached_property
-    def _parameters(self) -> Mapping[str, inspect.Parameter]:
-        parameters = dict(inspect.signature(self.function).parameters)
-        del parameters["out"]
-        return parameters
+    def _signature(self) -> inspect.Signature:
+        return inspect.signature(self.function)
 
-    def __call__(self, *, date: str, **arguments: Any) -> "Step":
+    def __call__(self, date: str, /, *args: P.args, **kwargs: P.kwargs) -> "Step[Made]":
         """Plan one call, for one logical date."""
-        return self.over((date,), **arguments)
-
-    def over(
-        self, dates: Iterable[str], *, audited_against: Mapping[str, Ref] | None = None, **arguments: Any
-    ) -> "Step":
-        """Plan one call a date; an argument that is a function is called with the date to give its value."""
-        cells = tuple(
-            self._cell(date, {n: v(date) if inspect.isfunction(v) else v for n, v in arguments.items()})
-            for date in dates
-        )
-        return Step(self, cells, dict(audited_against or {}))
-
-    def _cell(self, date: str, arguments: dict[str, Any]) -> "Cell":
-        bound = inspect.signature(self.function).bind(None, **arguments)
+        bound = self._signature.bind(None, *args, **kwargs)
         bound.apply_defaults()
-        given = {n: bound.arguments[n] for n in self._parameters}
-        inputs = {n: v for n, v in given.items() if self._takes_artifacts(n)}
-        return Cell(self, date, inputs, {n: v for n, v in given.items() if n not in inputs})
-
-    def _takes_artifacts(self, name: str) -> bool:
-        return self._parameters[name].annotation in (Artifact, tuple[Artifact, ...])
+        given = dict(list(bound.arguments.items())[1:])  # all but `out`
+        inputs = {n: v for n, v in given.items() if is_input(self._signature.parameters[n].annotation)}
+        return Step(self, (Cell(self, date, inputs, {n: v for n, v in given.items() if n not in inputs}),))
 
 
+class Asks(TypedDict, total=False):
+    """What a stage may say of itself beside what it makes, see `Stage`."""
+
+    libraries: tuple[str, ...]
+    memory_gib: float
+    threads: int
+    parallel: bool
+
+
+@overload
 def stage(
-    *,
-    produces: tuple[str, ...],
-    libraries: tuple[str, ...] = (),
-    memory_gib: float = 1.0,
-    threads: int = 1,
-    parallel: bool = False,
-) -> Callable[[Callable[..., None]], Stage]:
+    *, produces: str, **asks: Unpack[Asks]
+) -> Callable[[Callable[Concatenate[Outputs, P], None]], Stage[P, Artifact]]: ...
+@overload
+def stage(
+    *, produces: type[Made], **asks: Unpack[Asks]
+) -> Callable[[Callable[Concatenate[Outputs, P], None]], Stage[P, Made]]: ...
+def stage(*, produces: Any, **asks: Any) -> Callable[..., Stage[..., Any]]:
     """Make a function `f(out: Outputs, ..., config: SomeConfig) -> None` a stage named after it.
 
-    Parameters annotated `Artifact` or `tuple[Artifact, ...]` are inputs; all others decide content by their value.
+    Parameters annotated `Artifact`, `tuple[Artifact, ...]` or with a group are inputs; all others decide content by
+    their value.
+
+    Args:
+        produces: a dataset, or a group with a field for each.
     """
-    unknown = [name for name in produces if name not in DATASETS]
-    if unknown:
-        raise ValueError(f"{unknown} not declared in expectations/datasets.py")
-    return lambda function: Stage(function, produces, libraries, memory_gib, threads, parallel)
+
+    def made(function: Callable[..., None]) -> Stage[..., Any]:
+        found: Stage[..., Any] = Stage(function, produces, **asks)
+        if unknown := [name for name in found.produces if name not in DATASETS]:
+            raise ValueError(f"{unknown} not declared in expectations/datasets.py")
+        return found
+
+    return made
 
 
 @cache
@@ -115,12 +125,26 @@ def _version(library: str) -> str:
 
 @dataclass(frozen=True)
 class Cell:
-    """One call of a stage, for one date: what goes in, and the key of what comes out."""
+    """One call of a stage, for one date: what goes in, and the key of what comes out.
 
-    stage: Stage = field(repr=False)
+    Attributes:
+        inputs, parameters: the arguments that are artifacts, and all others.
+    """
+
+    stage: Stage[..., Any] = field(repr=False)
     date: str
-    inputs: dict[str, Inputs]
+    inputs: dict[str, Input]
     parameters: dict[str, Any]
+
+    @cached_property
+    def read(self) -> dict[str, tuple[Ref, ...]]:
+        """What goes in, by the name of the parameter or, in a group, of the field."""
+        found = [
+            (n, tuple(a.ref for a in some)) for name, value in self.inputs.items() for n, some in named(name, value)
+        ]
+        read = dict(found)
+        assert len(read) == len(found), f"{self.stage.name}: two inputs have one name among {[n for n, _ in found]}"
+        return read
 
     @cached_property
     def ingredients(self) -> dict[str, Any]:
@@ -128,14 +152,14 @@ class Cell:
         from expectations.rules import rules_digest
 
         libraries = sorted({*BASE_LIBRARIES, *self.stage.libraries})
-        read = {ref.dataset for value in self.inputs.values() for ref in as_refs(value)}
+        schemas = self.stage.named | {ref.dataset for refs in self.read.values() for ref in refs}
         return {
             "stage": self.stage.name,
             "date": self.date,
-            "inputs": {n: [r.folder for r in as_refs(v)] for n, v in self.inputs.items()},
+            "inputs": {n: [r.folder for r in refs] for n, refs in self.read.items()},
             "config": {n: _plain_settings(v) for n, v in self.parameters.items()},
             "code": self.stage.reached.digests,
-            "schemas": {name: schema_digest(name) for name in sorted(self.stage.named | read)},
+            "schemas": {name: schema_digest(name) for name in sorted(schemas)},
             "libraries": {name: _version(name) for name in libraries},
             "rules": {name: rules_digest(name) for name in self.stage.produces},
         }
@@ -152,12 +176,12 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Step:
+class Step(Generic[Made]):
     """A node of the plan: the calls of one stage in one run, most often one, for `events` one a day."""
 
-    stage: Stage
+    stage: Stage[..., Made]
     cells: tuple[Cell, ...]
-    audited_against: dict[str, Ref] = field(default_factory=dict)
+    audited_against: Mapping[str, Artifact] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -168,30 +192,38 @@ class Step:
         assert dataset in self.stage.produces, f"{self.name} does not produce {dataset}"
         return tuple(Ref(dataset, cell.date, cell.key) for cell in self.cells)
 
-    def __getitem__(self, dataset: str) -> Ref:
-        """The artifact of a dataset, of a step that has one date."""
-        (ref,) = self.refs(dataset)
-        return ref
+    @property
+    def by_date(self) -> dict[str, Made]:
+        """What it makes for each date."""
+        return {cell.date: _made(self.stage, cell.refs) for cell in self.cells}
 
     @property
-    def artifacts(self) -> tuple[Ref, ...]:
-        """All that a step makes."""
-        return tuple(ref for cell in self.cells for ref in cell.refs)
-
-    def at(self, date: str) -> "Step":
-        """The part of the step for one date."""
-        return dataclasses.replace(self, cells=tuple(c for c in self.cells if c.date == date))
+    def made(self) -> Made:
+        """What a step of one date makes."""
+        (made,) = self.by_date.values()
+        return made
 
     @property
     def needs(self) -> set[Ref]:
         """Artifacts that must stand before it runs."""
-        read = {r for cell in self.cells for v in cell.inputs.values() for r in as_refs(v)}
-        return read | set(self.audited_against.values())
+        read = {ref for cell in self.cells for refs in cell.read.values() for ref in refs}
+        return read | {artifact.ref for artifact in self.audited_against.values()}
 
 
-def as_refs(value: Inputs) -> tuple[Ref, ...]:
-    """One reference or several, as a tuple."""
-    return (value,) if isinstance(value, Ref) else value
+def _made(stage: Stage[..., Made], refs: tuple[Ref, ...]) -> Made:
+    artifacts: Any = [Artifact(ref) for ref in refs]
+    return artifacts[0] if isinstance(stage.makes, str) else stage.makes(*artifacts)
+
+
+def merged(steps: Iterable[Step[Made]], audited_against: Mapping[str, Artifact] | None = None) -> Step[Made]:
+    """The calls of a stage for several dates as one step.
+
+    Args:
+        audited_against: by column, the artifact with the ids that may occur in it.
+    """
+    first, *others = steps
+    cells = (*first.cells, *(cell for step in others for cell in step.cells))
+    return Step(first.stage, cells, audited_against or {})
 
 
 def _plain_settings(value: Any) -> Any:

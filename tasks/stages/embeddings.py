@@ -6,7 +6,7 @@ from tasks.engine.outputs import Outputs
 from tasks.engine.stage import stage
 
 
-@stage(produces=("embeddings",), libraries=("torch",), memory_gib=0.8)
+@stage(produces="embeddings", libraries=("torch",), memory_gib=0.8)
 def embeddings(out: Outputs, towers: Artifact, items: Artifact, config: EmbeddingsConfig) -> None:
     """Vectors of `items` by the item tower; the notes say which tower."""
     from models.fit import choose_device

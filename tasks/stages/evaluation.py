@@ -9,6 +9,7 @@ from tasks.engine.lake import Artifact
 from tasks.engine.outputs import Outputs
 from tasks.engine.stage import stage
 from tasks.registry.release_layout import FOLDER
+from tasks.stages.groups import Yardsticks
 from tasks.stages.judged_users import judged_and_catalogue, segments_of
 
 if TYPE_CHECKING:
@@ -20,25 +21,15 @@ if TYPE_CHECKING:
     from models.runtime import Bundle
 
 
-@stage(produces=("evaluation",), libraries=("faiss-cpu", "onnxruntime"), memory_gib=1.5, threads=2)
+@stage(produces="evaluation", libraries=("faiss-cpu", "onnxruntime"), memory_gib=1.5, threads=2)
 def evaluation(
     out: Outputs,
     bundle: Artifact,
     recommendations: Artifact,
-    watches: tuple[Artifact, ...],
-    users: Artifact,
-    items: Artifact,
-    histories: Artifact,
-    popularity: Artifact,
-    oracle: tuple[Artifact, ...],
+    by: Yardsticks,
     config: EvaluationConfig,
 ) -> None:
     """Judge what the bundle serves.
-
-    Args:
-        watches: the judged days, all later than the bundle's data.
-        users, items, histories, popularity: as of the last day before them.
-        oracle: the best lists under the planted tastes, where data is made; else empty.
 
     Raises:
         Failure: the histories know something of the judged days.
@@ -49,18 +40,19 @@ def evaluation(
     from models.evaluation.judging import headline, hits_by_source, judge
     from models.runtime import Bundle
 
-    assert all(day.date > items.date for day in watches), f"judged days must be later than {items.date}"
-    judged, catalogue = judged_and_catalogue(watches, users, items, histories, popularity, config)
+    users, items = by.known.users, by.known.items
+    assert all(day.date > items.date for day in by.watches), f"judged days must be later than {items.date}"
+    judged, catalogue = judged_and_catalogue(by.watches, users, items, by.histories, by.popularity, config)
     served = Bundle(bundle.path / FOLDER, threads=out.resources.threads, verify=False)
     final = recommendations.table(["user_id", "rank", "item_id", "source"])
-    systems = _systems(served, final, judged, catalogue.item_ids, [o.table() for o in oracle], config)
+    systems = _systems(served, final, judged, catalogue.item_ids, [o.table() for o in by.oracle], config)
     out.progress(1, 3, f"{len(systems)} systems on {len(judged.user_ids):,} users")
-    table = judge(systems, judged, segments_of(judged, users, histories), catalogue, config)
+    table = judge(systems, judged, segments_of(judged, users, by.histories), catalogue, config)
     out.progress(2, 3, "each part left out in turn")
     without = _ablations(served, judged.sample(config.max_ablation_users, config.seed), catalogue, config)
     out["evaluation"].write(pa.concat_tables([table, *without]))
     out.note(
-        judged_days=[day.date for day in watches],
+        judged_days=[day.date for day in by.watches],
         ablation_k=served.pipeline["k"],
         users_judged=len(judged.user_ids),
         left_out=judged.left_out,

@@ -6,9 +6,10 @@ from models.sequence.config import TransformerConfig
 from tasks.engine.lake import Artifact
 from tasks.engine.outputs import Outputs
 from tasks.engine.stage import stage
+from tasks.stages.groups import FoundationVectors, Known
 
 
-@stage(produces=("transformer",), libraries=("torch", "onnx", "safetensors"), memory_gib=1.0)
+@stage(produces="transformer", libraries=("torch", "onnx", "safetensors"), memory_gib=1.0)
 def transformer(out: Outputs, sentences: Artifact, items: Artifact, config: TransformerConfig) -> None:
     """A causal transformer trained on the `sentences` of a window that ends on the day of the `items` snapshot."""
     import datetime
@@ -41,9 +42,9 @@ def transformer(out: Outputs, sentences: Artifact, items: Artifact, config: Tran
     )
 
 
-@stage(produces=("member_embeddings", "title_embeddings"), libraries=("torch",), memory_gib=1.0)
+@stage(produces=FoundationVectors, libraries=("torch",), memory_gib=1.0)
 def foundation_embeddings(
-    out: Outputs, transformer: Artifact, sentences: Artifact, users: Artifact, items: Artifact, threads: int = 1
+    out: Outputs, transformer: Artifact, sentences: Artifact, known: Known, threads: int = 1
 ) -> None:
     """Vectors of everybody and everything; members who did nothing have the vector of an empty sentence."""
     import numpy as np
@@ -54,9 +55,9 @@ def foundation_embeddings(
     from models.sequence.reading import everybody, read_sentences
 
     foundation = load_foundation(transformer.path, choose_device(out.resources.device))
-    catalogue = items.table().sort_by("item_id")
+    catalogue = known.items.table().sort_by("item_id")
     item_ids, titles = catalogue["item_id"].to_numpy(), foundation.title_vectors(catalogue)
-    user_ids = np.sort(users.table(["user_id"])["user_id"].to_numpy())
+    user_ids = np.sort(known.users.table(["user_id"])["user_id"].to_numpy())
     told = everybody(sentences.table(), user_ids)
     members = foundation.member_vectors(read_sentences(told, item_ids), titles, threads)
     out["member_embeddings"].write(vector_table("user_id", user_ids, members))

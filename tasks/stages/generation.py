@@ -7,12 +7,13 @@ from models.world.config import WorldConfig
 from tasks.engine.lake import Artifact
 from tasks.engine.outputs import Outputs
 from tasks.engine.stage import stage
+from tasks.stages.groups import Events, Known
 
 if TYPE_CHECKING:
     from models.world.world import World
 
 
-@stage(produces=("users", "items", "id_map"))
+@stage(produces=Known)
 def catalogue(out: Outputs, config: WorldConfig) -> None:
     """Users, items and outside ids as known at the end of the day."""
     from models.world.tables import id_map_of, items_of, users_of
@@ -23,7 +24,7 @@ def catalogue(out: Outputs, config: WorldConfig) -> None:
     out["id_map"].write(id_map_of(world, out.date))
 
 
-@stage(produces=("impressions", "watches", "actions", "searches"), memory_gib=1.5, threads=2, parallel=True)
+@stage(produces=Events, memory_gib=1.5, threads=2, parallel=True)
 def events(out: Outputs, config: WorldConfig) -> None:
     """Everything that happened on the day."""
     from models.world.tables import events_of
@@ -32,15 +33,14 @@ def events(out: Outputs, config: WorldConfig) -> None:
         out[name].write(table)
 
 
-@stage(produces=("oracle",), memory_gib=1.0)
+@stage(produces="oracle", memory_gib=1.0)
 def oracle(
     out: Outputs,
     first_day: str,
     last_day: str,
     k: int,
     watches: tuple[Artifact, ...],
-    users: Artifact,
-    items: Artifact,
+    known: Known,
     config: WorldConfig,
 ) -> None:
     """The best lists for the judged days under the planted tastes.
@@ -48,7 +48,7 @@ def oracle(
     Args:
         first_day, last_day: the judged days.
         watches: the window, for what each user has seen.
-        users, items: who gets a list, and what may be on it.
+        known: who gets a list, and what may be on it.
     """
     import numpy as np
     import pyarrow as pa
@@ -56,7 +56,8 @@ def oracle(
     from models.world.tables import oracle_of
 
     seen = pa.concat_tables([day.table(["user_id", "item_id"]) for day in watches])
-    user_ids, item_ids = (np.sort(t.table([c])[c].to_numpy()) for t, c in ((users, "user_id"), (items, "item_id")))
+    columns = (known.users, "user_id"), (known.items, "item_id")
+    user_ids, item_ids = (np.sort(some.table([name])[name].to_numpy()) for some, name in columns)
     pairs = seen["user_id"].to_numpy(), seen["item_id"].to_numpy()
     out["oracle"].write(oracle_of(_world(config), first_day, last_day, user_ids, item_ids, pairs, k))
 

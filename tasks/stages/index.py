@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from models.index.build import Shard
 
 
-@stage(produces=("index",), libraries=("faiss-cpu", "onnxruntime"), memory_gib=1.0, threads=2)
+@stage(produces="index", libraries=("faiss-cpu", "onnxruntime"), memory_gib=1.0, threads=2)
 def index(
     out: Outputs, embeddings: Artifact, towers: Artifact, users: Artifact, histories: Artifact, config: IndexConfig
 ) -> None:

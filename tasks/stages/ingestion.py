@@ -8,17 +8,18 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from expectations.datasets import WATCHES
-from tasks.engine.lake import Ref
+from tasks.engine.lake import Artifact
 from tasks.engine.outputs import Outputs
-from tasks.engine.stage import Step, stage
+from tasks.engine.stage import Step, merged, stage
 from tasks.sources.catalogue import catalogue_digest, known_by
 from tasks.sources.scan import scan
 from tasks.sources.state import Scan, find_scan, watches_of
+from tasks.stages.groups import Known, Watched
 
 __all__ = ["catalogue", "catalogue_step", "events", "events_step", "scan"]
 
 
-@stage(produces=("users", "items", "id_map"))
+@stage(produces=Known)
 def catalogue(out: Outputs, digest: str) -> None:
     """Users, items and ids as known on the day.
 
@@ -31,7 +32,7 @@ def catalogue(out: Outputs, digest: str) -> None:
     out.note(substitutes=[s.to_list() for s in known.substitutes])
 
 
-@stage(produces=("watches",))
+@stage(produces=Watched)
 def events(out: Outputs, digest: str) -> None:
     """Watches of one day.
 
@@ -45,15 +46,15 @@ def events(out: Outputs, digest: str) -> None:
     out["watches"].write(table)
 
 
-def catalogue_step(log: Scan, dates: Sequence[str]) -> Step:
+def catalogue_step(log: Scan, dates: Sequence[str]) -> Step[Known]:
     """Users, items and the id map as known on each date."""
-    return catalogue.over(dates, digest=lambda date: catalogue_digest(log, date))
+    return merged(catalogue(date, catalogue_digest(log, date)) for date in dates)
 
 
-def events_step(log: Scan, days: Sequence[str], audited_against: Mapping[str, Ref]) -> Step:
+def events_step(log: Scan, days: Sequence[str], audited_against: Mapping[str, Artifact]) -> Step[Watched]:
     """Watches of each day.
 
     Raises:
         UserError: the log does not have one of the days.
     """
-    return events.over(days, digest=lambda date: log.digest(date), audited_against=audited_against)
+    return merged((events(day, log.digest(day)) for day in days), audited_against)

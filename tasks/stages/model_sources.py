@@ -1,27 +1,35 @@
 """A model of the catalogue as a stage of a night: trained on the window, kept as the tables that it retrieves by."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from models.catalogue import MODELS, Model, SourceKind
 from tasks.engine.code_digest import Reached, joined, reached
-from tasks.engine.lake import Artifact, Ref
+from tasks.engine.groups import Group
+from tasks.engine.lake import Artifact
 from tasks.engine.outputs import Outputs
-from tasks.engine.stage import Stage, Step
-
-DATASETS: dict[SourceKind, tuple[str, ...]] = {
-    "lists": ("source_lists",),
-    "neighbours": ("source_neighbours",),
-    "vectors": ("source_user_vectors", "source_item_vectors"),
-}
-"""Datasets that a source of each kind makes."""
+from tasks.engine.stage import Made, P, Stage, Step
+from tasks.stages.groups import Known
 
 
 @dataclass(frozen=True)
-class ModelStage(Stage):
-    """The stage of one model, called like it; its key has the model's own code in it."""
+class Vectors(Group):
+    """Users and items whose inner products are scores."""
+
+    source_user_vectors: Artifact
+    source_item_vectors: Artifact
+
+
+MADE: dict[SourceKind, str | type[Vectors]] = {
+    "lists": "source_lists", "neighbours": "source_neighbours", "vectors": Vectors
+}  # fmt: skip
+"""What a source of each kind makes."""
+
+
+@dataclass(frozen=True)
+class ModelStage(Stage[P, Made]):
+    """The stage of one model, named after it; its key has the model's own code in it."""
 
     model: str = ""
 
@@ -35,32 +43,25 @@ class ModelStage(Stage):
         places = (place.split(":") for place in (entry.train_at, entry.class_at))
         return joined(super().reached, *(reached(module, name) for module, name in places))
 
-    def over(self, dates: Iterable[str], *, audited_against: Mapping[str, Ref] | None = None, **arguments: Any) -> Step:
-        told = {"model": self.model, "kind": MODELS[self.model].source}
-        return super().over(dates, audited_against=audited_against, **told, **arguments)
 
-
-def source_of(model: Model) -> ModelStage:
-    """The stage that makes a source of a model; it is called with the settings of the model as `config`."""
+def source_step(
+    model: Model, date: str, watches: tuple[Artifact, ...], known: Known, config: Any
+) -> Step[Artifact | Vectors]:
+    """The step that makes a source of a model, with the model's settings as `config`."""
     assert model.source, f"{model.name} is no source of its own"
-    return ModelStage(
-        train_source, DATASETS[model.source], libraries=model.libraries, memory_gib=model.memory_gib, model=model.name
+    stage = ModelStage(
+        train_source, MADE[model.source], libraries=model.libraries, memory_gib=model.memory_gib, model=model.name
     )
+    return stage(date, watches=watches, known=known, model=model.name, kind=model.source, config=config)
 
 
 def train_source(
-    out: Outputs,
-    watches: tuple[Artifact, ...],
-    users: Artifact,
-    items: Artifact,
-    model: str,
-    kind: SourceKind,
-    config: Any,
+    out: Outputs, watches: tuple[Artifact, ...], known: Known, model: str, kind: SourceKind, config: Any
 ) -> None:
     """Train a model of the catalogue on daily `watches` and write what it retrieves by.
 
     Args:
-        users, items: as of the last day of the watches; who gets a list, and what may be on it.
+        known: as of the last day of the watches; who gets a list, and what may be on it.
         config: the model's settings.
     """
     import numpy as np
@@ -70,8 +71,8 @@ def train_source(
     from models.source_tables import interactions_of, tables_of
 
     log = pa.concat_tables([day.table(["user_id", "item_id", "time", "rating", "positive"]) for day in watches])
-    user_ids = np.sort(users.table(["user_id"])["user_id"].to_numpy())
-    item_ids = np.sort(items.table(["item_id"])["item_id"].to_numpy())
+    user_ids = np.sort(known.users.table(["user_id"])["user_id"].to_numpy())
+    item_ids = np.sort(known.items.table(["item_id"])["item_id"].to_numpy())
     num_users, num_items = (int(ids.max(initial=-1)) + 1 for ids in (user_ids, item_ids))
     data = interactions_of(log, num_users, num_items)
     scratch = out.folder / "scratch"

@@ -7,22 +7,19 @@ from models.ranking.config import RankerConfig
 from tasks.engine.lake import Artifact
 from tasks.engine.outputs import Outputs
 from tasks.engine.stage import stage
+from tasks.stages.groups import Facts, Known
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-@stage(produces=("ranker",), libraries=("torch", "onnx", "onnxscript", "onnxruntime"), memory_gib=1.5)
+@stage(produces="ranker", libraries=("torch", "onnx", "onnxscript", "onnxruntime"), memory_gib=1.5)
 def ranker(
     out: Outputs,
     impressions: tuple[Artifact, ...],
     watches: tuple[Artifact, ...],
-    users: Artifact,
-    items: Artifact,
-    user_features: Artifact,
-    item_features: Artifact,
-    histories: Artifact,
-    exposures: Artifact,
+    known: Known,
+    facts: Facts,
     towers: Artifact,
     embeddings: Artifact,
     config: RankerConfig,
@@ -30,7 +27,7 @@ def ranker(
     """Train on the impressions of the days given, or where there are none on the positives of the watches.
 
     Args:
-        user_features, item_features, histories, exposures: as of the day before the first of those days.
+        facts: as of the day before the first of those days.
     """
     import pyarrow as pa
 
@@ -41,11 +38,11 @@ def ranker(
     from models.runtime.features import PAIR_FEATURES, Features
     from models.runtime.user_tower import UserTower
 
-    as_of = user_features.date
-    past = (user_features, item_features, histories, exposures)
+    as_of = facts.user_features.date
+    past = (facts.user_features, facts.item_features, facts.histories, facts.exposures)
     assert {artifact.date for artifact in past} == {as_of}, f"features must all be as of {as_of}"
     assert all(day.date > as_of for day in (*impressions, *watches)), f"training days must be later than {as_of}"
-    tables = {artifact.dataset: artifact.table() for artifact in (users, items, *past, embeddings)}
+    tables = {artifact.dataset: artifact.table() for artifact in (known.users, known.items, *past, embeddings)}
     features = Features.of(tables, UserTower(towers.path), as_of)
     log = [day.table(WATCH_COLUMNS) for day in watches]
     if impressions:
@@ -59,15 +56,15 @@ def ranker(
     training, validation = split_by_time(examples, config.validation_days)
     trained = train(training, validation, PAIR_FEATURES, config, on_progress=out.progress)
     lacking = substitutes(pa.concat_tables(log), bool(impressions), config)
-    facts = {"as_of": as_of, "substitutes": [s.to_list() for s in lacking]}
-    save(trained, PAIR_FEATURES, config, facts, out["ranker"].path)
+    said = {"as_of": as_of, "substitutes": [s.to_list() for s in lacking]}
+    save(trained, PAIR_FEATURES, config, said, out["ranker"].path)
     out.note(
         num_training=len(training),
         num_validation=len(validation),
         epochs=len(trained.log.epochs),
         best_epoch=trained.log.best_epoch,
         validation=trained.quality,
-        **facts,
+        **said,
     )
 
 

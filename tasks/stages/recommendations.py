@@ -14,6 +14,7 @@ from tasks.engine.lake import Artifact
 from tasks.engine.outputs import Outputs
 from tasks.engine.stage import plain, stage
 from tasks.registry.release_layout import FOLDER
+from tasks.stages.groups import Factors, Facts, Foundation, Known, Retrieval
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 LIBRARIES = ("faiss-cpu", "onnx", "onnxruntime", "torch", "numpy", "pyarrow")
 
 
-@stage(produces=("content_similarity",), libraries=("scikit-learn", "scipy"))
+@stage(produces="content_similarity", libraries=("scikit-learn", "scipy"))
 def content_similarity(out: Outputs, items: Artifact, config: ContentConfig) -> None:
     """Nearest items of each item by what they are."""
     from models.content import content_similarity
@@ -31,51 +32,45 @@ def content_similarity(out: Outputs, items: Artifact, config: ContentConfig) -> 
     out["content_similarity"].write(content_similarity(items.table(), config))
 
 
-@stage(produces=("bundle",), libraries=LIBRARIES)
+@stage(produces="bundle", libraries=LIBRARIES)
 def bundle(
     out: Outputs,
-    towers: Artifact,
-    embeddings: Artifact,
-    index: Artifact,
+    retrieval: Retrieval,
     ranker: Artifact,
-    als_user_factors: Artifact,
-    als_item_factors: Artifact,
+    factors: Factors,
     item_similarity: Artifact,
     content_similarity: Artifact,
     popularity: Artifact,
-    users: Artifact,
-    items: Artifact,
-    id_map: Artifact,
-    histories: Artifact,
-    user_features: Artifact,
-    item_features: Artifact,
-    exposures: Artifact,
+    known: Known,
+    facts: Facts,
     config: PipelineConfig,
-    foundation: tuple[Artifact, ...] = (),
+    foundation: Foundation | None = None,
     sources: tuple[Artifact, ...] = (),
 ) -> None:
     """Everything a consumer needs, in one folder, loaded once to see that it fits together.
 
     Args:
-        foundation: transformer, member and title embeddings, for systems that ask a transformer.
+        foundation: for systems that ask a transformer.
         sources: tables of models of the catalogue, see `tasks.stages.model_sources`.
     """
     from models.runtime import Bundle, BundleError
     from models.serving.export import assemble
     from models.serving.sources import with_stages
 
+    models = (retrieval.towers, retrieval.index, ranker, *([foundation.transformer] if foundation else []))
+    vectors = (foundation.vectors.member_embeddings, foundation.vectors.title_embeddings) if foundation else ()
     tables = (
-        embeddings, als_user_factors, als_item_factors, item_similarity, content_similarity, popularity, users, items,
-        id_map, histories, user_features, item_features, exposures, *foundation[1:],
+        retrieval.embeddings, factors.als_user_factors, factors.als_item_factors, item_similarity, content_similarity,
+        popularity, known.users, known.items, known.id_map, facts.histories, facts.user_features, facts.item_features,
+        facts.exposures, *vectors,
     )  # fmt: skip
     folder = out["bundle"].path / FOLDER
-    facts = _facts(histories.date, towers, index, (towers, index, ranker, *foundation[:1], *tables, *sources))
     manifest = assemble(
         folder,
         {a.dataset: a.table() for a in tables},
-        _files(towers, index, ranker, foundation),
+        _files(*models),
         plain(config),
-        facts,
+        _facts(facts.histories.date, retrieval, (*models, *tables, *sources)),
         [*with_stages({a.dataset for a in tables}), *_from_catalogue(sources)],
     )
     try:
@@ -98,21 +93,21 @@ def _from_catalogue(parts: tuple[Artifact, ...]) -> "list[ReleaseSource]":
     return [ReleaseSource(name, kind, tuple(tables[name]), tables=tables[name]) for name, kind in kinds.items()]
 
 
-def _files(towers: Artifact, index: Artifact, ranker: Artifact, foundation: tuple[Artifact, ...]) -> dict[str, Path]:
+def _files(towers: Artifact, index: Artifact, ranker: Artifact, *transformer: Artifact) -> dict[str, Path]:
     """Name in the bundle -> file that is copied as it is."""
     names = {
         **{name: towers.path / name for name in ("user_tower.onnx", "item_tower.onnx", "encoders.json")},
         **{name: ranker.path / name for name in ("ranker.onnx", "ranker.json")},
         "index/index.json": index.path / "index.json",
-        **{name: part.path / name for part in foundation[:1] for name in ("transformer.onnx", "transformer.json")},
+        **{name: part.path / name for part in transformer for name in ("transformer.onnx", "transformer.json")},
     }
     shards = {f"index/{shard['file']}": index.path / shard["file"] for shard in index.notes["shards"]}
     return {**names, **shards}
 
 
-def _facts(date: str, towers: Artifact, index: Artifact, parts: tuple[Artifact, ...]) -> dict[str, Any]:
+def _facts(date: str, retrieval: Retrieval, parts: tuple[Artifact, ...]) -> dict[str, Any]:
     """What the bundle's manifest says beyond its files."""
-    described = read_json(index.path / "index.json")
+    described = read_json(retrieval.index.path / "index.json")
     return {
         "date": date,
         "data_dates": {_name(part): part.date for part in parts},
@@ -121,7 +116,7 @@ def _facts(date: str, towers: Artifact, index: Artifact, parts: tuple[Artifact, 
         "metric": described["metric"],
         "normalisation": "unit length" if described["normalised"] else "none",
         "dim": described["dim"],
-        "tower_digest": towers.notes["tower_digest"],
+        "tower_digest": retrieval.towers.notes["tower_digest"],
         "index": described,
         "recall": described["recall"],
         "lineage": {_name(part): {"date": part.date, "key": part.key} for part in parts},
@@ -133,7 +128,7 @@ def _name(part: Artifact) -> str:
     return f"{part.dataset} {part.notes['source']}" if "source" in part.notes else part.dataset
 
 
-@stage(produces=("recommendations",), libraries=("faiss-cpu", "onnxruntime"), memory_gib=1.5, threads=2)
+@stage(produces="recommendations", libraries=("faiss-cpu", "onnxruntime"), memory_gib=1.5, threads=2)
 def recommendations(out: Outputs, bundle: Artifact) -> None:
     """The lists of every user that the bundle knows, through the bundle's own runtime."""
     from models.runtime import Bundle

@@ -30,7 +30,7 @@ class ReleaseConfig:
     """What a release must pass to become the champion."""
 
 
-@stage(produces=("release",), libraries=("mlflow",))
+@stage(produces="release", libraries=("mlflow",))
 def release(
     out: Outputs,
     bundle: Artifact,

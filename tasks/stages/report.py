@@ -1,16 +1,19 @@
 """Stage `report`: the night in one page. The flow renders it once more with what differs from run to run."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from expectations.datasets import DATASETS
 from expectations.files import read_json
 from models.serving.config import System
+from tasks.engine.groups import Group
 from tasks.engine.lake import Artifact
 from tasks.engine.outputs import Outputs
 from tasks.engine.stage import stage
 from tasks.pages.config import ReportConfig
 from tasks.pages.data import ReportData, RunFacts, Section, Tile
+from tasks.stages.groups import Known
 from tasks.stages.release import flat_params
 
 if TYPE_CHECKING:
@@ -20,35 +23,38 @@ PAGE = "report.html"
 CARD = "model_card.md"
 
 
-@stage(produces=("report",), libraries=("matplotlib", "jinja2"), memory_gib=1.0)
+@dataclass(frozen=True)
+class Told(Group):
+    """What the report tells of by name.
+
+    Attributes:
+        transformer: of a system that asks one; else empty.
+        watches, impressions: of the window and of the judged days.
+        known, histories, popularity: as the recommender knew them.
+    """
+
+    evaluation: Artifact
+    recommendations: Artifact
+    bundle: Artifact
+    towers: Artifact
+    ranker: Artifact
+    index: Artifact
+    transformer: tuple[Artifact, ...]
+    watches: tuple[Artifact, ...]
+    impressions: tuple[Artifact, ...]
+    known: Known
+    histories: Artifact
+    popularity: Artifact
+    release: Artifact
+
+
+@stage(produces="report", libraries=("matplotlib", "jinja2"), memory_gib=1.0)
 def report(
-    out: Outputs,
-    evaluation: Artifact,
-    recommendations: Artifact,
-    bundle: Artifact,
-    towers: Artifact,
-    ranker: Artifact,
-    index: Artifact,
-    transformer: tuple[Artifact, ...],
-    watches: tuple[Artifact, ...],
-    impressions: tuple[Artifact, ...],
-    users: Artifact,
-    items: Artifact,
-    id_map: Artifact,
-    histories: Artifact,
-    popularity: Artifact,
-    release: Artifact,
-    others: tuple[Artifact, ...],
-    system: System,
-    config: ReportConfig,
-    template: str,
+    out: Outputs, told: Told, others: tuple[Artifact, ...], system: System, config: ReportConfig, template: str
 ) -> None:
     """Write `report.html` and, for those who render or read it otherwise, `report.json`.
 
     Args:
-        transformer: of a system that asks one; else empty.
-        watches, impressions: of the window and of the judged days.
-        users, items, id_map, histories, popularity: as the recommender knew them.
         others: everything else that the night made or read, for volumes, audits, substitutes and lineage.
         template: `template_digest()`, so that a new template makes a new page.
     """
@@ -57,26 +63,27 @@ def report(
     from tasks.pages.contents import audits_section, data_section, lineage_section, substitutes_of
     from tasks.pages.quality import Evaluation, quality_tiles, verdict
 
-    known = (users, items, id_map, histories, popularity)
-    made = (towers, ranker, *transformer, index, bundle, recommendations, evaluation, release)
-    everything = [*impressions, *watches, *others, *known, *made]
-    judged = Evaluation(evaluation.table().to_pylist(), evaluation.notes)
+    known = (told.known.users, told.known.items, told.known.id_map, told.histories, told.popularity)
+    models = (told.towers, told.ranker, *told.transformer, told.index)
+    made = (*models, told.bundle, told.recommendations, told.evaluation, told.release)
+    everything = [*told.impressions, *told.watches, *others, *known, *made]
+    judged = Evaluation(told.evaluation.table().to_pylist(), told.evaluation.notes)
     audits, warnings = audits_section(everything)
     sections = [
-        *_quality(judged, recommendations),
-        _bias(recommendations, items, popularity, config),
-        _people(recommendations, histories, users, items, id_map, _judged_days(watches, judged), config),
-        *_models(system, towers, ranker, transformer, index),
+        *_quality(judged, told.recommendations),
+        _bias(told.recommendations, told.known.items, told.popularity, config),
+        _people(told, _judged_days(told.watches, judged), config),
+        *_models(system, told),
         data_section(_by_day(everything), judged.notes["judged_days"]),
         audits,
         lineage_section(everything),
     ]
-    refs = {artifact.dataset: artifact.ref for artifact in (*watches, *known, *made)}
+    refs = {artifact.dataset: artifact.ref for artifact in (*told.watches, *known, *made)}
     data = ReportData(
         title=config.title,
         date=out.date,
         verdict=f"System {system}. {verdict(judged)}".strip(),
-        tiles=(*quality_tiles(judged), _index_tile(index)),
+        tiles=(*quality_tiles(judged), _index_tile(told.index)),
         sections=tuple(with_commands(section, out.date, refs) for section in sections),
         substitutes=tuple(substitutes_of(everything)),
         warnings=tuple(warnings),
@@ -107,31 +114,21 @@ def _bias(recommendations: Artifact, items: Artifact, popularity: Artifact, conf
     return bias_section(catalogue, recommendations.table(["item_id"])["item_id"].to_numpy(), config.max_points)
 
 
-def _people(
-    recommendations: Artifact,
-    histories: Artifact,
-    users: Artifact,
-    items: Artifact,
-    id_map: Artifact,
-    judged: list[Artifact],
-    config: ReportConfig,
-) -> Section:
+def _people(told: Told, judged: list[Artifact], config: ReportConfig) -> Section:
     from tasks.pages.people import people_section
 
     days = (day.table(["user_id", "item_id", "positive"]) for day in judged)
     tables = (
-        recommendations.table(),
-        histories.table(["user_id", "item_ids"]),
-        users.table(),
-        items.table(),
-        id_map.table(),
+        told.recommendations.table(),
+        told.histories.table(["user_id", "item_ids"]),
+        told.known.users.table(),
+        told.known.items.table(),
+        told.known.id_map.table(),
     )
     return people_section(*tables, days, config.sample_users, config.sample_places)
 
 
-def _models(
-    system: System, towers: Artifact, ranker: Artifact, transformer: tuple[Artifact, ...], index: Artifact
-) -> list[Section]:
+def _models(system: System, told: Told) -> list[Section]:
     from tasks.pages.training import IndexFacts, TrainedModel, index_section, training_section, used_for
 
     def model(name: str, source: str, artifact: Artifact) -> TrainedModel:
@@ -140,11 +137,11 @@ def _models(
         return TrainedModel(name, log, metric, used_for(system, source), is_loss=k is None)
 
     models = [
-        model("two towers", "towers", towers),
-        *(model("transformer", "transformer", one) for one in transformer),
-        model("ranker", "ranker", ranker),
+        model("two towers", "towers", told.towers),
+        *(model("transformer", "transformer", one) for one in told.transformer),
+        model("ranker", "ranker", told.ranker),
     ]
-    notes = index.notes
+    notes = told.index.notes
     rungs = [(rung["parameter"], rung["recall"]) for rung in notes["ladder"]]
     facts = IndexFacts(notes["type"], rungs, notes["min_recall"], notes["recall_k"], notes["num_items"])
     return [training_section(models), index_section(facts)]

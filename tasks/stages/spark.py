@@ -21,6 +21,7 @@ from tasks.engine.lake import Artifact
 from tasks.engine.outputs import Outputs
 from tasks.engine.stage import stage
 from tasks.machine.config import ResourcesConfig
+from tasks.stages.groups import Factors, Facts
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -68,7 +69,7 @@ def stop() -> None:
         stop_session()
 
 
-@stage(produces=("interactions",), libraries=("pyspark",))
+@stage(produces="interactions", libraries=("pyspark",))
 def interactions(out: Outputs, watches: tuple[Artifact, ...], config: InteractionsConfig) -> None:
     """The window's positives by user and item."""
     from spark_jobs.interactions import interactions
@@ -78,7 +79,7 @@ def interactions(out: Outputs, watches: tuple[Artifact, ...], config: Interactio
         _write(out, interactions=interactions(read("watches", *watches), out.date, config))
 
 
-@stage(produces=("user_features", "item_features", "histories", "exposures"), libraries=("pyspark",))
+@stage(produces=Facts, libraries=("pyspark",))
 def features(
     out: Outputs,
     watches: tuple[Artifact, ...],
@@ -97,7 +98,7 @@ def features(
         _write(out, **vars(features(watched, shown, typed, known, out.date, config)))
 
 
-@stage(produces=("sentences",), libraries=("pyspark",))
+@stage(produces="sentences", libraries=("pyspark",))
 def sentences(
     out: Outputs,
     watches: tuple[Artifact, ...],
@@ -114,7 +115,7 @@ def sentences(
         _write(out, sentences=sentences(*log, out.date, config))
 
 
-@stage(produces=("popularity",), libraries=("pyspark",))
+@stage(produces="popularity", libraries=("pyspark",))
 def popularity(out: Outputs, watches: tuple[Artifact, ...], config: PopularityConfig) -> None:
     """Items by decayed number of positives."""
     from spark_jobs.popularity import popularity
@@ -124,7 +125,7 @@ def popularity(out: Outputs, watches: tuple[Artifact, ...], config: PopularityCo
         _write(out, popularity=popularity(read("watches", *watches), out.date, config))
 
 
-@stage(produces=("als_user_factors", "als_item_factors"), libraries=("pyspark", "numba"), threads=2)
+@stage(produces=Factors, libraries=("pyspark", "numba"), threads=2)
 def als(out: Outputs, interactions: Artifact, config: AlsConfig, watches: tuple[Artifact, ...] = ()) -> None:
     """Matrix factorisation of the window's positives, or, for explicit feedback, of the ratings in `watches`."""
     from spark_jobs.als import factorise
@@ -141,7 +142,7 @@ def als(out: Outputs, interactions: Artifact, config: AlsConfig, watches: tuple[
     out.note(losses=made.losses)
 
 
-@stage(produces=("item_similarity",), libraries=("pyspark", "numba"), threads=2)
+@stage(produces="item_similarity", libraries=("pyspark", "numba"), threads=2)
 def item_similarity(out: Outputs, interactions: Artifact, config: ItemSimilarityConfig) -> None:
     """Nearest items by who watched them."""
     from spark_jobs.item_similarity import item_similarity

@@ -4,18 +4,18 @@ from models.retrieval.config import TowersConfig
 from tasks.engine.lake import Artifact
 from tasks.engine.outputs import Outputs
 from tasks.engine.stage import stage
+from tasks.stages.groups import Known
 
 
-@stage(produces=("towers",), libraries=("torch", "onnx", "safetensors"), memory_gib=1.0)
+@stage(produces="towers", libraries=("torch", "onnx", "safetensors"), memory_gib=1.0)
 def towers(
     out: Outputs,
     watches: tuple[Artifact, ...],
-    users: Artifact,
-    items: Artifact,
+    known: Known,
     config: TowersConfig,
     searches: tuple[Artifact, ...] = (),
 ) -> None:
-    """Towers trained on the daily `watches` of a window that ends on the day of the `users` and `items` snapshots.
+    """Towers trained on the daily `watches` of a window that ends on the day of `known`.
 
     Args:
         searches: of the same days; a log may have none.
@@ -27,8 +27,8 @@ def towers(
     from models.retrieval.artifact import save_towers, tower_digest
     from models.retrieval.training import train_towers
 
-    user_table, item_table = users.table(), items.table()
-    last_day = datetime.date.fromisoformat(items.date)
+    user_table, item_table = known.users.table(), known.items.table()
+    last_day = datetime.date.fromisoformat(known.items.date)
     scratch = out.folder / "examples"
     scratch.mkdir()
     trained = train_towers(

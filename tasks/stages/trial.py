@@ -16,6 +16,7 @@ from tasks.engine.lake import Artifact
 from tasks.engine.outputs import Outputs
 from tasks.engine.stage import plain, stage
 from tasks.registry.release_layout import FOLDER
+from tasks.stages.groups import Yardsticks
 from tasks.stages.judged_users import judged_and_catalogue
 
 if TYPE_CHECKING:
@@ -46,16 +47,11 @@ BUNDLE: "LastValue[Bundle]" = LastValue()
 JUDGED: "LastValue[tuple[Judged, CatalogueFacts]]" = LastValue()
 
 
-@stage(produces=("trial",), libraries=("faiss-cpu", "onnxruntime"), memory_gib=1.0)
+@stage(produces="trial", libraries=("faiss-cpu", "onnxruntime"), memory_gib=1.0)
 def trial(
     out: Outputs,
     bundle: Artifact,
-    watches: tuple[Artifact, ...],
-    users: Artifact,
-    items: Artifact,
-    histories: Artifact,
-    popularity: Artifact,
-    oracle: tuple[Artifact, ...],
+    by: Yardsticks,
     pipeline: PipelineConfig,
     config: EvaluationConfig,
 ) -> None:
@@ -63,20 +59,18 @@ def trial(
 
     Args:
         bundle: of the same trained parts; its own pipeline does not matter.
-        watches: the judged days, all later than the bundle's data.
-        users, items, histories, popularity: as of the last day before them.
-        oracle: the best lists under the planted tastes, where data is made; else empty.
     """
     from models.evaluation.systems import lists_from_table, oracle_lists, random_lists
     from models.evaluation.trial import trial_table
     from models.runtime import Bundle
 
-    assert all(day.date > items.date for day in watches), f"judged days must be later than {items.date}"
+    users, items = by.known.users, by.known.items
+    assert all(day.date > items.date for day in by.watches), f"judged days must be later than {items.date}"
     served = BUNDLE.get(bundle.path, lambda: Bundle(bundle.path / FOLDER, threads=1, verify=False))
-    read = (*watches, users, items, histories, popularity)
+    read = (*by.watches, users, items, by.histories, by.popularity)
     key = (*(artifact.path for artifact in read), config.max_users, config.seed)
     judged, catalogue = JUDGED.get(
-        key, lambda: judged_and_catalogue(watches, users, items, histories, popularity, config)
+        key, lambda: judged_and_catalogue(by.watches, users, items, by.histories, by.popularity, config)
     )
     found = served.with_pipeline(plain(pipeline)).recommend(judged.user_ids)
     longest = max(*config.ks, config.primary_k, pipeline.k)
@@ -85,7 +79,7 @@ def trial(
         "popularity": served.retrieve("popularity", judged.user_ids.tolist(), longest)[0],
         "random": random_lists(catalogue.item_ids, judged.seen, longest, config.seed),
     }
-    for best in oracle:
+    for best in by.oracle:
         yardsticks["oracle"] = oracle_lists(best.table(), judged.user_ids, judged.seen, catalogue.item_ids, longest)
     out["trial"].write(trial_table(lists, pipeline.k, judged, catalogue, config, yardsticks))
     out.note(k=pipeline.k, users_judged=len(judged.user_ids), removals=found.removals, sources=found.sources)

@@ -16,8 +16,10 @@ from flows.night.request import NightRequest
 from flows.night.sources import open_source
 from flows.nightly import nightly, plan_night, plan_request
 from models.runtime.systems import SYSTEMS
+from tasks.engine.stage import Stage
 from tasks.stages import generation
-from tasks.stages.model_sources import DATASETS as SOURCE_DATASETS
+from tasks.stages.groups import Watched
+from tasks.stages.model_sources import MADE, train_source
 
 GRAPH = """
 catalogue <-
@@ -92,7 +94,7 @@ def test_every_step_comes_after_what_it_reads():
 
 def test_every_declared_dataset_is_made_by_one_stage():
     produced = [d for s in _plan("system=hybrid").steps for d in s.stage.produces]
-    produced += [d for made in SOURCE_DATASETS.values() for d in made]  # of models of the catalogue
+    produced += [d for made in MADE.values() for d in Stage(train_source, made).produces]  # of models of the catalogue
     assert sorted([*produced, "trial"]) == sorted(DATASETS)  # a trial is made by a sweep, of a night's bundle
 
 
@@ -115,30 +117,30 @@ def test_nothing_is_learnt_from_a_judged_day():
     judged = set(plan.days.judge)
     for step in plan.steps[: [s.name for s in plan.steps].index("bundle") + 1]:
         for cell in step.cells if step.name != "events" else ():
-            read = {r.date for v in cell.inputs.values() for r in (v if isinstance(v, tuple) else (v,))}
+            read = {ref.date for refs in cell.read.values() for ref in refs}
             assert not read & judged, f"{step.name} reads {read & judged}"
 
 
 def test_training_features_end_before_the_ranker_s_examples():
     plan = _plan()
-    ranker = plan.step("ranker").cells[0].inputs
-    as_of = {ranker[n].date for n in ("user_features", "item_features", "histories", "exposures")}
+    ranker = plan.step("ranker").cells[0].read
+    as_of = {ranker[n][0].date for n in ("user_features", "item_features", "histories", "exposures")}
     assert as_of == {plan.days.split} and min(r.date for r in ranker["watches"]) > plan.days.split
 
 
 def test_a_log_without_impressions_and_searches_is_planned_without_them(monkeypatch):
     """Like those of `tasks.stages.ingestion`, whose events are watches alone."""
-    stage = dataclasses.replace(generation.events, produces=("watches",))
+    stage = dataclasses.replace(generation.events, makes=Watched)
     monkeypatch.setattr(generation, "events", stage)
     plan = _plan()
     for cell in (*plan.step("features").cells, *plan.step("towers").cells):
-        assert cell.inputs["watches"] and cell.inputs["searches"] == ()
+        assert cell.read["watches"] and cell.read["searches"] == ()
 
 
 def test_searches_end_where_the_watches_do():
     for step in (_plan().step("features"), _plan().step("towers")):
         for cell in step.cells:
-            days = {name: [r.date for r in cell.inputs[name]] for name in ("watches", "searches")}
+            days = {name: [r.date for r in cell.read[name]] for name in ("watches", "searches")}
             assert days["searches"] == days["watches"] and days["watches"][-1] == cell.date
 
 

@@ -19,6 +19,7 @@ from tasks.engine.outputs import Outputs
 from tasks.engine.running import Night
 from tasks.engine.stage import Stage
 from tasks.machine.config import ResourcesConfig
+from tasks.stages.groups import Known
 
 CALLS: list[str] = []
 
@@ -47,7 +48,7 @@ def copying(out: Outputs, popularity: Artifact, days: tuple[Artifact, ...] = ())
     (out["index"].path / "total.txt").write_text(str(total))
 
 
-def make_stage(function: Callable[..., None], *produces: str, code: str = "1", **asks: Any) -> Stage:
+def make_stage(function: Callable[..., None], produces: str, code: str = "1", **asks: Any) -> Stage:
     """A stage outside the house; its code digest is told instead of read."""
     stage = Stage(function, produces, **asks)
     vars(stage)["reached"] = Reached({"tests/conftest.py": code})
@@ -131,10 +132,14 @@ def small_log(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     empty = {"times": [[0] * 24] * 40, "watch_shares": [[1.0] * 24] * 40, "seen": [sorted(set(h)) for h in lists]}
     users = {"user_id": np.arange(42), "region": ["odd" if u % 2 else "even" for u in range(42)]}
     items = {"item_id": np.arange(60), "genres": [["odd" if i % 2 else "even"] for i in range(60)]}
+    known = Known(
+        make_artifact(root, "users", days[-1], _filled("users", users)),
+        make_artifact(root, "items", days[-1], _filled("items", items)),
+        Artifact(Ref("id_map", days[-1], "k")),
+    )
     return {
         "watches": tuple(watches),
-        "users": make_artifact(root, "users", days[-1], _filled("users", users)),
-        "items": make_artifact(root, "items", days[-1], _filled("items", items)),
+        "known": known,
         "histories": make_artifact(
             root, "histories", days[-1], _filled("histories", {"user_id": np.arange(40), "item_ids": lists, **empty})
         ),

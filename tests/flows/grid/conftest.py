@@ -42,7 +42,7 @@ def trial(out: Outputs, towers: Artifact, dim: int, k: int) -> None:
 
 def stage_of(function: Callable[..., None]) -> Stage:
     """A stage outside the house; its code digest is told instead of read."""
-    stage = Stage(function, (function.__name__,))
+    stage = Stage(function, function.__name__)
     vars(stage)["reached"] = Reached({"tests": "1"})
     return stage
 
@@ -53,8 +53,8 @@ def plan_of() -> Callable[[dict[str, Any]], Trial]:
     train, judge = stage_of(towers), stage_of(trial)
 
     def plan(chosen: dict[str, Any]) -> Trial:
-        trained = train(date="2026-03-01", dim=int(chosen["dim"]))
-        step = judge(date="2026-03-01", towers=trained["towers"], dim=int(chosen["dim"]), k=int(chosen.get("k", 5)))
+        trained = train("2026-03-01", dim=int(chosen["dim"]))
+        step = judge("2026-03-01", towers=trained.made, dim=int(chosen["dim"]), k=int(chosen.get("k", 5)))
         return Trial(Row("made", chosen, NightlyConfig()), step, (trained,))
 
     return plan

@@ -2,10 +2,12 @@
 
 import shutil
 
+import pytest
+
 from expectations.files import read_json, write_json
 from tasks.engine.explain import explain
 from tasks.engine.lake import MANIFEST
-from tasks.engine.stage import stage
+from tasks.engine.stage import merged, stage
 
 DAY = "2026-03-01"
 
@@ -16,70 +18,68 @@ def _why(night, step) -> str:
 
 
 def test_nothing_was_made_yet(night, stages):
-    assert _why(night, stages[0](date=DAY)) == f"run: nothing was made yet for {DAY}"
+    assert _why(night, stages[0](DAY)) == f"run: nothing was made yet for {DAY}"
 
 
 def test_cached(night, stages):
-    night.execute(stages[0](date=DAY))
-    assert _why(night, stages[0](date=DAY)).startswith("cached")
+    night.execute(stages[0](DAY))
+    assert _why(night, stages[0](DAY)).startswith("cached")
 
 
 def test_a_setting(night, stages):
-    night.execute(stages[0](date=DAY))
-    assert _why(night, stages[0](date=DAY, scale=7)) == "run: config scale 1 -> 7"
+    night.execute(stages[0](DAY))
+    assert _why(night, stages[0](DAY, scale=7)) == "run: config scale 1 -> 7"
 
 
 def test_a_source_file(night, stages, stage_of, count):
-    night.execute(stages[0](date=DAY))
-    assert _why(night, stage_of(count, "popularity", code="2")(date=DAY)) == "run: source tests/conftest.py changed"
+    night.execute(stages[0](DAY))
+    assert _why(night, stage_of(count, "popularity", code="2")(DAY)) == "run: source tests/conftest.py changed"
 
 
 def test_a_schema(night, stages, monkeypatch):
-    night.execute(stages[0](date=DAY))
+    night.execute(stages[0](DAY))
     monkeypatch.setattr("tasks.engine.stage.schema_digest", lambda name: f"another {name}")
-    assert _why(night, stages[0](date=DAY)) == "run: schema of popularity changed"
+    assert _why(night, stages[0](DAY)) == "run: schema of popularity changed"
 
 
 def test_made_before_keys_held_schemas(night, stages, stage_of, count):
-    step = stages[0](date=DAY)
+    step = stages[0](DAY)
     night.execute(step)
-    path = night.lake.find(step["popularity"]).path / MANIFEST
+    path = night.lake.find(step.made.ref).path / MANIFEST
     manifest = read_json(path)
     del manifest["schemas"]
     write_json(path, manifest)
-    why = _why(night, stages[0](date=DAY, scale=2))
+    why = _why(night, stages[0](DAY, scale=2))
     assert why == "run: config scale 1 -> 2; made by an earlier version, whose keys held no schemas"
 
 
 def test_an_input(night, stages):
-    old, new = stages[0](date=DAY), stages[0](date=DAY, scale=2)
+    old, new = stages[0](DAY), stages[0](DAY, scale=2)
     night.execute(old)
-    night.execute(stages[1](date=DAY, popularity=old["popularity"]))
-    step = stages[1](date=DAY, popularity=new["popularity"])
+    night.execute(stages[1](DAY, popularity=old.made))
+    step = stages[1](DAY, popularity=new.made)
     assert _why(night, step) == f"run: input popularity {DAY} changed"
 
 
 def test_a_new_day_among_the_inputs(night, stages):
-    days = stages[0].over([DAY, "2026-03-02"])
+    days = merged(map(stages[0], [DAY, "2026-03-02"]))
     night.execute(days)
-    first, second = days.refs("popularity")
-    night.execute(stages[1](date=DAY, popularity=first))
-    step = stages[1](date=DAY, popularity=first, days=(second,))
+    first, second = days.by_date.values()
+    night.execute(stages[1](DAY, popularity=first))
+    step = stages[1](DAY, popularity=first, days=(second,))
     assert _why(night, step) == "run: input popularity 2026-03-02 is new"
 
 
 def test_deleted_and_damaged(night, stages):
-    step = stages[0](date=DAY)
+    step = stages[0](DAY)
     night.execute(step)
-    part = night.lake.find(step["popularity"]).files[0]
+    part = night.lake.find(step.made.ref).files[0]
     part.write_bytes(b"")
     assert _why(night, step) == "run: popularity is damaged: part-00000.parquet"
     shutil.rmtree(part.parent)
     assert _why(night, step) == f"run: nothing was made yet for {DAY}"
 
 
-def test_an_undeclared_dataset_is_refused():
-    import pytest
-
+def test_an_undeclared_dataset_is_refused(count):
     with pytest.raises(ValueError, match="tapes"):
-        stage(produces=("tapes",))
+        stage(produces="tapes")(count)

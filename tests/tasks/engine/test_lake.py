@@ -57,12 +57,12 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_what_is_published_is_found_by_everybody(lake, stages, tmp_path):
-    step = stages[0](date=DAY)
+    step = stages[0](DAY)
     Night(lake, tmp_path, Machine(ResourcesConfig())).execute(step)
     elsewhere = Lake(lake.url, tmp_path / "other-machine")
-    found = elsewhere.find(step["popularity"])
+    found = elsewhere.find(step.made.ref)
     assert found and found.table().num_rows == 3 and found.notes == {"scale": 1}
-    assert elsewhere.refs("popularity") == [step["popularity"]] and elsewhere.dates("popularity") == [DAY]
+    assert elsewhere.refs("popularity") == [step.made.ref] and elsewhere.dates("popularity") == [DAY]
 
 
 def test_what_nobody_published_is_missing(lake):
@@ -71,11 +71,11 @@ def test_what_nobody_published_is_missing(lake):
 
 
 def test_what_is_removed_is_gone_for_everybody(lake, stages, tmp_path):
-    step = stages[0](date=DAY)
+    step = stages[0](DAY)
     Night(lake, tmp_path, Machine(ResourcesConfig())).execute(step)
-    lake.remove(step["popularity"])
-    assert lake.find(step["popularity"]) is None
-    assert Lake(lake.url, tmp_path / "other").find(step["popularity"]) is None
+    lake.remove(step.made.ref)
+    assert lake.find(step.made.ref) is None
+    assert Lake(lake.url, tmp_path / "other").find(step.made.ref) is None
 
 
 def test_pointers_move_forward_only(lake):
@@ -90,15 +90,15 @@ def test_pointers_move_forward_only(lake):
 
 
 def test_a_damaged_file_on_another_machine_is_noticed(lake, stages, tmp_path):
-    step = stages[0](date=DAY)
+    step = stages[0](DAY)
     night = Night(lake, tmp_path, Machine(ResourcesConfig()))
     night.execute(step)
-    part = lake.local(step["popularity"]) / "part-00000.parquet"
+    part = lake.local(step.made.ref) / "part-00000.parquet"
     data = part.read_bytes()
     part.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    assert lake.condition(step["popularity"]) == "damaged: part-00000.parquet"
+    assert lake.condition(step.made.ref) == "damaged: part-00000.parquet"
     assert night.execute(step).state == "ran"
-    assert lake.condition(step["popularity"]) == "present"
+    assert lake.condition(step.made.ref) == "present"
 
 
 def test_the_first_to_publish_wins(tmp_path):

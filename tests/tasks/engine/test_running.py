@@ -14,14 +14,14 @@ from tasks.engine.admission import Admission, Machine
 from tasks.engine.lake import MANIFEST, Lake
 from tasks.engine.quarantine import find, quarantined, release
 from tasks.engine.running import Night
-from tasks.engine.stage import Stage
+from tasks.engine.stage import Stage, merged
 from tasks.machine.config import ResourcesConfig
 
 DAYS = ["2026-03-01", "2026-03-02", "2026-03-03"]
 
 
 def test_the_same_key_twice_is_cached(night, stages, calls):
-    step = stages[0](date=DAYS[0])
+    step = stages[0](DAYS[0])
     first, second = night.execute(step), night.execute(step)
     assert (first.state, second.state, calls) == ("ran", "cached", [f"counting {DAYS[0]}"])
     assert first.rows == second.rows == 3
@@ -29,42 +29,42 @@ def test_the_same_key_twice_is_cached(night, stages, calls):
 
 @pytest.mark.parametrize("change", [{"scale": 2}, {"rows": 4}])
 def test_a_changed_value_is_another_key(night, stages, change):
-    assert stages[0](date=DAYS[0]).cells[0].key != stages[0](date=DAYS[0], **change).cells[0].key
+    assert stages[0](DAYS[0]).cells[0].key != stages[0](DAYS[0], **change).cells[0].key
 
 
 def test_keys_follow_from_date_code_inputs_and_rules(stages, stage_of, count, monkeypatch):
     counted, copied = stages
-    one, other = counted(date=DAYS[0])["popularity"], counted(date=DAYS[0], scale=2)["popularity"]
+    one, other = counted(DAYS[0]).made, counted(DAYS[0], scale=2).made
     edited = stage_of(count, "popularity", code="2")
     keys = {
-        counted(date=DAYS[0]).cells[0].key,
-        counted(date=DAYS[1]).cells[0].key,
-        edited(date=DAYS[0]).cells[0].key,
-        copied(date=DAYS[0], popularity=one).cells[0].key,
-        copied(date=DAYS[0], popularity=other).cells[0].key,
-        copied(date=DAYS[0], popularity=one, days=(other,)).cells[0].key,
+        counted(DAYS[0]).cells[0].key,
+        counted(DAYS[1]).cells[0].key,
+        edited(DAYS[0]).cells[0].key,
+        copied(DAYS[0], popularity=one).cells[0].key,
+        copied(DAYS[0], popularity=other).cells[0].key,
+        copied(DAYS[0], popularity=one, days=(other,)).cells[0].key,
     }
     monkeypatch.setattr("expectations.rules.rules_digest", lambda name: "stricter")
-    keys.add(counted(date=DAYS[0]).cells[0].key)
+    keys.add(counted(DAYS[0]).cells[0].key)
     assert len(keys) == 7
 
 
 def test_placement_is_not_in_the_key(night, stages):
-    key = stages[0](date=DAYS[0]).cells[0].key
+    key = stages[0](DAYS[0]).cells[0].key
     larger = Night(
         night.lake, night.home, Machine(ResourcesConfig(threads=1, memory_gib=64, spark_master="spark://h:7077"))
     )
-    larger.execute(stages[0](date=DAYS[0]))
-    assert night.execute(stages[0](date=DAYS[0])).state == "cached"
-    assert stages[0](date=DAYS[0]).cells[0].key == key
+    larger.execute(stages[0](DAYS[0]))
+    assert night.execute(stages[0](DAYS[0])).state == "cached"
+    assert stages[0](DAYS[0]).cells[0].key == key
 
 
 def _digests(lake: Lake, stages: tuple[Stage, Stage], days: list[str], home, parallel: bool) -> dict[str, str]:
     night = Night(lake, home, Machine(ResourcesConfig()))
-    steps = [stages[0].over(days)] if parallel else [stages[0](date=d) for d in days]
+    steps = [merged(map(stages[0], days))] if parallel else [stages[0](d) for d in days]
     for step in steps:
         night.execute(step)
-    return {d: night.lake.find(stages[0](date=d)["popularity"]).content_digest for d in sorted(days)}
+    return {d: night.lake.find(stages[0](d).made.ref).content_digest for d in sorted(days)}
 
 
 def test_order_and_grouping_of_days_do_not_matter(tmp_path, stages):
@@ -76,17 +76,17 @@ def test_order_and_grouping_of_days_do_not_matter(tmp_path, stages):
 
 
 def test_only_the_missing_days_run(night, stages, calls):
-    night.execute(stages[0](date=DAYS[1]))
-    outcome = night.execute(stages[0].over(DAYS))
+    night.execute(stages[0](DAYS[1]))
+    outcome = night.execute(merged(map(stages[0], DAYS)))
     assert (outcome.ran, outcome.cells) == (2, 3)
     assert calls == [f"counting {d}" for d in (DAYS[1], DAYS[0], DAYS[2])]
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "delete file", "delete manifest", "break manifest"])
 def test_damaged_and_deleted_artifacts_are_rebuilt(night, stages, calls, damage):
-    step = stages[0](date=DAYS[0])
+    step = stages[0](DAYS[0])
     night.execute(step)
-    before = night.lake.find(step["popularity"])
+    before = night.lake.find(step.made.ref)
     part = before.files[0]
     match damage:
         case "flip":
@@ -102,17 +102,17 @@ def test_damaged_and_deleted_artifacts_are_rebuilt(night, stages, calls, damage)
         case "break manifest":
             (before.path / MANIFEST).write_text("{")
     digest = before.content_digest if damage in ("flip", "truncate", "delete file") else None
-    assert night.lake.find(step["popularity"]) is None
+    assert night.lake.find(step.made.ref) is None
     assert night.execute(step).state == "ran"
-    after = night.lake.find(step["popularity"])
+    after = night.lake.find(step.made.ref)
     assert after and len(calls) == 2 and digest in (None, after.content_digest)
 
 
 def test_a_failing_audit_goes_to_quarantine_and_nothing_is_lost(night, stages):
-    good, bad = stages[0](date=DAYS[0]), stages[0](date=DAYS[1], rows=-3)
+    good, bad = stages[0](DAYS[0]), stages[0](DAYS[1], rows=-3)
     with pytest.raises(Failure, match=r"popularity.*rank") as error:
         night.execute(bad)
-    assert night.lake.find(bad["popularity"]) is None
+    assert night.lake.find(bad.made.ref) is None
     (entry,) = quarantined(night.lake)
     assert entry.id in str(error.value) and (entry.path / "popularity" / "part-00000.parquet").exists()
     assert entry.report["findings"][0]["unexpected_count"] == 3
@@ -120,29 +120,29 @@ def test_a_failing_audit_goes_to_quarantine_and_nothing_is_lost(night, stages):
 
 
 def test_good_days_are_published_although_another_fails(night, stages):
-    step = stages[0].over(DAYS, rows=lambda day: -3 if day == DAYS[1] else 3)
+    step = merged(stages[0](day, rows=-3 if day == DAYS[1] else 3) for day in DAYS)
     with pytest.raises(Failure):
         night.execute(step)
     assert [night.lake.find(r) is not None for r in step.refs("popularity")] == [True, False, True]
 
 
 def test_what_is_released_from_quarantine_stands_with_its_reason(night, stages):
-    step = stages[0](date=DAYS[0], rows=-3)
+    step = stages[0](DAYS[0], rows=-3)
     with pytest.raises(Failure):
         night.execute(step)
     release(night.lake, find(night.lake, "counting-2026"), "the source says so")
     assert night.execute(step).state == "cached"
-    manifest = night.lake.find(step["popularity"]).manifest
+    manifest = night.lake.find(step.made.ref).manifest
     assert manifest["audit"]["released_because"] == "the source says so" and not quarantined(night.lake)
 
 
 def test_nothing_stays_aside(night, stages):
-    night.execute(stages[0].over(DAYS))
+    night.execute(merged(map(stages[0], DAYS)))
     assert list((night.lake.root / ".staging").iterdir()) == []
 
 
 def test_a_forced_stage_runs_again_and_replaces(night, stages, calls):
-    step = stages[0](date=DAYS[0])
+    step = stages[0](DAYS[0])
     night.execute(step)
     forced = Night(night.lake, night.home, night.machine, force=frozenset({"counting"}))
     assert forced.execute(step).state == "ran"
@@ -161,7 +161,7 @@ def test_two_runs_at_once_make_it_once(tmp_path):
         "def slowly(out):\n    time.sleep(2)\n    counting(out)\n"
         f"home = Path({str(tmp_path)!r})\n"
         "night = Night(Lake(str(home / 'lake'), home), home, Machine(ResourcesConfig()))\n"
-        f"print(night.execute(make_stage(slowly, 'popularity')(date={DAYS[0]!r})).state)\n"
+        f"print(night.execute(make_stage(slowly, 'popularity')({DAYS[0]!r})).state)\n"
     )
     runs = [
         subprocess.Popen([sys.executable, tmp_path / "race.py"], stdout=subprocess.PIPE, text=True) for _ in range(2)
@@ -207,6 +207,7 @@ from tasks.machine.config import ResourcesConfig
 from tasks.engine.lake import Lake
 from tasks.engine.admission import Machine
 from tasks.engine.running import Night
+from tasks.engine.stage import merged
 
 warm_up()
 counted, copied = make_stage(counting, "popularity"), make_stage(copying, "index")
@@ -214,8 +215,8 @@ counted, copied = make_stage(counting, "popularity"), make_stage(copying, "index
 def night(home, fault):
     lake = Lake(str(home / "lake"), home / "scratch")
     lake.sweep()
-    steps = [step := counted.over(["2026-03-01", "2026-03-02", "2026-03-03"])]
-    steps.append(copied(date="2026-03-03", popularity=step.refs("popularity")[2]))
+    steps = [step := merged(map(counted, ["2026-03-01", "2026-03-02", "2026-03-03"]))]
+    steps.append(copied("2026-03-03", popularity=step.by_date["2026-03-03"]))
     os.environ["NIGHTJAR_FAULT"] = fault
     for step in steps:
         Night(lake, home, Machine(ResourcesConfig())).execute(step)

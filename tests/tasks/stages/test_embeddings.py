@@ -13,10 +13,10 @@ CONFIG = TowersConfig(dim=8, hidden=16, validation_days=1, fit=FitConfig(max_epo
 
 
 def test_every_item_has_a_unit_vector_and_a_shard(run_stage, small_log):
-    inputs = {name: small_log[name] for name in ("watches", "users", "items")}
+    inputs = {name: small_log[name] for name in ("watches", "known")}
     _, trained = run_stage(towers, DAY, **inputs, config=CONFIG)
     shards = EmbeddingsConfig(items_per_shard=25, batch_size=16)
-    out, made = run_stage(embeddings, DAY, towers=trained["towers"], items=small_log["items"], config=shards)
+    out, made = run_stage(embeddings, DAY, towers=trained["towers"], items=small_log["known"].items, config=shards)
     table = made["embeddings"].table()
     assert table.schema.equals(EMBEDDINGS.schema)
     assert table["item_id"].to_pylist() == list(range(60))

@@ -21,6 +21,7 @@ from tasks.engine.stage import plain
 from tasks.machine.config import ResourcesConfig
 from tasks.registry.release_layout import FOLDER
 from tasks.stages.evaluation import evaluation
+from tasks.stages.groups import Known, Yardsticks
 
 CUT, JUDGED, DATE = "2026-03-01", ("2026-03-02", "2026-03-03"), "2026-03-03"
 NUM_USERS, NUM_ITEMS, NUM_LIKED = 60, 150, 3
@@ -62,7 +63,8 @@ def inputs(
             artifact_of(root, "watches", day, watched(liked, users))
             for day, users in zip(JUDGED, (half, ~half), strict=True)
         ),
-        **{name: artifact_of(root, name, CUT, tables[name]) for name in ("users", "items", "histories", "popularity")},
+        **{name: artifact_of(root, name, CUT, tables[name]) for name in ("users", "items", "id_map")},
+        **{name: artifact_of(root, name, CUT, tables[name]) for name in ("histories", "popularity")},
         "oracle": (artifact_of(root, "oracle", CUT, oracle),),
         "config": CONFIG,
     }  # fmt: skip
@@ -82,7 +84,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[pa.Tabl
     def run(**arguments: Any) -> tuple[pa.Table, dict[str, Any]]:
         folder: Path = tmp_path_factory.mktemp("out")
         out = Outputs(DATE, folder, ("evaluation",), ResourcesConfig(), folder / "home", "evaluation")
-        evaluation.function(out, **arguments)
+        known = Known(*(arguments.pop(name) for name in ("users", "items", "id_map")))
+        past = (arguments.pop(name) for name in ("histories", "popularity", "oracle"))
+        evaluation.function(out, by=Yardsticks(arguments.pop("watches"), known, *past), **arguments)
         return pq.read_table(folder / "evaluation"), out.notes
 
     return run

@@ -12,7 +12,7 @@ from models.world.tables import events_of, id_map_of, items_of, users_of
 from models.world.world import World
 from tasks.engine.lake import Artifact
 from tasks.engine.running import Night
-from tasks.engine.stage import Step
+from tasks.engine.stage import Step, merged
 from tasks.stages.generation import catalogue, events, oracle
 
 CONFIG = WorldConfig(num_users=120, num_items=300)
@@ -20,14 +20,13 @@ WINDOW, CUT, JUDGED = ("2026-01-08", "2026-01-09"), "2026-01-09", ("2026-01-10",
 
 
 def _events(*dates: str, config: WorldConfig = CONFIG) -> Step:
-    known = catalogue(date=JUDGED[-1], config=config)
-    ids = {"user_id": known["users"], "item_id": known["items"]}
-    return events.over(dates, config=config, audited_against=ids)
+    known = catalogue(JUDGED[-1], config).made
+    return merged((events(date, config) for date in dates), {"user_id": known.users, "item_id": known.items})
 
 
 @pytest.fixture
 def known(night: Night) -> Step:
-    step = catalogue(date=JUDGED[-1], config=CONFIG)
+    step = catalogue(JUDGED[-1], CONFIG)
     night.execute(step)
     return step
 
@@ -69,25 +68,23 @@ def test_settings_decide_the_keys(change: dict[str, Any]) -> None:
 
 def test_the_oracle_knows_the_window_and_the_cut(night: Night, known: Step) -> None:
     """Nothing that was watched, nobody and nothing that came later."""
-    at_cut, window = catalogue(date=CUT, config=CONFIG), _events(*WINDOW)
+    at_cut, window = catalogue(CUT, CONFIG), _events(*WINDOW)
     step = oracle(
-        date=JUDGED[-1],
+        JUDGED[-1],
         first_day=JUDGED[0],
         last_day=JUDGED[1],
         k=25,
-        watches=window.refs("watches"),
-        users=at_cut["users"],
-        items=at_cut["items"],
+        watches=tuple(day.watches for day in window.by_date.values()),
+        known=at_cut.made,
         config=CONFIG,
     )
     for each in (at_cut, window, step):
         night.execute(each)
-    lists = night.artifact(step["oracle"]).table()
+    lists = night.artifact(step.made.ref).table()
     watched = pa.concat_tables(night.artifact(ref).table() for ref in window.refs("watches"))
     pairs = set(zip(watched["user_id"].to_pylist(), watched["item_id"].to_pylist(), strict=True))
-    users, items = (
-        _ids(night.artifact(at_cut[name]), column) for name, column in (("users", "user_id"), ("items", "item_id"))
-    )
+    columns = (at_cut.made.users, "user_id"), (at_cut.made.items, "item_id")
+    users, items = (_ids(night.artifact(planned.ref), column) for planned, column in columns)
     assert lists.num_rows > 10 * len(users)
     assert np.isin(lists["user_id"].to_numpy(), users).all()
     assert np.isin(lists["item_id"].to_numpy(), items).all()

@@ -23,11 +23,11 @@ CONFIG = TowersConfig(dim=8, hidden=16, validation_days=1, fit=FitConfig(max_epo
 
 @pytest.fixture
 def inputs(run_stage, small_log):
-    logged = {name: small_log[name] for name in ("watches", "users", "items")}
+    logged = {name: small_log[name] for name in ("watches", "known")}
     _, trained = run_stage(towers, DAY, **logged, config=CONFIG)
     shards = EmbeddingsConfig(items_per_shard=30)
-    _, vectors = run_stage(embeddings, DAY, towers=trained["towers"], items=small_log["items"], config=shards)
-    return {**trained, **vectors, "users": small_log["users"], "histories": small_log["histories"]}
+    _, vectors = run_stage(embeddings, DAY, towers=trained["towers"], items=small_log["known"].items, config=shards)
+    return {**trained, **vectors, "users": small_log["known"].users, "histories": small_log["histories"]}
 
 
 def test_one_shard_of_the_index_a_shard_of_vectors(run_stage, inputs):

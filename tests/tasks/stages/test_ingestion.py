@@ -38,7 +38,7 @@ def ingest(night):
     def run(config: SourceConfig):
         log = scan(config, night.home, TODAY)
         known = catalogue_step(log, [log.last_full_day])
-        watched = events_step(log, list(log.days), {"user_id": known["users"], "item_id": known["items"]})
+        watched = events_step(log, list(log.days), {"user_id": known.made.users, "item_id": known.made.items})
         outcomes = [night.execute(step) for step in (known, watched)]
         return known, watched, outcomes
 
@@ -48,14 +48,16 @@ def ingest(night):
 def test_a_source_arrives_whole(ingest, night, tmp_path):
     known, watched, outcomes = ingest(write(tmp_path / "source", DAYS))
     assert [o.rows for o in outcomes] == [4 + 3 + 7, 16]
-    outside = {(r["kind"], r["id"]): r["external_id"] for r in night.artifact(known["id_map"]).table().to_pylist()}
+    outside = {
+        (r["kind"], r["id"]): r["external_id"] for r in night.artifact(known.made.id_map.ref).table().to_pylist()
+    }
     rows = [r for ref in watched.refs("watches") for r in night.artifact(ref).table().to_pylist()]
     assert {(outside["user", r["user_id"]], outside["item", r["item_id"]]) for r in rows} == {
         (f"u{n}", f"i{n % 3}") for n in range(4)
     }
     assert all(r["positive"] == (r["rating"] >= 4) for r in rows)
     assert {r["watch_s"] for r in rows} == {None}
-    named = {name for name, _ in night.artifact(known["users"]).notes["substitutes"]}
+    named = {name for name, _ in night.artifact(known.made.users.ref).notes["substitutes"]}
     assert {"no_impressions", "no_items"} <= named
 
 

@@ -19,6 +19,7 @@ from models.runtime.features import PAIR_FEATURES
 from tasks.engine.lake import Artifact, Ref
 from tasks.engine.outputs import Outputs
 from tasks.machine.config import ResourcesConfig
+from tasks.stages.groups import Facts, Known
 from tasks.stages.ranker import ranker
 
 NUM_USERS, NUM_ITEMS, DIM = 60, 40, 4
@@ -109,7 +110,10 @@ def _day(rng: np.random.Generator, number: int, age: np.ndarray) -> tuple[dict[s
 
 def _run(inputs: Inputs, folder: Path, config: RankerConfig = CONFIG) -> Outputs:
     out = Outputs(DAYS[-1], folder, ("ranker",), ResourcesConfig(), folder)
-    ranker.function(out, **inputs, config=config)
+    known = Known(inputs["users"], inputs["items"], Artifact(Ref("id_map", DAYS[-1], "key")))
+    facts = Facts(*(inputs[name] for name in ("user_features", "item_features", "histories", "exposures")))
+    given = {name: inputs[name] for name in ("impressions", "watches", "towers", "embeddings")}
+    ranker.function(out, **given, known=known, facts=facts, config=config)
     return out
 
 

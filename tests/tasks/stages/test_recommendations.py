@@ -1,6 +1,7 @@
 """The stages from artifacts to a bundle and its recommendations."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from tasks.engine.lake import MANIFEST, Artifact, Ref
 from tasks.engine.outputs import Outputs
 from tasks.machine.config import ResourcesConfig
 from tasks.registry.release_layout import FOLDER
+from tasks.stages.groups import Factors, Facts, Known, Retrieval
 from tasks.stages.recommendations import bundle, content_similarity, recommendations
 
 CONFIG = PipelineConfig(k=5, pool_size=50, sources=SourcesConfig(popularity=SourceConfig(num_candidates=40)))
@@ -56,7 +58,10 @@ def inputs(tmp_path):
 
 def bundled(tmp_path, inputs, name="made"):
     out = outputs(tmp_path / name, "bundle")
-    bundle.function(out, **inputs, config=CONFIG)
+    groups = {"retrieval": Retrieval, "factors": Factors, "known": Known, "facts": Facts}
+    given = {name: kind(**{f.name: inputs[f.name] for f in fields(kind)}) for name, kind in groups.items()}
+    alone = {name: inputs[name] for name in ("ranker", "item_similarity", "content_similarity", "popularity")}
+    bundle.function(out, **given, **alone, config=CONFIG)
     return published(out, "bundle")
 
 

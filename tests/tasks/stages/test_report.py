@@ -3,6 +3,7 @@ import json
 import re
 from base64 import b64decode
 from collections.abc import Callable
+from dataclasses import fields
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ from tasks.pages.data import ReportData, RunFacts, StageTime
 from tasks.pages.page import template_digest
 from tasks.pages.quality import Evaluation
 from tasks.registry.registry import MOST_DESCRIBED
-from tasks.stages.report import head_for_prefect, render_report, report, tables_for_prefect
+from tasks.stages.groups import Known
+from tasks.stages.report import Told, head_for_prefect, render_report, report, tables_for_prefect
 
 GENRES = ["drama", "comedy", "crime", "documentary", "family", "sport", "music", "science fiction"]
 CUT, DATE = "2026-02-27", "2026-03-01"
@@ -204,7 +206,10 @@ class MadeNight:
 
 def make_report(folder: Path, arguments: dict[str, Any]) -> Path:
     out = Outputs(DATE, folder, ("report",), ResourcesConfig(), folder / "home", "report")
-    report.function(out, **arguments)
+    known = Known(*(arguments[name] for name in ("users", "items", "id_map")))
+    told = {f.name: arguments[f.name] for f in fields(Told) if f.name != "known"}
+    others = {name: arguments[name] for name in ("others", "system", "config", "template")}
+    report.function(out, Told(known=known, **told), **others)
     return folder / "report"
 
 

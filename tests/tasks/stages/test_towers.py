@@ -22,7 +22,7 @@ CONFIG = TowersConfig(
 
 
 def inputs(small_log):
-    return {name: small_log[name] for name in ("watches", "users", "items")}
+    return {name: small_log[name] for name in ("watches", "known")}
 
 
 def test_the_folder_has_what_a_bundle_and_a_reader_need(run_stage, small_log):
@@ -42,7 +42,7 @@ def test_the_folder_has_what_a_bundle_and_a_reader_need(run_stage, small_log):
 
 def test_users_of_one_taste_get_vectors_of_one_kind(run_stage, small_log):
     _, made = run_stage(towers, "2026-03-04", **inputs(small_log), config=CONFIG)
-    vectors = UserTower(made["towers"].path).vectors(small_log["users"].table(), np.full((42, 6), -1))
+    vectors = UserTower(made["towers"].path).vectors(small_log["known"].users.table(), np.full((42, 6), -1))
     similarity = vectors @ vectors.T
     same = np.arange(42)[:, None] % 2 == np.arange(42) % 2
     assert similarity[same].mean() > similarity[~same].mean() + 0.2

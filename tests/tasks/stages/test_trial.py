@@ -19,6 +19,7 @@ from tasks.engine.stage import plain
 from tasks.machine.config import ResourcesConfig
 from tasks.registry.release_layout import FOLDER
 from tasks.stages.evaluation import evaluation
+from tasks.stages.groups import Known, Yardsticks
 from tasks.stages.trial import BUNDLE, LastValue, trial
 
 CUT, DATE = "2026-03-01", "2026-03-02"
@@ -44,13 +45,10 @@ def inputs(artifact_of: Callable[..., Artifact], tmp_path_factory: pytest.TempPa
         for u, items in enumerate(liked)
         for r, i in enumerate(items[items >= 0], 1)
     ]
-    return {
-        "bundle": bundle,
-        "watches": (artifact_of(root, "watches", DATE, watched),),
-        **{name: artifact_of(root, name, CUT, tables[name]) for name in ("users", "items", "histories", "popularity")},
-        "oracle": (artifact_of(root, "oracle", CUT, oracle),),
-        "config": CONFIG,
-    }
+    known = Known(*(artifact_of(root, name, CUT, tables[name]) for name in ("users", "items", "id_map")))
+    past = (artifact_of(root, name, CUT, tables[name]) for name in ("histories", "popularity"))
+    watches, best = (artifact_of(root, "watches", DATE, watched),), (artifact_of(root, "oracle", CUT, oracle),)
+    return {"bundle": bundle, "by": Yardsticks(watches, known, *past, best), "config": CONFIG}
 
 
 @pytest.fixture

@@ -52,14 +52,14 @@ class Release:
     @cached_property
     def users(self) -> dict[str, int]:
         """Outside id -> dense id, of the users that it knows."""
-        known = set(self.bundle.features.users.ids.tolist())
+        known = set(self.bundle.user_ids.tolist())
         return {name: i for name, i in self._named("user") if i in known}
 
     @cached_property
     def items(self) -> dict[str, int]:
         """Outside id -> dense id, of the items that it knows."""
-        known = self.bundle.features.items.known
-        return {name: i for name, i in self._named("item") if i < len(known) and known[i]}
+        known = set(self.bundle.item_ids.tolist())
+        return {name: i for name, i in self._named("item") if i in known}
 
     def _named(self, kind: str) -> Iterable[tuple[str, int]]:
         rows = self.bundle.id_map.filter(pc.equal(self.bundle.id_map["kind"], kind))
@@ -79,7 +79,7 @@ class Release:
     @cached_property
     def vectors(self) -> dict[str, np.ndarray]:
         """Vectors of all items by id, zeros where one has none: the towers', and the transformer's if there is one."""
-        towers = self.bundle.features.items.vectors
+        towers = self.bundle.item_vectors
         if not (self.bundle.path / TITLES).is_file():
             return {TOWERS: towers}
         titles = pq.read_table(self.bundle.path / TITLES)
@@ -92,12 +92,12 @@ class Release:
 
     def title(self, item_id: int) -> str:
         """What an item is called."""
-        return str(self.bundle.features.items.titles[item_id].as_py())
+        return str(self.bundle.titles[item_id].as_py())
 
     def user(self, user_id: int) -> dict[str, Any]:
-        """What is known of a user."""
-        row = int(self.bundle.features.user_rows(np.array([user_id]))[0])
-        return dict(self.bundle.features.users.table.slice(row, 1).to_pylist()[0])
+        """What is known of a user, one of `users`."""
+        row = int(np.searchsorted(self.bundle.user_ids, user_id))
+        return dict(self.bundle.users.slice(row, 1).to_pylist()[0])
 
     def history(self, user_id: int) -> list[Watched]:
         """What a user has watched in the window, newest first."""
@@ -107,10 +107,6 @@ class Release:
         row = table.slice(0, 1).to_pylist()[0]
         rows = zip(row["item_ids"], row["times"], row["watch_shares"], strict=True)
         return [Watched(*one) for one in rows][::-1]
-
-    def num_watched(self) -> np.ndarray:
-        """Length of every known user's history, in the order of their ids."""
-        return np.diff(self.bundle.features.users.history.offsets)
 
     @contextmanager
     def asked(self) -> Any:

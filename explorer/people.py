@@ -14,15 +14,15 @@ _SHOWN = ("age", "gender", "region", "subscription_type", "lifecycle", "engageme
 
 def choices(release: Release) -> list[tuple[str, str]]:
     """Users to pick from, as (line, outside id): all, or evenly many of all lengths of history."""
-    users, watched = release.bundle.features.users, release.num_watched()
+    ids, users, watched = release.bundle.user_ids, release.bundle.users, release.bundle.num_watched
     names = {i: name for name, i in release.users.items()}
-    rows = np.arange(len(users.ids))
+    rows = np.arange(len(ids))
     if len(rows) > MOST_LISTED:
         rows = np.sort(np.argsort(-watched, kind="stable")[:: len(rows) // MOST_LISTED + 1])
-    table = users.table.select([c for c in _SHOWN[:3] if c in users.table.column_names]).take(rows)
+    table = users.select([c for c in _SHOWN[:3] if c in users.column_names]).take(rows)
     lines = []
     for row, about in zip(rows.tolist(), table.to_pylist(), strict=True):
-        name = names.get(int(users.ids[row]))
+        name = names.get(int(ids[row]))
         if name is not None:
             words = ", ".join(str(v) for v in about.values() if v is not None)
             lines.append((f"{name} · {words} · {watched[row]} watched", name))
@@ -31,10 +31,10 @@ def choices(release: Release) -> list[tuple[str, str]]:
 
 def anyone(release: Release, seed: int | None = None) -> str:
     """The outside id of a random user, one with a history if there are such."""
-    users, generator = release.bundle.features.users, np.random.default_rng(seed)
-    rows = np.flatnonzero(release.num_watched() > 0)
-    row = int(generator.choice(rows if len(rows) else len(users.ids)))
-    return next(name for name, i in release.users.items() if i == int(users.ids[row]))
+    ids, generator = release.bundle.user_ids, np.random.default_rng(seed)
+    rows = np.flatnonzero(release.bundle.num_watched > 0)
+    row = int(generator.choice(rows if len(rows) else len(ids)))
+    return next(name for name, i in release.users.items() if i == int(ids[row]))
 
 
 def about(release: Release, name: str) -> list[str]:
@@ -49,7 +49,7 @@ def about(release: Release, name: str) -> list[str]:
 
 def values(release: Release, column: str) -> list[str]:
     """What a column of text about users may say."""
-    table = release.bundle.features.users.table
+    table = release.bundle.users
     return sorted({str(v) for v in table[column].to_pylist() if v is not None}) if column in table.column_names else []
 
 

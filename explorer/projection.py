@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from explorer.data import TOWERS, Release
 
@@ -69,7 +68,7 @@ class Clusters:
     """Groups of users by their vectors.
 
     Attributes:
-        rows: rows of the users in the release, `[U]`.
+        rows: rows of the users in the release's `users`, `[U]`.
         groups: the group of each, the largest being 0.
         places: `[U, 2]` by PCA.
     """
@@ -83,14 +82,11 @@ def user_clusters(release: Release, number: int) -> Clusters:
     """k-means on the vectors that the user tower gives (Lloyd 1982); the same groups every time."""
     from sklearn.cluster import KMeans
 
-    users = release.bundle.features.users
-    table = pq.read_table(release.bundle.path / "user_embeddings.parquet")
-    rows = users.rows(table["user_id"].to_numpy(), strict=False)
-    vectors = np.array(table["vector"].to_pylist(), dtype=np.float32)[rows >= 0]
-    rows = rows[rows >= 0]
+    ids = release.bundle.user_ids
+    rows = np.arange(len(ids))
     if len(rows) > MOST_CLUSTERED:
-        chosen = np.sort(np.random.default_rng(SEED).choice(len(rows), MOST_CLUSTERED, replace=False))
-        rows, vectors = rows[chosen], vectors[chosen]
+        rows = np.sort(np.random.default_rng(SEED).choice(rows, MOST_CLUSTERED, replace=False))
+    vectors = release.bundle.user_vectors(ids[rows])
     found = KMeans(min(number, len(rows)), n_init=4, random_state=SEED).fit_predict(vectors)
     largest_first = np.argsort(-np.bincount(found), kind="stable")
     groups = np.argsort(largest_first)[found]

@@ -26,7 +26,7 @@ def open_registry(url: str) -> Registry:
 
 def open_release(registry: Registry, version: Version) -> Any:
     """The bundle of a version, through its own runtime; its copy in `<home>/releases` is made or brought up to date."""
-    from tasks.releases.bundle_runtime import open_bundle
+    from models.serving.bundle_runtime import open_bundle
     from tasks.releases.pulling import pull
 
     folder = registry.home / "releases" / str(version.number)

@@ -32,6 +32,26 @@ def test_the_only_folders_of_code_are_those_of_the_house():
     assert ours == set(HOUSE)
 
 
+PARTS = {"features": {"items", "users", "user_rows"}, "steps": {"active", "lists", "alone"}, "index": {"shards"}}
+"""Parts of a loaded release, and what there was a use for in them; a later runtime may have others."""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        path
+        for path in [*FILES, *sorted(ROOT.glob("benchmarks/*.py")), *sorted(ROOT.glob("examples/*.py"))]
+        if path.parent != RUNTIME and path.name != "bundle_runtime.py"
+    ],
+    ids=lambda p: p.relative_to(ROOT).as_posix(),
+)
+def test_a_release_is_asked_by_what_it_declares(path):
+    """Its runtime may be of any age: but for `bundle_runtime.py`, nobody looks behind `Bundle`."""
+    for node in (n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute)):
+        part = node.value.attr if isinstance(node.value, ast.Attribute) else ""
+        assert node.attr not in PARTS.get(part, set()) and node.attr != "_sources", f"line {node.lineno}"
+
+
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md", "docs/extending.md"])
 def test_files_that_a_page_names_are_there(page):
     """By their path from the top."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from markupsafe import Markup
 
 from expectations.errors import UserError
@@ -75,17 +76,18 @@ def near(release: Release, item_id: int, model: str = TOWERS) -> str:
 def clusters(release: Release, number: int) -> str:
     """Groups of users: how many, what they watch, who they are."""
     found = user_clusters(release, number)
-    users = release.bundle.features.users
+    bundle = release.bundle
+    genres, ages = bundle.genres, bundle.users["age"].cast(pa.float64()).to_numpy()[found.rows]
+    everyone = bundle.genre_shares[found.rows].mean(axis=0)
     names = [f"group {n + 1}" for n in range(int(found.groups.max(initial=0)) + 1)]
-    ages, watched = users.age[found.rows], release.num_watched()[found.rows]
+    watched = bundle.num_watched[found.rows]
     rows = []
     for n, name in enumerate(names):
         mine = found.groups == n
-        shares = users.genre_shares[found.rows[mine]].mean(axis=0)
-        everyone = users.genre_shares[found.rows].mean(axis=0)
-        top = ", ".join(_genre(release, g) for g in np.argsort(-shares, kind="stable")[:3] if shares[g] > 0)
+        shares = bundle.genre_shares[found.rows[mine]].mean(axis=0)
+        top = ", ".join(genres[g] for g in np.argsort(-shares, kind="stable")[:3] if shares[g] > 0)
         above = np.argsort(-(shares / np.maximum(everyone, 1e-9)) * (shares > 0.02), kind="stable")[:2]
-        more = ", ".join(f"{_genre(release, g)} ×{shares[g] / everyone[g]:.1f}" for g in above if shares[g] > 0.02)
+        more = ", ".join(f"{genres[g]} ×{shares[g] / everyone[g]:.1f}" for g in above if shares[g] > 0.02)
         colour = PALETTE[n] if n < len(PALETTE) else "var(--muted)"
         rows.append((Markup('<span class="named"><i style="background: {}"></i>{}</span>').format(colour, name),
                      int(mine.sum()), bar(float(mine.mean())), top, more, float(watched[mine].mean()),
@@ -100,10 +102,6 @@ def clusters(release: Release, number: int) -> str:
         heading("Users by their vectors", "Groups by k-means on what the user tower makes of a history; drawn by PCA."),
         columns(card("", points(drawn, names)), card("", table(heads, rows, digits=1)), uneven=True),
     )
-
-
-def _genre(release: Release, code: int) -> str:
-    return str(release.bundle.features.items.genre_names[int(code)].as_py())
 
 
 PICK = """element.addEventListener('click', event => {

@@ -122,7 +122,7 @@ def similar(item: str, k: int, reference: str, as_json: bool, url: str) -> None:
     rows = _named(bundle, bundle.similar(dense, k))
     if as_json:
         return click.echo(json.dumps({"release": name, "items": rows}, indent=2, default=str))
-    title = bundle.features.items.titles[dense].as_py()
+    title = bundle.titles[dense].as_py()
     lines = [(n, r["item"], r["title"], f"{r['score']:.4f}") for n, r in enumerate(rows, 1)]
     _table(f"{name}: nearest to {item} {title or ''}", ("", "item", "title", "cosine"), lines)
     return None
@@ -131,7 +131,7 @@ def similar(item: str, k: int, reference: str, as_json: bool, url: str) -> None:
 def _open(reference: str, url: str) -> tuple[Any, str]:
     """A bundle by reference or folder, and what to call it."""
     from flows.registry import open_registry, open_release
-    from tasks.releases.bundle_runtime import open_bundle
+    from models.serving.bundle_runtime import open_bundle
     from tasks.releases.pulling import held
 
     if Path(reference).is_dir():
@@ -165,7 +165,7 @@ def _named(bundle: Any, table: "pa.Table") -> list[dict[str, Any]]:
     names = {
         i: name for kind, name, i in zip(ids["kind"], ids["external_id"], ids["id"], strict=True) if kind == "item"
     }
-    titles = bundle.features.items.titles
+    titles = bundle.titles
     return [
         {"item": names[row["item_id"]], **row, "title": titles[row["item_id"]].as_py()} for row in table.to_pylist()
     ]

@@ -45,11 +45,10 @@ def check(folder: Path, verify: bool = True) -> dict[str, Any]:
         raise BundleError(f"{folder / 'manifest.json'}: cannot be read ({error}); fetch the bundle again") from error
     if manifest_digest(manifest) != manifest.get("digest"):
         raise BundleError(f"{folder / 'manifest.json'}: was edited after it was written; fetch the bundle again")
-    if manifest["format"] != FORMAT:
-        when = "later" if manifest["format"] > FORMAT else "earlier"
+    if (told := manifest.get("format", 0)) != FORMAT:
         raise BundleError(
-            f"{folder / 'manifest.json'}: of format {manifest['format']}, {when} than this runtime's ({FORMAT}); "
-            "use the runtime that the folder brings"
+            f"{folder / 'manifest.json'}: of format {told}, {'later' if told > FORMAT else 'earlier'} than this "
+            f"runtime's ({FORMAT}); use the runtime that the folder brings"
         )
     for name in (*REQUIRED, *manifest["files"]):
         _check_file(folder / name, manifest["files"].get(name), verify)

@@ -21,6 +21,7 @@ from .errors import BundleError
 from .features import Features
 from .files import LOADED, TABLES
 from .index import ItemIndex
+from .item_tower import ItemTower
 from .lists import Result, joined
 from .manifest import check, read_json
 from .ranker import Ranker
@@ -46,7 +47,11 @@ class WatchedSince:
 
 
 class Bundle:
-    """A release, loaded: from user ids to recommendations, and every step between."""
+    """A release, loaded: from user ids to recommendations, and every step between.
+
+    What has no underscore here, and is no part (`tower`, `ranker`, `index`, `features`, `steps`), stays in later
+    runtimes: those who open releases of every age ask nothing else.
+    """
 
     def __init__(
         self,
@@ -115,11 +120,71 @@ class Bundle:
         """Names of the sources that the release has, for `retrieve` and the pipeline's section `sources`."""
         return tuple(self._sources)
 
+    @property
+    def active_sources(self) -> tuple[str, ...]:
+        """Those of them that the pipeline asks."""
+        return tuple(self.steps.active)
+
     def with_pipeline(self, pipeline: Mapping[str, Any]) -> "Bundle":
         """The same release with other settings; nothing is loaded again."""
         other = copy.copy(self)
         other._use(pipeline)
         return other
+
+    # --- what it knows (beside `items`, the table, and `id_map`, dense ids by outside ids) ---------------------------
+
+    @property
+    def user_ids(self) -> np.ndarray:
+        """int `[U]`: dense ids of the users that it knows, ascending."""
+        return self.features.users.ids
+
+    @property
+    def users(self) -> pa.Table:
+        """What is known of them, a row each, in the order of `user_ids`."""
+        return self.features.users.table
+
+    @property
+    def num_watched(self) -> np.ndarray:
+        """int `[U]`: lengths of their histories."""
+        return np.diff(self.features.users.history.offsets)
+
+    @property
+    def genre_shares(self) -> np.ndarray:
+        """float32 `[U, G]`: share of their watches that has each of `genres`."""
+        return self.features.users.genre_shares
+
+    @property
+    def genres(self) -> list[str]:
+        """Names of all genres, sorted."""
+        return list(self.features.items.genre_names.to_pylist())
+
+    @property
+    def item_ids(self) -> np.ndarray:
+        """int `[I]`: dense ids of the items that it knows, ascending."""
+        return self.features.items.ids
+
+    @property
+    def titles(self) -> pa.Array:
+        """Titles by dense id; an item without one is called by its number."""
+        return self.features.items.titles
+
+    @property
+    def item_vectors(self) -> np.ndarray:
+        """float32 `[largest id + 1, d]`: the items' vectors by dense id, zeros where one has none."""
+        return self.features.items.vectors[:-1]
+
+    def user_vectors(self, user_ids: Sequence[int] | np.ndarray) -> np.ndarray:
+        """float32 `[N, d]`: what is asked of the index for known users; takes in what they have watched since.
+
+        Raises:
+            BundleError: a user is not known.
+        """
+        batches = self._batches(self.features.user_rows(np.asarray(user_ids, dtype=np.int64)))
+        return np.concatenate([features.users.vectors(rows)[:, 0] for features, rows in batches])
+
+    def embed(self, items: pa.Table) -> np.ndarray:
+        """float32 `[N, d]`: what the item tower makes of N rows in the columns of `items`: vectors for new items."""
+        return ItemTower(self.path).vectors(items)
 
     # --- questions ---------------------------------------------------------------------------------------------------
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from models.serving.bundle_runtime import open_bundle
 from tasks.machine.scratch import aside
 from tasks.registry.registry import Registry
-from tasks.releases.bundle_runtime import open_bundle
 from tasks.releases.pulling import pull
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def champion_lists(
         champion = open_bundle(folder / "bundle", threads=1, verify=False)
         users = _translation(id_map, champion.id_map, "user")
         items = _translation(champion.id_map, id_map, "item")
-        known = set(champion.features.users.ids.tolist())
+        known = set(champion.user_ids.tolist())
         asked = {theirs: row for row, ours in enumerate(user_ids.tolist()) if (theirs := users.get(ours)) in known}
 
         def told(item_ids: list[int]) -> list[int]:

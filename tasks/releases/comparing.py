@@ -8,10 +8,10 @@ from typing import Any
 from expectations.errors import Failure, UserError
 from expectations.files import read_json
 from models.evaluation.config import EvaluationConfig
+from models.serving.bundle_runtime import open_bundle
 from tasks.engine.lake import MANIFEST, Artifact, Lake, Ref
 from tasks.registry.registry import Registry, Version
 from tasks.registry.release_layout import FOLDER
-from tasks.releases.bundle_runtime import open_bundle
 from tasks.releases.champion_lists import champion_lists
 from tasks.stages.judged_users import inputs_of, judged_and_catalogue, segments_of
 

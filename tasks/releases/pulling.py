@@ -22,12 +22,12 @@ from expectations.errors import Failure, UserError
 from expectations.files import read_json, write_json
 from expectations.retrying import retrying
 from models.runtime.files import EVERY, patterns_by_part
+from models.serving.bundle_runtime import open_bundle
 from tasks.engine import fault_points
 from tasks.engine.content_digest import file_sha256
 from tasks.engine.lake import MANIFEST
 from tasks.registry.registry import MODEL, Registry, Version
 from tasks.registry.release_layout import MANIFEST_TAG
-from tasks.releases.bundle_runtime import open_bundle
 
 RECORD = ".pulled.json"
 """What a target holds; a folder without it was not made by a pull."""
@@ -269,7 +269,7 @@ def try_release(folder: Path, parts: tuple[str, ...]) -> None:
     try:
         if "all" in parts:
             bundle = open_bundle(folder, verify=False)
-            users = bundle.features.users.ids[:1].tolist()
+            users = bundle.user_ids[:1].tolist()
             for result in (bundle.recommend(users), bundle.recommend_for_history([])):
                 scores = result.table["score"].to_numpy()
                 if not len(scores) or not np.isfinite(scores).all():

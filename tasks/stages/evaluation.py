@@ -74,7 +74,7 @@ def _systems(
 
     users, k = judged.user_ids, max((*config.ks, config.primary_k))
     systems = {"final": lists_from_table(final, users, k)}
-    for source in dict.fromkeys([*served.steps.active, "popularity"]):
+    for source in dict.fromkeys([*served.active_sources, "popularity"]):
         systems[source] = served.retrieve(source, users.tolist(), k)[0]
     systems["random"] = random_lists(item_ids, judged.seen, k, config.seed)
     for table in oracle:

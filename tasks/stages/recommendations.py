@@ -134,7 +134,7 @@ def recommendations(out: Outputs, bundle: Artifact) -> None:
     from models.runtime import Bundle
 
     release = Bundle(bundle.path / FOLDER, threads=out.resources.threads, verify=False)
-    users = release.features.users.ids
+    users = release.user_ids
     counts = {"removals": Counter[str](), "sources": Counter[str]()}
 
     def batches() -> "Iterator[pa.RecordBatch]":

@@ -11,7 +11,7 @@ from mlflow.pyfunc import PythonModelContext
 
 from expectations.errors import Failure
 from models.serving import export
-from tasks.releases.bundle_runtime import open_bundle
+from models.serving.bundle_runtime import open_bundle
 from tests.tasks.released import make_release
 
 

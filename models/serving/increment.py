@@ -71,7 +71,7 @@ def extend(base: Path, folder: Path, new: pa.Table, removed: Sequence[str], fact
     Raises:
         UserError: an item is there already, or is not there to be removed, or nothing would change; the base is of a
             layout that is not known here, or too old for a column of the new items.
-        Failure: the index no longer finds enough (`index.min_recall` of the base), or an item that was removed.
+        Failure: the index no longer finds enough (`index.min_recall` of the base); what was removed is still found.
     """
     _check_layout(base)
     bundle = open_bundle(base)

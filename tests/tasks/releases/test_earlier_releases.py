@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from expectations.errors import UserError
+from expectations.errors import Failure, UserError
 from explorer import people, requests
 from explorer.data import Release
 from explorer.projection import items_in_plane
@@ -211,6 +212,17 @@ def test_a_column_that_came_later_is_told(tmp_path):
     with pytest.raises(UserError, match="column 'description' came after the release was made, which has item_id, "):
         extend(folder, tmp_path / "grown", new, [], {"version": 1})
     assert extend(folder, tmp_path / "grown", new.select(["external_id"]), [], {"version": 1}).added == 1
+
+
+def test_a_runtime_that_finds_what_was_removed_is_told(tmp_path):
+    folder = unpack(tmp_path)
+    code = folder / "bundle" / "index.py"
+    hides = "for shard in self.shards) else known\n"
+    assert hides in code.read_text()
+    code.write_text(code.read_text().replace(hides, hides.replace("known", "None")))
+    gone = open_bundle(rewritten(folder)).id_map.filter(pc.field("kind") == "item")["external_id"][0].as_py()
+    with pytest.raises(Failure, match="the release's own runtime finds removed items; nothing was released"):
+        extend(folder, tmp_path / "less", pa.table({"external_id": pa.array([], pa.string())}), [gone], {"version": 1})
 
 
 def test_todays_runtime_refuses_an_earlier_layout(tmp_path):

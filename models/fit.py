@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -22,6 +23,7 @@ from expectations.progress import EpochProgress, OnProgress
 from models.config import FitConfig
 
 Batch = Mapping[str, Tensor]
+M = TypeVar("M", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ def pinned_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def initialise(model: nn.Module, seed: int, *, embedding_std: float = 0.05) -> nn.Module:
+def initialise(model: M, seed: int, *, embedding_std: float = 0.05) -> M:
     """Draw all weights of `model` anew from a generator of its own: linear layers as torch does by default
     (uniform within 1/sqrt(inputs)), embeddings normal with `embedding_std` and a zero padding row.
 

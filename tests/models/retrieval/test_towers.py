@@ -2,18 +2,20 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
+from models.encoding import EncoderField
 from models.fit import initialise
 from models.retrieval.towers import FieldSum, TwoTowers
 
-ITEM_FIELDS = [
+ITEM_FIELDS: list[EncoderField] = [
     {"name": "item_item_id", "kind": "category", "vocabulary": [3, 4, 5]},
     {"name": "item_genres", "kind": "bag", "vocabulary": ["a", "b"], "length": 2},
     {"name": "item_duration_s", "kind": "number"},
     {"name": "item_embedding", "kind": "vector", "length": 3},
 ]
-USER_FIELDS = [{"name": "user_region", "kind": "category", "vocabulary": ["x", "y"]}]
+USER_FIELDS: list[EncoderField] = [{"name": "user_region", "kind": "category", "vocabulary": ["x", "y"]}]
 ITEMS = {
     "item_item_id": torch.tensor([1, 2, 0]),
     "item_genres": torch.tensor([[1, 2], [2, 0], [0, 0]]),
@@ -66,7 +68,9 @@ def test_searches_are_averaged_whatever_their_number_and_order():
     field = {"name": "user_searched", "kind": "hashed", "buckets": 9, "length": 2, "pieces": 2}
     fields = initialise(FieldSum([field], dim=4), seed=0)
     (one, other, none) = fields({"user_searched": torch.tensor([[0, 0, 3, 9], [9, 3, 0, 0], [0, 0, 0, 0]])})
-    rows = fields.tables["user_searched"].weight
+    table = fields.tables["user_searched"]
+    assert isinstance(table, nn.EmbeddingBag)
+    rows = table.weight
     assert torch.allclose(one, fields.bias + (rows[3] + rows[9]) / 2) and torch.allclose(one, other)
     assert torch.equal(none, fields.bias)
 
@@ -78,6 +82,7 @@ def test_the_age_of_an_example_moves_the_user_and_age_zero_does_not():
     serving = model.user_vectors(region, history, inputs)
     old, new = model.user_vectors(region, history, inputs, torch.tensor([30.0, 0.0]))
     assert torch.equal(new, serving[1]) and not torch.allclose(old, serving[0])
+    assert isinstance(model.example_age, nn.Embedding)
     fields = model.user_fields(region)[0] + model.example_age.weight[0] * torch.log1p(torch.tensor(30.0))
     expected = inputs[0] + fields + model.user_network(torch.cat([inputs[0], fields]))
     assert torch.allclose(old, functional.normalize(expected, dim=0), atol=1e-6)

@@ -142,6 +142,7 @@ def test_every_model_is_known_to_have_a_loss_or_none() -> None:
 def test_a_loss_that_is_no_number_ends_the_training(name: str, train: Train) -> None:
     if name not in WITHOUT_BOUNDS:
         pytest.skip("has no loss")
+    assert DATA.ratings is not None
     huge = replace(DATA, ratings=DATA.ratings * np.float32(1e30))
     with pytest.raises(Failure, match=r"the loss (became|is) nan"):
         train(name, huge, settings=MODELS[name].settings(**WITHOUT_BOUNDS[name]))
@@ -149,6 +150,7 @@ def test_a_loss_that_is_no_number_ends_the_training(name: str, train: Train) -> 
 
 @pytest.mark.slow
 def test_explicit_feedback_stops_at_a_rating_that_is_no_number(train: Train) -> None:
+    assert DATA.ratings is not None
     bad = replace(DATA, ratings=np.where(np.arange(len(DATA.ratings)) == 7, np.nan, DATA.ratings))
     with pytest.raises(Failure, match="rating is nan for user_id"):
         train("als", bad, settings=MODELS["als"].settings(feedback="explicit"))
@@ -180,6 +182,7 @@ def test_a_source_has_what_its_kind_asks_for(source: str, train: Train) -> None:
     """And retrieves by it what the model itself would recommend."""
     model, kind = train(source), SOURCES[source].source
     everyone, everything = np.arange(USERS), np.arange(ITEMS)
+    assert kind is not None
     tables = tables_of(model, kind, DATA, everyone, everything, DATA.histories)
     if kind == "lists":
         listed = tables["source_lists"]
@@ -212,6 +215,7 @@ def by_graph_of_transformer(model: TransformerRecommender, folder: Path) -> np.n
 
 def by_graphs_of_towers(model: TwoTower, folder: Path) -> np.ndarray:
     towers, inputs, length = model._model, dict(model._item_inputs), model._history_length
+    assert length is not None, "the data are ordered"
     items = Encoded(np.arange(ITEMS), inputs)
     export_item_tower(towers, items, folder / "items.onnx")
     export_user_tower(towers, Encoded(np.arange(1), {}), items, length, folder / "users.onnx")

@@ -36,7 +36,7 @@ def cosines(items, max_item_share):
 
 
 def by_item(similarity):
-    found = {}
+    found: dict[int, list[dict]] = {}
     for row in similarity.to_pylist():
         found.setdefault(row["item_id"], []).append(row)
     return found

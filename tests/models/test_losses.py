@@ -33,7 +33,7 @@ def test_gradient_pulls_the_positive_and_pushes_the_negatives_by_their_probabili
     sampled_softmax(users, candidates, torch.tensor([0, 1, 2]), temperature=1.0).backward()
     probability = torch.softmax(candidates.detach() @ users[0], dim=0)
     expected = (probability - torch.tensor([1.0, 0.0, 0.0]))[:, None] * users
-    assert torch.allclose(candidates.grad, expected, atol=1e-6)
+    assert candidates.grad is not None and torch.allclose(candidates.grad, expected, atol=1e-6)
 
 
 def test_accidental_hits_are_no_negatives():
@@ -145,4 +145,4 @@ def test_who_has_everything_teaches_nothing():
         users, torch.ones(2, 2), torch.tensor([0, 0]), torch.ones(1, 2, dtype=torch.bool), temperature=0.1
     )  # fmt: skip
     loss.backward()
-    assert loss.item() == 0 and torch.equal(users.grad, torch.zeros(1, 2))
+    assert loss.item() == 0 and users.grad is not None and torch.equal(users.grad, torch.zeros(1, 2))

@@ -26,8 +26,10 @@ def matrix(data: Interactions) -> np.ndarray:
     return had
 
 
-def trained(data: Interactions, folder: Path, threads: int = 1, **settings: float) -> Ease:
-    return train(data, EaseConfig(**{"regularisation": PENALTY, **settings}), Training(folder, threads=threads)).model
+def trained(data: Interactions, folder: Path, threads: int = 1, **settings: int) -> Ease:
+    model = train(data, EaseConfig(regularisation=PENALTY, **settings), Training(folder, threads=threads)).model
+    assert isinstance(model, Ease)
+    return model
 
 
 def test_each_column_is_the_ridge_regression_of_an_item_on_the_others(data: Interactions, tmp_path: Path):

@@ -19,10 +19,10 @@ def test_biases_are_alternating_shrunk_means() -> None:
     mean, of_users, of_items = RATINGS.mean(dtype=float), np.zeros(9), np.zeros(7)
     for _ in range(SWEEPS):
         for item in range(6):
-            own = item == ITEMS
+            own = np.equal(ITEMS, item)
             of_items[item] = (RATINGS[own] - mean - of_users[USERS[own]]).sum() / (ITEM_PRIOR + own.sum())
         for user in range(8):
-            own = user == USERS
+            own = np.equal(USERS, user)
             of_users[user] = (RATINGS[own] - mean - of_items[ITEMS[own]]).sum() / (USER_PRIOR + own.sum())
     found = Biases.fit(USERS, ITEMS, RATINGS, 9, 7)
     np.testing.assert_allclose(found.users, of_users, atol=1e-6)

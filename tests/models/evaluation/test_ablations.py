@@ -43,7 +43,8 @@ def test_what_is_off_already_is_not_left_out_again():
 
 
 def test_a_source_of_the_catalogue_is_left_out_where_the_release_has_it():
-    asks = plain(PipelineConfig(sources=SourcesConfig(ease=SourceConfig(num_candidates=20))))
+    sources = {"ease": SourceConfig(num_candidates=20)}
+    asks = plain(PipelineConfig(sources=SourcesConfig(**sources)))
     systems = ablations(asks)
     assert plain(systems[CONTROL]) == asks
     assert changes(asks, systems["without ease"]) == {"sources.ease.num_candidates": 0}

@@ -105,7 +105,5 @@ def test_scores_that_are_no_numbers_stop(case: Case, scores: np.ndarray) -> None
 def test_the_digest_tells_test_sets_apart(case: Case) -> None:
     other = Histories(case.relevant.offsets, (case.relevant.items + 1) % ITEMS)
     assert case.digest == replace(case, train=replace(case.train, ordered=True)).digest
-    assert (
-        len({case.digest, replace(case, relevant=other).digest, replace(case, negatives=np.zeros((USERS, 2))).digest})
-        == 3
-    )
+    some = np.zeros((USERS, 2), int)
+    assert len({case.digest, replace(case, relevant=other).digest, replace(case, negatives=some).digest}) == 3

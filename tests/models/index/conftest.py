@@ -23,7 +23,7 @@ def ids() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def shards(ids, vectors) -> list[tuple[np.ndarray, np.ndarray]]:
+def shards(ids: np.ndarray, vectors: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(ids[k::3], np.ascontiguousarray(vectors[k::3])) for k in range(3)]
 
 
@@ -33,6 +33,6 @@ def queries() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def nearest(ids, vectors, queries) -> np.ndarray:
+def nearest(ids: np.ndarray, vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
     """Brute force: the ids of the 100 nearest items of every query, best first."""
     return ids[np.argsort(-(queries @ vectors.T), axis=1)[:, :100]]

@@ -10,6 +10,7 @@ from expectations.errors import UserError
 from models.index.build import build_shard, build_shards, choose_type
 from models.index.config import IndexConfig
 from models.index.recall import search
+from tests.models.hnsw import hnsw_of
 
 TYPES = ("flat", "ivf", "ivf_pq", "hnsw")
 
@@ -61,7 +62,7 @@ def test_settings_reach_the_index(shards):
         build_shard(shards[0], "hnsw", IndexConfig(hnsw_links=links, hnsw_build_beam=beam))
         for links, beam in ((4, 40), (8, 40), (8, 41))
     ]
-    inner = [faiss.downcast_index(graph.index).hnsw for graph in graphs]
+    inner = [hnsw_of(graph) for graph in graphs]
     assert [hnsw.nb_neighbors(1) for hnsw in inner] == [4, 8, 8]
     assert [hnsw.efConstruction for hnsw in inner] == [40, 40, 41]
 

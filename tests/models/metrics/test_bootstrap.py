@@ -54,7 +54,8 @@ def test_pairing_sees_a_small_steady_gain_that_separate_intervals_hide():
 
 def test_p_values_of_equal_systems_are_spread_evenly():
     random = np.random.default_rng(4)
-    p_values = [paired_bootstrap(*random.random((2, 120)), seed=s, num_resamples=400).p_value for s in range(200)]
+    pairs = enumerate(random.random((200, 2, 120)))
+    p_values = [paired_bootstrap(one, other, seed=s, num_resamples=400).p_value for s, (one, other) in pairs]
     assert 0.01 < np.mean(np.array(p_values) < 0.1) < 0.2
     assert 0.4 < np.mean(p_values) < 0.6
 

@@ -1,6 +1,7 @@
 """Planted examples: rows and features made from a rule that the tests know."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,10 +54,8 @@ def names() -> Callable[[int], tuple[str, ...]]:
 def quick() -> Callable[..., RankerConfig]:
     """A small ranker, with whatever the test is about."""
 
-    def config(**changes: object) -> RankerConfig:
-        fit = FitConfig(
-            learning_rate=1e-2, final_learning_rate_share=0.05, max_epochs=changes.pop("epochs", 4), threads=1
-        )
-        return RankerConfig(**{"hidden": (16,), "batch_size": 512, "fit": fit, **changes})  # type: ignore[arg-type]
+    def config(epochs: int = 4, **changes: Any) -> RankerConfig:
+        fit = FitConfig(learning_rate=1e-2, final_learning_rate_share=0.05, max_epochs=epochs, threads=1)
+        return RankerConfig(hidden=(16,), batch_size=512, fit=fit, **changes)
 
     return config

@@ -83,7 +83,8 @@ def _log(chance: Chance, per_day: int = 400, seed: int = 0) -> Log:
     ignored: dict[tuple[int, int], int] = {}
     days: Log = ([], [])
     for day in range(DAYS):
-        shown, watched = [], []
+        shown: list[tuple[float, ...]] = []
+        watched: list[tuple[float, ...]] = []
         for number in range(per_day):
             user, item = int(rng.integers(NUM_USERS)), int(rng.integers(NUM_ITEMS))
             request = day * per_day + number
@@ -223,7 +224,7 @@ def test_negatives_by_popularity_follow_it(features: Features) -> None:
     _, watches = _log(lambda ignored: 0.3)
     drawn = {}
     for negatives in ("uniform", "popularity"):
-        days = Examples.concat(from_positives(watches, features, RankerConfig(negatives=negatives)))  # type: ignore[arg-type]
+        days = Examples.concat(from_positives(watches, features, RankerConfig(negatives=negatives)))
         drawn[negatives] = days.rows.item_id[days.rows.click == 0].mean()
     assert drawn["popularity"] > drawn["uniform"] + 2, "popularity grows with the item id"
 

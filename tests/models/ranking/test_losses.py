@@ -26,8 +26,8 @@ def test_odds_are_the_expected_watch_time(exact: bool) -> None:
     group = rng.integers(0, 3, 3000)
     click = (rng.random(3000) < np.array([0.1, 0.4, 0.8])[group]).astype(float)
     watch = click * rng.exponential(np.array([3.0, 0.5, 7.0])[group])
-    tensors = (torch.from_numpy(a) for a in (group, watch, click))
-    odds = _best_logits(*tensors, exact=exact).exp().numpy()
+    groups, watches, clicks = (torch.from_numpy(a) for a in (group, watch, click))
+    odds = _best_logits(groups, watches, clicks, exact=exact).exp().numpy()
     total = np.bincount(group, weights=watch)
     # Covington et al. 2016: sum of T over impressions without a watch; exact: over all impressions.
     impressions = np.bincount(group) if exact else np.bincount(group, weights=1 - click)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from models.fit import initialise
 from models.ranking.network import CLICK, CLIP, WATCH, Ranker, ServedRanker, Shape, learn_normalisation
@@ -8,10 +9,11 @@ from models.ranking.network import CLICK, CLIP, WATCH, Ranker, ServedRanker, Sha
 
 def _ranker(features: np.ndarray, **shape: object) -> Ranker:
     options = {"hidden": (8,), "position": features.shape[1] - 1, **shape}
-    model = Ranker(Shape(num_features=features.shape[1], **options))  # type: ignore[arg-type]
+    model = Ranker(Shape(num_features=features.shape[1], **options))
     initialise(model, 0)
     model.prepare(features, np.zeros(3), np.zeros((model.shape.max_position, 3)))
     for head in model.heads:
+        assert isinstance(head, nn.Linear)
         torch.nn.init.normal_(head.weight, generator=torch.Generator().manual_seed(1))
     return model.eval()
 

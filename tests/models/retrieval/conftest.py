@@ -1,21 +1,24 @@
 """A small audience with planted tastes: who likes which genre decides what is watched."""
 
 import datetime
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from expectations.datasets import ITEMS, SEARCHES, TIMESTAMP, USERS, WATCHES
+from expectations.datasets import ITEMS, SEARCHES, TIMESTAMP, USERS, WATCHES, Dataset
 
 LAST_DAY = datetime.date(2026, 3, 28)
 GENRES = ("drama", "comedy", "crime", "nature", "sport", "music", "news", "kids")
 
 
-def table_of(dataset, **columns) -> pa.Table:
+def table_of(dataset: Dataset, **columns: Any) -> pa.Table:
     """A table of a declared dataset; columns that are not given are null."""
     rows = len(next(iter(columns.values())))
     schema = pa.schema([f.with_nullable(True) for f in dataset.schema])
@@ -36,7 +39,15 @@ class Planted:
     last_day: datetime.date = LAST_DAY
 
 
-def write_watches(path: Path, user, item, time, positive=None, watch_id=None, row_group_size=None) -> Path:
+def write_watches(
+    path: Path,
+    user: np.ndarray,
+    item: np.ndarray,
+    time: np.ndarray,
+    positive: np.ndarray | None = None,
+    watch_id: np.ndarray | None = None,
+    row_group_size: int | None = None,
+) -> Path:
     """Parquet of watches at the given seconds before the end of the last day."""
     rows = len(user)
     table = table_of(
@@ -52,15 +63,15 @@ def write_watches(path: Path, user, item, time, positive=None, watch_id=None, ro
     return path
 
 
-def write_typed(path: Path, user, tokens, time) -> Path:
+def write_typed(path: Path, user: npt.ArrayLike, tokens: list[list[str]], time: npt.ArrayLike) -> Path:
     """Parquet of searches at the given seconds before the end of the last day."""
-    ids = np.arange(len(user))
+    ids = np.arange(len(tokens))
     table = table_of(SEARCHES, search_id=ids, user_id=np.asarray(user, np.int32), time=moments(time), tokens=tokens)
     pq.write_table(table, path)
     return path
 
 
-def moments(seconds) -> pa.Array:
+def moments(seconds: npt.ArrayLike) -> pa.Array:
     """Times that many seconds before the end of the last day."""
     end = datetime.datetime.combine(LAST_DAY, datetime.time(), tzinfo=datetime.UTC) + datetime.timedelta(days=1)
     micros = np.int64(end.timestamp() * 1e6) - (np.asarray(seconds, dtype=float) * 1e6).astype(np.int64)
@@ -80,19 +91,18 @@ def make_planted(
     appeal = rng.permutation(1.0 / np.arange(1, num_items + 1) ** 0.7)
     appeal[num_items - num_unwatched :] = 0
     days = 28
-    user, item, time = [], [], []
+    parts: list[tuple[np.ndarray, ...]] = []
     for u in range(num_users):
         p = appeal * np.where(genre == taste[u], 10.0, 1.0)
         n = min(watches_per_user, num_items // 2)
-        item.append(rng.choice(num_items, n, replace=False, p=p / p.sum()))
-        user.append(np.full(n, u))
-        time.append(rng.random(n) * days * 86400)
-    user, item, time = (np.concatenate(x) for x in (user, item, time))
+        chosen = rng.choice(num_items, n, replace=False, p=p / p.sum())
+        parts.append((np.full(n, u), chosen, rng.random(n) * days * 86400))
+    user, item, time = (np.concatenate(column) for column in zip(*parts, strict=True))
     paths = []
     for day in range(days):
-        chosen = (time // 86400) == day
+        then = (time // 86400) == day
         path = folder / f"watches-{days - day:02d}.parquet"
-        paths.append(write_watches(path, user[chosen], item[chosen], time[chosen], watch_id=np.flatnonzero(chosen)))
+        paths.append(write_watches(path, user[then], item[then], time[then], watch_id=np.flatnonzero(then)))
     region = np.where(rng.random(num_users) < 0.7, taste, rng.integers(0, len(GENRES), num_users))
     return Planted(
         users=table_of(USERS, user_id=np.arange(num_users), region=[f"region-{r}" for r in region]),
@@ -105,12 +115,12 @@ def make_planted(
 
 
 @pytest.fixture(scope="session")
-def planted(tmp_path_factory) -> Planted:
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     return make_planted(tmp_path_factory.mktemp("planted"), num_users=300, num_items=400, watches_per_user=30)
 
 
 @pytest.fixture(scope="session")
-def planted_with_unwatched(tmp_path_factory) -> Planted:
+def planted_with_unwatched(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     folder = tmp_path_factory.mktemp("unwatched")
     return make_planted(folder, num_users=300, num_items=400, watches_per_user=30, num_unwatched=80)
 
@@ -121,10 +131,10 @@ def last_day() -> datetime.date:
 
 
 @pytest.fixture(scope="session")
-def write():
+def write() -> Callable[..., Path]:
     return write_watches
 
 
 @pytest.fixture(scope="session")
-def write_searches():
+def write_searches() -> Callable[..., Path]:
     return write_typed

@@ -27,7 +27,8 @@ def made(planted, tmp_path_factory):
 
 
 def batches(made, epoch=1, **changes):
-    return list(Batches(*made, TowersConfig(batch_size=64, **changes))(epoch))
+    shards, users, items = made
+    return list(Batches(shards, users, items, TowersConfig(batch_size=64, **changes))(epoch))
 
 
 def positives(batch) -> torch.Tensor:
@@ -58,9 +59,8 @@ def test_batches_are_a_pure_function_of_seed_and_epoch(made):
 def test_history_and_candidates_point_at_the_items_of_the_batch(made):
     shards, users, items = made
     examples = shards.read(0)
-    batch = Batches(*made, TowersConfig(id_dropout=0, history_dropout=0, mixed_negatives=7, history_length=6))._batch(
-        examples, np.random.default_rng(0)
-    )
+    config = TowersConfig(id_dropout=0, history_dropout=0, mixed_negatives=7, history_length=6)
+    batch = Batches(shards, users, items, config)._batch(examples, np.random.default_rng(0))
     of_row = items.inputs["item_item_id"]
     assert torch.equal(
         batch["item_item_id"][batch["candidates"]][: len(examples)], torch.from_numpy(of_row[examples.positives()])

@@ -61,7 +61,7 @@ def test_the_rest_of_a_block_is_found(train, sets):
 
 
 def test_who_came_after_the_training_is_as_good(train, sets):
-    histories = Histories.of(np.repeat(np.arange(6), 3), (np.arange(6)[:, None] + [0, 6, 12]).ravel(), 6)
+    histories = Histories.of(np.repeat(np.arange(6), 3), (np.arange(6)[:, None] + np.array([0, 6, 12])).ravel(), 6)
     scores = train(sets).model.scores(np.full(6, -1), histories)
     assert (block(np.argsort(-scores, axis=1)[:, :10]) == np.arange(6)[:, None]).all()
 

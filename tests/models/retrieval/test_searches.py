@@ -9,7 +9,7 @@ import pytest
 
 from models.config import FitConfig
 from models.retrieval.config import TowersConfig
-from models.retrieval.examples import Examples, write_examples
+from models.retrieval.examples import Examples, ExampleShards, write_examples
 from models.retrieval.searches import WORD, SearchInput, distinct_words, last_words, read_words
 from models.retrieval.training import TrainedTowers, train_towers
 from models.runtime.encoding import encode
@@ -65,7 +65,7 @@ def test_training_and_serving_see_the_same_buckets(hashing):
     assert encode(table, searches.fields)["user_searched"].tolist() == trained.tolist()
 
 
-def examples_of(tmp_path, planted, searches) -> Examples:
+def examples_of(tmp_path, planted, searches) -> tuple[Examples, ExampleShards]:
     folder = tmp_path / f"shards-{len(list(tmp_path.iterdir()))}"
     folder.mkdir()
     midnight = datetime.datetime.combine(planted.last_day, datetime.time(), datetime.UTC)
@@ -105,8 +105,8 @@ def test_shards_change_nothing(tmp_path, planted, write_searches):
             rows_per_shard=rows,
         )  # fmt: skip
         parts = [shards.read(n) for n in range(len(shards.paths))] + [shards.validation]
-        rows = [(p.user, p.positives(), p.age_days, *p.searched.T) for p in parts]
-        found.append(sorted(row for part in rows for row in zip(*(c.tolist() for c in part), strict=True)))
+        columns = [(p.user, p.positives(), p.age_days, *p.searched.T) for p in parts]
+        found.append(sorted(row for part in columns for row in zip(*(c.tolist() for c in part), strict=True)))
         assert list((tmp_path / str(number)).glob("*.bin")) == []
     assert found[0] == found[1] and len({row[3:] for row in found[0]}) > 1000
 

@@ -59,8 +59,8 @@ def share_of_taste(scores: np.ndarray, planted, k: int = 10) -> float:
 
 def appeal_rank_correlation(scores: np.ndarray, planted) -> float:
     """Spearman correlation of an item's mean score with its appeal."""
-    ranks = [np.argsort(np.argsort(values)) for values in (scores.mean(axis=0), planted.appeal)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    ranks, planted_ranks = (np.argsort(np.argsort(values)) for values in (scores.mean(axis=0), planted.appeal))
+    return float(np.corrcoef(ranks, planted_ranks)[0, 1])
 
 
 def same(one: TrainedTowers, other: TrainedTowers) -> bool:
@@ -237,7 +237,7 @@ def test_the_metric_is_recall_among_items_not_in_the_history():
         def item_vectors(self, inputs):
             return inputs
 
-        def user_vectors(self, fields, history, inputs):
+        def user_vectors(self, fields, history_BH, inputs_UD, age_days_B=None):
             return torch.tensor([[0.9, 0.5, 0.4, 0.3, 0.2], [0.1, 0.5, 0.4, 0.3, 0.2], [0.0, 0.0, 0.0, 0.0, 1.0]])
 
     examples = Examples(

@@ -60,7 +60,8 @@ def reference(candidates, relevance, items, settings, k, draw, tastes):
     """One user's list, written out."""
     relevance = dict(zip(candidates, relevance, strict=True))
     by_relevance = sorted(candidates, key=lambda item: -relevance[item])
-    left, picked, explored = list(by_relevance), [], None
+    picked: list[int] = []
+    left, explored = list(by_relevance), None
     due = min(settings["fresh_quota"], sum(items.fresh[item] for item in candidates))
 
     def over_cap(item):

@@ -8,6 +8,7 @@ from models.index.build import build_shards
 from models.index.config import IndexConfig
 from models.runtime import Bundle, BundleError
 from models.runtime.index import ItemIndex
+from tests.models.hnsw import hnsw_of
 
 DIM, NUM_ITEMS, K = 16, 3000, 20
 TYPES = ("flat", "ivf", "ivf_pq", "hnsw")
@@ -114,15 +115,18 @@ def test_nothing_allowed_finds_nothing(shards, allowed):
 
 @pytest.mark.parametrize("chosen", ["ivf", "ivf_pq", "hnsw"])
 @pytest.mark.parametrize("num_shards", [1, 3])
-def test_the_search_is_widened_where_the_near_lists_have_too_little(chosen, num_shards, files):
+def test_the_search_is_widened_where_the_near_lists_have_too_little(chosen, num_shards, files, monkeypatch):
     """Each type's own effort finds too little of what lies far away; more effort is spent on who needs it only."""
     towers, allowed = ItemIndex(files(chosen, num_shards)), mask_of(far_from(QUERIES[0]))
     first = [shard.search(QUERIES[:1], K, allowed) for shard in towers.shards]
     assert sum(np.count_nonzero(ids >= 0) for _, ids in first) < K
     asked, search = [], towers.shards[0].search
-    towers.shards[0].search = lambda vectors, k, allowed, times: (
-        asked.append((times, len(vectors))) or search(vectors, k, allowed, times)
-    )
+
+    def told(vectors, k, allowed, times):
+        asked.append((times, len(vectors)))
+        return search(vectors, k, allowed, times)
+
+    monkeypatch.setattr(towers.shards[0], "search", told)
     found, _ = towers.search(QUERIES, K, allowed)
     assert (found >= 0).all()
     times, rows = zip(*asked, strict=True)
@@ -141,7 +145,7 @@ def test_at_the_end_everything_is_compared(chosen, num_shards, files):
 def test_a_graph_that_leads_nowhere_is_no_excuse(tmp_path):
     """Without its links HNSW reaches its entry point alone."""
     _, (index,) = build_shards([(IDS, VECTORS)], IndexConfig(type="hnsw"), threads=1)
-    graph = faiss.downcast_index(index.index).hnsw
+    graph = hnsw_of(index)
     faiss.copy_array_to_vector(np.full(graph.neighbors.size(), -1, dtype=np.int32), graph.neighbors)
     faiss.write_index(index, str(tmp_path / "cut.faiss"))
     towers = ItemIndex([tmp_path / "cut.faiss"])

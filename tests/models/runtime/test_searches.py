@@ -18,7 +18,7 @@ TYPED = {3: ["dark", "river"], 7: ["news"]}
 @pytest.fixture
 def asked(monkeypatch):
     """What the tower was told of whom: user -> words."""
-    told = {}
+    told: dict[int, list[str]] = {}
     made = UserTower.vectors
 
     def vectors(self, users, histories):

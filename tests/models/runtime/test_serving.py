@@ -12,7 +12,7 @@ from models.runtime.users import Users
 
 
 def lists(result):
-    found = {}
+    found: dict[int, list[int]] = {}
     for row in result.table.to_pylist():
         found.setdefault(row["user_id"], []).append(row["item_id"])
     return found

@@ -38,7 +38,8 @@ def als(tables, bundle, histories, user):
 
 def neighbours(dataset):
     def scores(tables, bundle, histories, user):
-        settings, total = bundle.pipeline["history"], defaultdict(float)
+        total: dict[int, float] = defaultdict(float)
+        settings = bundle.pipeline["history"]
         for places_back, watched in enumerate(histories[user][::-1][: settings["length"]]):
             for row in tables[dataset].to_pylist():
                 if row["item_id"] == watched and row["rank"] <= settings["num_neighbours"]:
@@ -155,7 +156,7 @@ def test_fusion_equals_a_reference(bundle, user_ids):
     for user in range(36):
         gone = bundle.steps.filters.removals(bundle.features.users, np.array([user]), np.arange(150)[None, :])
         allowed = ~np.logical_or.reduce(list(gone.values()))[0]
-        places = defaultdict(dict)
+        places: dict[int, dict[str, int]] = defaultdict(dict)
         for name, found in zip(bundle.steps.active, lists, strict=True):
             for place, item in enumerate([i for i in found[user].tolist() if i >= 0 and allowed[i]], 1):
                 places[item][name] = place

@@ -32,7 +32,8 @@ def test_batches_change_nothing(path, tables, embeddings, monkeypatch):
     monkeypatch.setattr(user_tower, "BLOCK", 7)
     again = UserTower(path).embeddings(tables["users"], tables["histories"], 150)
     assert again["user_id"].equals(embeddings["user_id"])
-    np.testing.assert_allclose(*(np.stack(t["vector"].to_numpy()) for t in (again, embeddings)), atol=1e-6)
+    found, expected = (np.stack(t["vector"].to_numpy()) for t in (again, embeddings))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_the_tower_is_not_asked_again(path, user_ids, monkeypatch, computed):
@@ -57,7 +58,12 @@ def test_who_has_none_gets_it_from_the_tower(tables, path, embeddings, computed,
     )
     asked, tower = [], UserTower(path)
     made = tower.vectors
-    monkeypatch.setattr(tower, "vectors", lambda users, histories: asked.append(len(users)) or made(users, histories))
+
+    def vectors(users, histories):
+        asked.append(len(users))
+        return made(users, histories)
+
+    monkeypatch.setattr(tower, "vectors", vectors)
     users = Features.of({**tables, "user_embeddings": some}, tower, "2026-03-01").users
     np.testing.assert_allclose(users.vectors(np.arange(40)), computed, atol=1e-6)
     assert asked == [30]

@@ -20,7 +20,7 @@ def fresh(path):
 
 
 def lists(bundle, user_ids):
-    found = {}
+    found: dict[int, list[tuple[int, str, str]]] = {}
     for row in bundle.recommend(user_ids).table.to_pylist():
         found.setdefault(row["user_id"], []).append((row["item_id"], row["source"], row["reason"]))
     return found
@@ -41,7 +41,7 @@ def test_the_vector_is_that_of_the_longer_history(user, fresh, tables, path):
     before = scores(fresh, user)
     fresh.watch(user, [7, 8])
     rows = tables["histories"].to_pylist()
-    history = next((r["item_ids"] for r in rows if r["user_id"] == user), [])
+    history: list[int] = next((r["item_ids"] for r in rows if r["user_id"] == user), [])
     last = np.array([([-1] * 10 + history + [7, 8])[-10:]])
     expected = UserTower(path).vectors(tables["users"].slice(user, 1), last)[0]
     vectors = np.stack(tables["embeddings"]["vector"].to_numpy())

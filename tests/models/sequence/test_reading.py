@@ -29,8 +29,8 @@ def test_tokens_become_numbers_and_unknown_things_zero():
     assert read.item.tolist() == [2, 0, 0, 1]
     assert read.action.tolist() == [PLAY, SEARCH, PLAY, PLAY]
     assert read.positive.tolist() == [True, False, True, False]
-    assert read.device.tolist() == [1, 0, 4, 0]
-    assert np.isnan(read.share[1:]).all() and read.share[0] == 0.5
+    assert read.device is not None and read.device.tolist() == [1, 0, 4, 0]
+    assert read.share is not None and np.isnan(read.share[1:]).all() and read.share[0] == 0.5
     words = read.columns(np.arange(4))["words"]
     assert words[1, :2].tolist() == hashed("dark film") and not words[[0, 2, 3]].any()
 

@@ -83,7 +83,8 @@ def test_what_is_off_already_is_no_ablation():
 def test_a_source_of_the_catalogue_is_off_and_leaves_no_trace_unless_asked_for():
     off = PipelineConfig()
     assert "ease" not in plain(off)["sources"] and asked_of_catalogue(off) == []
-    on = PipelineConfig(sources=SourcesConfig(ease=SourceConfig(num_candidates=20)))
+    sources = {"ease": SourceConfig(num_candidates=20)}
+    on = PipelineConfig(sources=SourcesConfig(**sources))
     assert plain(on)["sources"]["ease"]["num_candidates"] == 20
     assert [model.name for model in asked_of_catalogue(on)] == ["ease"]
     assert "ease" in dict(without_each_part(on)) and "ease" not in dict(without_each_part(off))

@@ -16,7 +16,7 @@ def test_progress_equals_a_walk_through_the_days(world: World) -> None:
     for day in range(start, start + length):
         told, number = world.progress(day, users), spell(world.config.seed, day, users)[0]
         came = comes(audience, world.config.seed, day, users)
-        for user in users:
+        for user in users.tolist():
             first = spell(world.config.seed, day, users[user : user + 1])[1][0]
             if first == day:
                 state[user] = (number[user], 0, 0)

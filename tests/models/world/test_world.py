@@ -20,7 +20,7 @@ from models.world.world import World
 Log = dict[str, pa.Table]
 LogOf = Callable[..., Log]
 
-SMALL = {"num_users": 300, "num_items": 600}
+SMALL: dict[str, Any] = {"num_users": 300, "num_items": 600}
 DIGEST = """
 import hashlib
 from models.world.config import WorldConfig
@@ -193,7 +193,7 @@ def test_what_is_seen_is_no_fair_sample_of_what_there_is(log_of: LogOf) -> None:
 
 def test_tastes_of_the_first_days_grow_old_only_where_they_drift(log_of: LogOf) -> None:
     def kept(drift: float) -> float:
-        settings = {"drift": drift, "drift_period_days": 56, "new_item_share": 0.001}
+        settings: dict[str, Any] = {"drift": drift, "drift_period_days": 56, "new_item_share": 0.001}
         world, log = World(WorldConfig(**settings)), log_of([0, 1, 2, 27, 28, 29], **settings)
         known = log["watches"]["user_id"].to_numpy() < world.user_growth.by(world.first_day)
         log = {"watches": log["watches"].filter(pa.array(known))}

@@ -56,7 +56,7 @@ def log() -> dict[str, pa.Table]:
     start = END - timedelta(days=12)
     seconds = rng.integers(0, 13 * 86400, requests).repeat(3)
     popular = 0.85 ** np.arange(20) / (0.85 ** np.arange(20)).sum()
-    impressions = {
+    impressions: dict[str, Any] = {
         "request_id": np.arange(requests).repeat(3),
         "position": np.arange(shown) % 3 + 1,
         "user_id": rng.integers(0, 30, requests).repeat(3),
@@ -67,7 +67,7 @@ def log() -> dict[str, pa.Table]:
     # A third of the watches come from no impression, and some impressions are taken up twice.
     of = rng.integers(0, shown, watched)
     from_impression = rng.random(watched) < 0.67
-    watches = {
+    watches: dict[str, Any] = {
         "watch_id": rng.permutation(watched),
         "request_id": pd.array(np.where(from_impression, impressions["request_id"][of], -1)).astype("Int64"),
         "user_id": impressions["user_id"][of],

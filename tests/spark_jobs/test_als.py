@@ -64,7 +64,7 @@ def reference(pairs: pa.Table, config: AlsConfig) -> tuple[Doubles, Doubles]:
     """The same sweeps by dense normal equations, row after row."""
     confidence, preference, x_ridge, y_ridge = problem(pairs, config)
     drawn = np.random.default_rng(config.seed).standard_normal((40, config.factors), np.float32)
-    y = drawn / np.sqrt(config.factors) * (confidence.any(0) & preference.any(0))[:, None]
+    y = drawn / np.sqrt(config.factors) * np.logical_and(confidence.any(0), preference.any(0))[:, None]
     x = np.zeros((60, config.factors))
     for _ in range(config.iterations):
         for side, other, c, p, ridge in (

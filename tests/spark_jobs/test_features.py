@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from expectations.datasets import (
 from spark_jobs.config import FeaturesConfig
 from spark_jobs.features import features
 from spark_jobs.frames import read
+from tests.spark_jobs.each_row import each_row
 
 Rows = Callable[[DataFrame, Dataset], pa.Table]
 Age = Callable[[pd.Series], pd.Series]
@@ -32,7 +34,7 @@ LOG = ("watches", "impressions", "searches", "items")
 @pytest.fixture(scope="module")
 def made(frames: dict[str, DataFrame], as_of: str, rows_of: Rows) -> dict[str, pd.DataFrame]:
     """All four datasets of the random log."""
-    result = features(*(frames[name] for name in LOG), as_of, CONFIG)
+    result = features(**{name: frames[name] for name in LOG}, as_of=as_of, config=CONFIG)
     return {name: rows_of(frame, DATASETS[name]).to_pandas() for name, frame in vars(result).items()}
 
 
@@ -41,7 +43,7 @@ def test_users(made: dict[str, pd.DataFrame], past: dict[str, pd.DataFrame], age
     genres = past["items"].set_index("item_id")["genres"]
     users = sorted({*watches["user_id"], *impressions["user_id"]})
     assert list(made["user_features"]["user_id"]) == users
-    for row in made["user_features"].itertuples():
+    for row in each_row(made["user_features"]):
         own = watches[watches["user_id"] == row.user_id]
         shown = impressions[impressions["user_id"] == row.user_id]
         assert row.num_watches == len(own)
@@ -64,7 +66,7 @@ def test_items(made: dict[str, pd.DataFrame], past: dict[str, pd.DataFrame], age
     shown, led_to_watch = impressions["item_id"].value_counts(), led["item_id"].value_counts()
     mean = np.minimum(led_to_watch.reindex(shown.index).fillna(0), shown).sum() / shown.sum()
     assert list(made["item_features"]["item_id"]) == sorted({*watches["item_id"], *impressions["item_id"]})
-    for row in made["item_features"].itertuples():
+    for row in each_row(made["item_features"]):
         own = watches[watches["item_id"] == row.item_id]
         assert row.num_watches == len(own)
         assert row.num_positives == own["positive"].sum()
@@ -83,7 +85,7 @@ def test_histories(made: dict[str, pd.DataFrame], past: dict[str, pd.DataFrame])
     users = sorted({*watches["user_id"], *words["user_id"]})
     assert list(made["histories"]["user_id"]) == users and len(users) > watches["user_id"].nunique()
     longest = 0
-    for row in made["histories"].itertuples():
+    for row in each_row(made["histories"]):
         own = watches[watches["user_id"] == row.user_id].sort_values(["time", "watch_id"])
         liked = own[own["positive"]]
         longest = max(longest, len(liked))
@@ -138,7 +140,7 @@ def test_users_who_were_only_shown_things(
     frames: dict[str, DataFrame], past: dict[str, pd.DataFrame], as_of: str, rows_of: Rows, age_days: Age
 ) -> None:
     nobody = frames["watches"].filter("user_id <> 3")
-    result = features(nobody, *(frames[name] for name in LOG[1:]), as_of, CONFIG)
+    result = features(nobody, **{name: frames[name] for name in LOG[1:]}, as_of=as_of, config=CONFIG)
     (row,) = rows_of(result.user_features.filter("user_id = 3"), USER_FEATURES).to_pylist()
     shown = past["impressions"][past["impressions"]["user_id"] == 3]
     assert row["num_watches"] == 0 and row["num_impressions"] == len(shown)
@@ -161,12 +163,12 @@ def test_every_setting_changes_something(
     as_of: str,
     rows_of: Rows,
     made: dict[str, pd.DataFrame],
-    change: dict[str, float],
+    change: dict[str, Any],
     dataset: str,
     column: str,
 ) -> None:
     config = replace(CONFIG, **change)
-    result = features(*(frames[name] for name in LOG), as_of, config)
+    result = features(**{name: frames[name] for name in LOG}, as_of=as_of, config=config)
     other = rows_of(getattr(result, dataset), DATASETS[dataset]).to_pandas()
     assert list(map(str, other[column])) != list(map(str, made[dataset][column]))
 
@@ -179,6 +181,7 @@ def test_the_order_of_the_log_does_not_matter(
     rows_of: Rows,
     shuffled: Callable[..., DataFrame],
 ) -> None:
-    result = features(*(shuffled(log[name]) for name in LOG[:3]), frames["items"], as_of, CONFIG)
+    others = {name: shuffled(log[name]) for name in LOG[:3]}
+    result = features(**others, items=frames["items"], as_of=as_of, config=CONFIG)
     for name, frame in vars(result).items():
         pd.testing.assert_frame_equal(rows_of(frame, DATASETS[name]).to_pandas(), made[name])

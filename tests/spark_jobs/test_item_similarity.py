@@ -66,7 +66,8 @@ def reference(ages: npt.NDArray[np.float64], config: ItemSimilarityConfig) -> li
             "jaccard": common / (mass[:, None] + mass[None] - common),
             "lift": common * USERS / both,
         }[config.metric]
-        scores = np.float32(metric * common / (common + config.shrinkage) / mass[None] ** config.popularity_damping)
+        damped = metric * common / (common + config.shrinkage) / mass[None] ** config.popularity_damping
+        scores = damped.astype(np.float32)
     rows = []
     for item in range(ITEMS):
         others = [j for j in range(ITEMS) if j != item and common[item, j] > 0]

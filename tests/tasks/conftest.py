@@ -118,14 +118,15 @@ def small_log(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     and the histories that a features stage would make of them."""
     root, rng = tmp_path_factory.mktemp("small-log"), np.random.default_rng(0)
     days = [f"2026-03-0{day}" for day in range(1, 5)]
-    watches, histories = [], {user: [] for user in range(40)}
+    watches: list[Artifact] = []
+    histories: dict[int, list[int]] = {user: [] for user in range(40)}
     for number, day in enumerate(days):
         user = np.repeat(np.arange(40), 6)
         item = 2 * rng.integers(0, 30, len(user)) + user % 2
         seconds = np.datetime64(day, "s").astype(np.int64) + np.sort(rng.integers(0, 86_400, len(user)))
         for u, i in zip(user.tolist(), item.tolist(), strict=True):
             histories[u].append(i)
-        columns = {"watch_id": number * 1000 + np.arange(len(user)), "user_id": user, "item_id": item}
+        columns: dict[str, Any] = {"watch_id": number * 1000 + np.arange(len(user)), "user_id": user, "item_id": item}
         columns |= {"time": seconds * 1_000_000, "weight": np.ones(len(user)), "positive": np.ones(len(user), bool)}
         watches.append(make_artifact(root, "watches", day, _filled("watches", columns)))
     lists = list(histories.values())

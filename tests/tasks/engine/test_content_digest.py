@@ -1,5 +1,7 @@
 """Content digests: what must not matter does not, what must does."""
 
+from operator import itemgetter
+
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -29,7 +31,7 @@ ROWS = st.lists(
         }
     ),
     max_size=20,
-    unique_by=lambda row: row["id"],
+    unique_by=itemgetter("id"),
 )
 
 

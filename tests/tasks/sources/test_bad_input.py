@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -87,7 +88,7 @@ def test_the_future_comes(table_source, look):
     assert not [n for n in after.notes if "future" in n]
 
 
-PLACES = {
+PLACES: dict[str, tuple[str, Literal["table", "movielens"], list[str]]] = {
     "not set": ("", "table", ["source.path is not set", "--set source.path=DIR"]),
     "missing": ("{}/nope", "table", ["nope does not exist"]),
     "empty folder": ("{}/empty", "table", ["no CSV or Parquet file in"]),
@@ -114,7 +115,7 @@ def test_places_that_are_no_source(name, tmp_path, look):
     refused(look, SourceConfig(kind=kind, path=path.format(tmp_path)), *words)
 
 
-FILES = {
+FILES: dict[str, tuple[bytes, dict[str, Any], list[str]]] = {
     "no bytes": (b"", {}, ["log.csv: empty"]),
     "header only": (HEADER.encode(), {}, ["no usable event"]),
     "other case": (b"User,item,time\na,x,2020-01-01\n", {}, ["no column 'user'", "Did you mean 'User'?"]),

@@ -18,7 +18,7 @@ def at(*days: int) -> np.ndarray:
 
 def slow_order(in_runs, listed) -> list[str]:
     """The rule, as written: listed day or first event day, then length, then text."""
-    first = defaultdict(lambda: 10**6)
+    first: dict[str, int] = defaultdict(lambda: 10**6)
     for names, days in in_runs:
         for name, day in zip(names, days, strict=True):
             first[name] = min(first[name], day)

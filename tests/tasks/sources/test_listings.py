@@ -3,6 +3,7 @@
 from dataclasses import fields, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +30,8 @@ def listed(tmp_path, table_source, look):
             path.write_text(content)
         else:
             pq.write_table(pa.table(content), path)
-        scan = look(replace(config, **{kind: replace(mapping, path=name)}))
+        listing: dict[str, Any] = {kind: replace(mapping, path=name)}
+        scan = look(replace(config, **listing))
         tables = known_by(scan, day).tables
         outside = scan.ids(kind[:-1]).external
         return {outside[row[f"{kind[:-1]}_id"]].as_py(): row for row in tables[kind].to_pylist()}

@@ -71,7 +71,7 @@ def inputs(
 
 
 def watched(liked: np.ndarray, users: np.ndarray) -> list[dict[str, Any]]:
-    pairs = [(u, int(i)) for u in np.flatnonzero(users) for i in liked[u] if i >= 0]
+    pairs = [(int(u), int(i)) for u in np.flatnonzero(users) for i in liked[u] if i >= 0]
     pairs += [(10_000, 1), (int(np.flatnonzero(users)[0]), 20_000)]  # somebody and something that came later
     return [
         {"watch_id": n, "user_id": u, "item_id": i, "time": 0, "weight": 1.0, "positive": True}
@@ -171,7 +171,7 @@ def test_a_sample_bounds_the_users_and_zero_ablations_means_none(run, inputs):
 
 
 def test_the_seed_decides_sample_and_chance(run, inputs):
-    quick = {"max_users": 20, "max_ablation_users": 0, "num_resamples": 100}
+    quick: dict[str, Any] = {"max_users": 20, "max_ablation_users": 0, "num_resamples": 100}
     tables = [run(**inputs | {"config": EvaluationConfig(seed=s, **quick)})[0] for s in (0, 1)]
     assert not tables[0].equals(tables[1])
 

@@ -42,6 +42,7 @@ def test_one_shard_of_the_index_a_shard_of_vectors(run_stage, inputs):
     for number, shard in enumerate(described["shards"]):
         read = faiss.read_index(str(folder / shard["file"]))
         expected = [item for item, s in zip(table["item_id"], table["shard"], strict=True) if s == number]
+        assert isinstance(read, faiss.IndexIDMap)
         assert faiss.vector_to_array(read.id_map).tolist() == expected
     assert set(out.measures) == {"latency_ms"}
 

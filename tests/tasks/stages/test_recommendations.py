@@ -3,6 +3,7 @@
 import json
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -52,7 +53,7 @@ def inputs(tmp_path):
     described = {"tower_digest": TOWERS, "metric": "inner_product", "normalised": True, "dim": 16, "recall": 1.0}
     (out["index"].path / "index.json").write_text(json.dumps(described))
     shards = [{"file": source.name} for source in files.values() if source.suffix == ".faiss"]
-    notes = {"towers": {"tower_digest": TOWERS}, "index": {"shards": shards}, "ranker": {}}
+    notes: dict[str, dict[str, Any]] = {"towers": {"tower_digest": TOWERS}, "index": {"shards": shards}, "ranker": {}}
     return found | {name: published(out, name, **notes[name]) for name in notes}
 
 

@@ -45,7 +45,9 @@ def days_before(date: str, count: int) -> list[str]:
 class MadeNight:
     """Artifacts of a night with a plain taste: user u likes items of one genre, popular ones more."""
 
-    def __init__(self, make: Callable[..., Artifact], num_users: int = 40, num_items: int = 60, days: int = 6) -> None:
+    def __init__(
+        self, make: functools.partial[Artifact], num_users: int = 40, num_items: int = 60, days: int = 6
+    ) -> None:
         self.make, self.random = make, np.random.default_rng(7)
         self.num_users, self.num_items = num_users, num_items
         self.days, self.judged_days = days_before(CUT, days - 2), days_before(DATE, 2)
@@ -352,7 +354,9 @@ def test_removals_hits_and_rows_by_day_are_told(made: Artifact, night: MadeNight
 
 def test_people_reach_from_no_history_to_the_longest_and_ticks_are_true(made: Artifact, night: MadeNight):
     people = next(s for s in ReportData.load(made.path).sections if s.id == "people").people
-    sizes = [int(re.search(r"(\d+) in history", p.about)[1]) if "in history" in p.about else 0 for p in people]
+    found = [re.search(r"(\d+) in history", p.about) for p in people]
+    assert [match is not None for match in found] == ["in history" in p.about for p in people]
+    sizes = [int(match[1]) if match else 0 for match in found]
     assert sizes == sorted(sizes)
     assert sizes[0] == 0
     assert sizes[-1] == max(map(len, night.histories.table()["item_ids"].to_pylist()))
@@ -462,7 +466,8 @@ def test_every_chapter_says_how_its_figures_are_read_and_computed_again(made: Ar
         assert reads and again.startswith(f"{RUN} --date {DATE} --force ")
         assert f"<code>{again}</code>" in page
         pattern = r"nightjar (show|export) (\w+) --date [-0-9]+ --key \w+( --to \w+.csv)?"
-        assert all(re.fullmatch(pattern, command)[2] in DATASETS for _, command in reads)
+        matches = [re.fullmatch(pattern, command) for _, command in reads]
+        assert all(match and match[2] in DATASETS for match in matches)
         if section.id == "training":
             assert again.endswith("--force towers --force transformer --force ranker")
             rows = {row[0]: row[1] for row in section.tables[0].rows}
@@ -488,6 +493,7 @@ def test_the_card_says_what_the_report_says_and_brings_its_plots(made: Artifact,
     assert heads == ["Intended use", "Data", "Training", "Metrics", "Segments", "Limits", "Gates", "Lineage",
                      "Compute it again"]  # fmt: skip
     final = judged.estimate("final", "ndcg")
+    assert final is not None
     assert f"| final | {final.value:.3f} | {final.low:.3f} to {final.high:.3f} |" in card
     assert "k: 20" in card and "- coverage: passed, 0.5" in card
     assert card.count("data:image/svg+xml;base64,") == sum(

@@ -213,7 +213,12 @@ def test_interpreted_and_compiled_queries_give_the_same_rows(
         return {o.dataset.name: rows(out, o.dataset.name) for out in made for o in out}
 
     told: list[str] = []
-    monkeypatch.setattr("spark_jobs.session.interpreting", lambda s: told.append("interpreted") or interpreting(s))
+
+    def tells(spark_session):
+        told.append("interpreted")
+        return interpreting(spark_session)
+
+    monkeypatch.setattr("spark_jobs.session.interpreting", tells)
     interpreted = everything()
     assert len(told) == 5
     monkeypatch.setattr(spark, "INTERPRETED_BYTES", 0)

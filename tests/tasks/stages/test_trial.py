@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,11 @@ def test_a_bundle_is_loaded_once_for_pipelines_that_follow_each_other(judge):
 def test_only_the_last_value_is_held():
     made: list[str] = []
     held: LastValue[str] = LastValue()
+
+    def make(key: str) -> str:
+        made.append(key)
+        return key
+
     for key in ("a", "a", "b", "b", "a"):
-        assert held.get(key, lambda key=key: made.append(key) or key) == key
+        assert held.get(key, partial(make, key)) == key
     assert made == ["a", "b", "a"]

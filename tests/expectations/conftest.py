@@ -40,9 +40,9 @@ def clean_rows(dataset: Dataset, day: str, num_rows: int = NUM_ROWS) -> Rows:
     noon = datetime.fromisoformat(day).replace(hour=13, tzinfo=UTC)
 
     def value(name: str, type_: pa.DataType, i: int) -> Any:
-        numbered = {"user_id": i // 5, "item_id": i % 5, "neighbour_id": i % 5 + 100, "position": i % 5 + 1}
+        numbered: dict[str, Any] = {"user_id": i // 5, "item_id": i % 5, "neighbour_id": i % 5 + 100}
         numbered |= {"rank": i + 1 if dataset.key == ("item_id",) else i % 5 + 1, "k": i + 1, "id": i}
-        numbered |= {"metric": f"m{i}", "external_id": f"u{i}"}
+        numbered |= {"metric": f"m{i}", "external_id": f"u{i}", "position": i % 5 + 1}
         if dataset.name in ("item_similarity", "content_similarity", "source_neighbours"):
             numbered |= {"item_id": i // 5}
         if name in FIXED:

@@ -87,6 +87,7 @@ def _exceed(row: Row, rule: Rule) -> None:
         case "" if low is not None and low != -LARGEST:
             row[name] = low if rule.kwargs.get("strict_min") else low - 1
         case "":
+            assert high is not None, "a rule without bounds cannot be broken"
             row[name] = math.nan if high == LARGEST else high + 1
 
 

@@ -1,9 +1,10 @@
 """What a verdict says of an artifact."""
 
+from expectations.rule import Severity
 from expectations.verdict import Finding, Verdict
 
 
-def finding(severity: str, inherent: bool = True) -> Finding:
+def finding(severity: Severity, inherent: bool = True) -> Finding:
     rows = ({"watch_id": 1, "completion": "nan", "note": "a|b"},)
     return Finding("watches", "2026-03-01", "expect_x", "completion", severity, 1, 20, rows, "it broke", inherent)
 

@@ -44,7 +44,8 @@ def test_turning_changes_the_named_values_alone():
     assert differences(OWN, changed) == ["pipeline.k=30", "pipeline.sources.als.weight=3.0"]
     assert value_of(OWN, "k") == 20, "the release's own settings stay"
     assert turned(OWN, {knob.name: value_of(OWN, knob.name) for knob in knobs()}) == OWN
-    asks = plain(PipelineConfig(sources=SourcesConfig(ease=SourceConfig(num_candidates=20))))
+    sources = {"ease": SourceConfig(num_candidates=20)}
+    asks = plain(PipelineConfig(sources=SourcesConfig(**sources)))
     assert differences(asks, turned(asks, {"sources.ease.weight": 3.0})) == ["pipeline.sources.ease.weight=3.0"]
 
 

@@ -34,12 +34,13 @@ def test_a_night_that_cannot_run_says_why_in_its_own_words(tmp_path):
     with pytest.raises(UserError, match="a night is under way"):
         nights.start("another", impossible, "", ())
     until = time.monotonic() + 300
-    while (progress := nights.look()).state == "running":
+    while (progress := nights.look()) and progress.state == "running":
         assert time.monotonic() < until
         time.sleep(0.2)
-    assert progress.state == "failed" and "/nowhere" in progress.error and "Traceback" not in progress.error
+    assert progress and progress.state == "failed"
+    assert "/nowhere" in progress.error and "Traceback" not in progress.error
     nights.cancel()
-    assert nights.look().state == "failed", "what has ended cannot be cancelled"
+    assert (ended := nights.look()) and ended.state == "failed", "what has ended cannot be cancelled"
 
 
 def test_configs_to_start_from_are_those_of_nights():

@@ -54,7 +54,7 @@ def test_a_process_that_has_ended_and_that_nobody_waits_for_is_dead():
     """As below a first process of a container that reaps nothing."""
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     tag = f"{process.pid}.{int(psutil.Process(process.pid).create_time())}"
-    assert owner_is_alive(tag)
+    assert owner_is_alive(tag) and process.stdin is not None
     process.stdin.close()
     until = time.monotonic() + 60
     while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:

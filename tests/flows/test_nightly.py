@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
@@ -52,9 +53,17 @@ foundation_embeddings <- catalogue sentences transformer
 """What the systems that ask a transformer add."""
 
 
+HOME = Path("/nowhere")
+"""Made data remember nothing there."""
+
+
 def _plan(*overrides: str) -> Plan:
     config = load_config(None, overrides)
-    return plan_night(config, calendar(config.window, date(2026, 1, 30)), open_source(config, None))
+    return plan_night(config, calendar(config.window, date(2026, 1, 30)), open_source(config, HOME))
+
+
+def _dates(given: Inputs) -> list[str]:
+    return [ref.date for ref in (given if isinstance(given, tuple) else (given,))]
 
 
 def _graph(plan: Plan) -> dict[str, set[str]]:
@@ -163,7 +172,7 @@ def test_a_setting_changes_the_keys_of_its_descendants_only(override, reruns):
 def test_a_later_night_shares_its_days():
     config = NightlyConfig()
     nights = [
-        plan_night(config, calendar(WindowConfig(), date(2026, 1, d)), open_source(config, None)) for d in (30, 31)
+        plan_night(config, calendar(WindowConfig(), date(2026, 1, d)), open_source(config, HOME)) for d in (30, 31)
     ]
     shared = set.intersection(*(set(n.step("events").refs("watches")) for n in nights))
     assert len(shared) == 29

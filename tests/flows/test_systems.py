@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -56,7 +57,7 @@ def test_netflix_then_hybrid_share_the_transformer_and_each_serves_its_own_lists
             capture_output=True, text=True, cwd=tmp_path,
         )  # fmt: skip
         assert served.returncode == 0, served.stderr
-        expected = {"system": system, "differing": [], "stranger": 5, "unwanted": []}
+        expected: dict[str, Any] = {"system": system, "differing": [], "stranger": 5, "unwanted": []}
         assert json.loads(served.stdout) == expected
     assert keys["netflix"] == keys["hybrid"]
 

@@ -26,9 +26,10 @@ EPOCHS = 4
 
 def towers(out: Outputs, dim: int) -> None:
     """Training that gets the better the nearer `dim` is to 40."""
-    epochs = [{"epoch": e, "metric": round((1 - abs(dim - 40) / 100) * e / EPOCHS, 4)} for e in range(1, EPOCHS + 1)]
-    for epoch in epochs:
-        out.progress(epoch["epoch"], EPOCHS, EpochProgress(epoch["epoch"], 1.0, epoch["metric"]))
+    metrics = {e: round((1 - abs(dim - 40) / 100) * e / EPOCHS, 4) for e in range(1, EPOCHS + 1)}
+    for epoch, metric in metrics.items():
+        out.progress(epoch, EPOCHS, EpochProgress(epoch, 1.0, metric))
+    epochs = [{"epoch": epoch, "metric": metric} for epoch, metric in metrics.items()]
     (out["towers"].path / "training_log.json").write_text(json.dumps({"epochs": epochs}))
 
 

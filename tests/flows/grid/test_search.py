@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from flows.grid.config import SearchConfig, SweepConfig
+from flows.grid.config import AxisConfig, SearchConfig, SweepConfig
 from flows.grid.metrics import figures_of
 from flows.grid.running import Hopeless
 from flows.grid.search import Search, combinations, distribution, open_study
 from flows.grid.work import Trial
 from tasks.engine.running import Night
 
-RANGE = SweepConfig(axes={"dim": {"low": 4, "high": 128, "whole": True}, "k": [5, 10]})
+RANGE = SweepConfig(axes={"dim": AxisConfig(low=4, high=128, whole=True), "k": [5, 10]})
 FEW = SweepConfig(axes={"dim": [8, 32], "k": [5, 10]})
 
 
@@ -27,7 +27,9 @@ def search(make_night: Callable[[str], Night], plan_of: Callable[..., Trial]) ->
     def run(
         name: str, sweep: SweepConfig, config: SearchConfig, die_after: int = 0, **options: Any
     ) -> list[tuple[dict[str, Any], Exception | None]]:
-        night = nights.setdefault(name, make_night(name) if name not in nights else nights.get(name))
+        if name not in nights:
+            nights[name] = make_night(name)
+        night = nights[name]
         told: list[tuple[dict[str, Any], Exception | None]] = []
 
         def ended(trial: Trial, error: Exception | None) -> None:

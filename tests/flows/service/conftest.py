@@ -116,8 +116,9 @@ def postgres() -> Iterator[str]:
         (place / "password").write_text("se:cret/1\n")
         (place / "password").chmod(0o644)
         common: dict[str, Any] = {"user": user, "cwd": "/", "env": {"PATH": os.environ["PATH"], "LC_ALL": "C"}}
-        made = [programs[-1] / "initdb", "-D", place / "data", "-E", "UTF8", "-U", "night", "-A", "scram-sha-256"]
-        subprocess.run([*made, f"--pwfile={place / 'password'}"], check=True, stdout=subprocess.DEVNULL, **common)
+        options = ["-E", "UTF8", "-U", "night", "-A", "scram-sha-256", f"--pwfile={place / 'password'}"]
+        made: list[str | Path] = [programs[-1] / "initdb", "-D", place / "data", *options]
+        subprocess.run(made, check=True, stdout=subprocess.DEVNULL, **common)
         server = subprocess.Popen(
             [programs[-1] / "postgres", "-D", place / "data", "-p", str(port), "-h", "127.0.0.1", "-k", "", "-F"],
             stdout=subprocess.DEVNULL,

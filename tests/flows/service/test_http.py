@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -16,11 +17,21 @@ PATIENCE_S = 2
 """Long enough for an answer that comes at once, on a machine that is busy."""
 
 
-@pytest.fixture
-def server():
-    """A server that answers with these codes, one a request."""
+class Server(ThreadingHTTPServer):
+    """Answers with these codes, one a request; a late answer waits until it is released."""
 
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
+        self.codes: list[int] = []
+        self.released = threading.Event()
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
     class Handler(BaseHTTPRequestHandler):
+        server: Server
+
         def do_GET(self):
             code = self.server.codes.pop(0)
             if code == LATE:
@@ -39,9 +50,7 @@ def server():
         def log_message(self, *args):
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as found:
-        found.codes, found.released = [], threading.Event()
-        found.url = f"http://127.0.0.1:{found.server_port}"
+    with Server(Handler) as found:
         thread = threading.Thread(target=found.serve_forever, daemon=True)
         thread.start()
         yield found

@@ -20,12 +20,13 @@ from tests.servers import free_port
 
 @dataclass
 class Service:
-    """A home and its service."""
+    """A home and its service, and what its first `up` told."""
 
     home: Any
     prefect_port: int
     mlflow_port: int
     auth: str = ""
+    told: str = ""
 
     @property
     def folder(self) -> Path:

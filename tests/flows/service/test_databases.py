@@ -17,8 +17,9 @@ def service(make_service, postgres):
         connection.cursor().execute(f"create database {name}")
         connection.close()
     found.auth = AUTH
-    found.told = found.first_up("--prefect-database", f"{postgres}/prefect", "--mlflow-database", f"{postgres}/mlflow",
-                                NIGHTJAR_AUTH=AUTH)  # fmt: skip
+    done = found.first_up("--prefect-database", f"{postgres}/prefect", "--mlflow-database", f"{postgres}/mlflow",
+                          NIGHTJAR_AUTH=AUTH)  # fmt: skip
+    found.told = done.stdout + done.stderr
     yield found
     found.home.run("down")
 
@@ -36,9 +37,7 @@ def test_both_servers_ask_for_the_password(service):
 
 
 def test_no_password_is_shown(service):
-    told = (
-        service.told.stdout + service.told.stderr + service.home.ask("status").stdout + service.home.ask("logs").stdout
-    )
+    told = service.told + service.home.ask("status").stdout + service.home.ask("logs").stdout
     seen = told + "".join(" ".join(p.cmdline()) for p in service.home.processes())
     assert not [s for s in _secrets() if s in seen]
     private = list(service.folder.glob("*.json"))

@@ -26,6 +26,7 @@ def holder(path, *words):
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(path), *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+    assert process.stdin and process.stdout
     try:
         assert process.stdout.readline() == "held\n"
         yield process

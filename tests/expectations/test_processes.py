@@ -24,6 +24,7 @@ sys.stdin.read()  # and never waits for it
 @contextmanager
 def running(code):
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
     try:
         yield process, process.stdout.readline()
     finally:

@@ -62,10 +62,6 @@ def _plan(*overrides: str) -> Plan:
     return plan_night(config, calendar(config.window, date(2026, 1, 30)), open_source(config, HOME))
 
 
-def _dates(given: Inputs) -> list[str]:
-    return [ref.date for ref in (given if isinstance(given, tuple) else (given,))]
-
-
 def _graph(plan: Plan) -> dict[str, set[str]]:
     made_by = {r: s.name for s in plan.steps for c in s.cells for r in c.refs}
     return {s.name: {made_by[r] for r in s.needs} for s in plan.steps}
@@ -139,7 +135,7 @@ def test_training_features_end_before_the_ranker_s_examples():
 
 def test_a_log_without_impressions_and_searches_is_planned_without_them(monkeypatch):
     """Like those of `tasks.stages.ingestion`, whose events are watches alone."""
-    stage = dataclasses.replace(generation.events, makes=Watched)
+    stage: Stage[..., Watched] = Stage(generation.events.function, Watched)
     monkeypatch.setattr(generation, "events", stage)
     plan = _plan()
     for cell in (*plan.step("features").cells, *plan.step("towers").cells):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ import torch
 from expectations.errors import Failure
 from flows.config import SECTIONS
 from models.catalogue import MODELS, SOURCES
-from models.interactions import Histories, Interactions, Recommender, Training
+from models.interactions import Histories, Interactions, RatingPredictor, Recommender, Training
 from models.onnx_runtime import onnxruntime
 from models.retrieval.catalogue import Encoded
 from models.retrieval.export import export_item_tower, export_user_tower
@@ -166,9 +166,10 @@ RATING = [
 @pytest.mark.parametrize("rating", RATING)
 def test_predicted_ratings_are_the_scores_of_pairs(rating: str, train: Train) -> None:
     entry = MODELS[rating]
+    assert entry.rates_with is not None and DATA.ratings is not None
     settings = entry.settings(**entry.rates_with)
     assert entry.rates(settings)
-    model = train(rating, settings=settings)
+    model = cast(RatingPredictor, train(rating, settings=settings))
     users, items = DATA.histories.rows, DATA.histories.items
     predicted = model.predict(users, items)
     np.testing.assert_allclose(predicted, scores(model)[users, items], rtol=1e-5)

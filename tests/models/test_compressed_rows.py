@@ -15,7 +15,7 @@ def lists(request):
 
 @pytest.fixture
 def rows(lists):
-    return CompressedRows(offsets_of([len(values) for values in lists]))
+    return CompressedRows(offsets_of(np.array([len(values) for values in lists], dtype=np.int64)))
 
 
 @pytest.fixture

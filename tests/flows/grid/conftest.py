@@ -41,9 +41,9 @@ def trial(out: Outputs, towers: Artifact, dim: int, k: int) -> None:
     out.note(k=10)
 
 
-def stage_of(function: Callable[..., None]) -> Stage:
+def stage_of(function: Callable[..., None]) -> Stage[..., Artifact]:
     """A stage outside the house; its code digest is told instead of read."""
-    stage = Stage(function, function.__name__)
+    stage: Stage[..., Artifact] = Stage(function, function.__name__)
     vars(stage)["reached"] = Reached({"tests": "1"})
     return stage
 

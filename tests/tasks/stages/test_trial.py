@@ -47,9 +47,9 @@ def inputs(artifact_of: Callable[..., Artifact], tmp_path_factory: pytest.TempPa
         for r, i in enumerate(items[items >= 0], 1)
     ]
     known = Known(*(artifact_of(root, name, CUT, tables[name]) for name in ("users", "items", "id_map")))
-    past = (artifact_of(root, name, CUT, tables[name]) for name in ("histories", "popularity"))
+    histories, popular = (artifact_of(root, name, CUT, tables[name]) for name in ("histories", "popularity"))
     watches, best = (artifact_of(root, "watches", DATE, watched),), (artifact_of(root, "oracle", CUT, oracle),)
-    return {"bundle": bundle, "by": Yardsticks(watches, known, *past, best), "config": CONFIG}
+    return {"bundle": bundle, "by": Yardsticks(watches, known, histories, popular, best), "config": CONFIG}
 
 
 @pytest.fixture

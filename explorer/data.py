@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -78,17 +79,26 @@ class Release:
 
     @cached_property
     def vectors(self) -> dict[str, np.ndarray]:
-        """Vectors of all items by id, zeros where one has none: the towers', and the transformer's if there is one."""
-        towers = self.bundle.item_vectors
-        if not (self.bundle.path / TITLES).is_file():
-            return {TOWERS: towers}
-        titles = pq.read_table(self.bundle.path / TITLES)
-        ids = titles["item_id"].to_numpy()
-        vectors = pc.list_flatten(titles["vector"]).to_numpy().reshape(len(ids), -1)
-        known = ids < len(towers)
-        spread = np.zeros((len(towers), vectors.shape[1]), dtype=vectors.dtype)
+        """Vectors of all items by id, zeros where one has none: the towers', and those of any source that has some."""
+        tables = {name: pq.read_table(self.bundle.path / file) for name, file in self._vector_files().items()}
+        return {TOWERS: self.bundle.item_vectors, **{name: self._spread(table) for name, table in tables.items()}}
+
+    def _vector_files(self) -> dict[str, str]:
+        """Source -> the table of its items' vectors."""
+        declared = self.bundle.path / "sources.json"
+        if not declared.is_file():  # a release of format 1 declares no sources
+            return {"transformer": TITLES} if (self.bundle.path / TITLES).is_file() else {}
+        return {one["name"]: one["files"][1] for one in read_json(declared) if one["kind"] == "vectors"}
+
+    def _spread(self, table: pa.Table) -> np.ndarray:
+        """float32 `[I, d]` by item id."""
+        ids = table["item_id"].to_numpy()
+        (lists,) = (table[field.name] for field in table.schema if pa.types.is_list(field.type))
+        vectors = pc.list_flatten(lists).to_numpy().reshape(len(ids), -1)
+        known = ids < len(self.bundle.item_vectors)
+        spread = np.zeros((len(self.bundle.item_vectors), vectors.shape[1]), dtype=vectors.dtype)
         spread[ids[known]] = vectors[known]
-        return {TOWERS: towers, "transformer": spread}
+        return spread
 
     def title(self, item_id: int) -> str:
         """What an item is called."""

@@ -17,6 +17,7 @@ from expectations.errors import UserError
 from flows.backfilling.watcher import watcher_by_tags
 from flows.config import SECTIONS, Calendar, ModelsConfig, NightlyConfig, WindowConfig, calendar
 from flows.home import home_folder, prepare
+from flows.night.candidate_sources import Past, plan_sources
 from flows.night.flow_run import NAME
 from flows.night.plan import Log, Plan
 from flows.night.request import NightRequest
@@ -29,7 +30,7 @@ from models.index.config import IndexConfig
 from models.ranking.config import RankerConfig
 from models.retrieval.config import EmbeddingsConfig, TowersConfig
 from models.sequence.config import TransformerConfig
-from models.serving.config import PipelineConfig, System, asked_of_catalogue, needs_transformer, pipeline_of
+from models.serving.config import PipelineConfig, System, pipeline_of
 from models.world.config import WorldConfig
 from spark_jobs.config import (
     AlsConfig,
@@ -39,7 +40,6 @@ from spark_jobs.config import (
     PopularityConfig,
     SentencesConfig,
 )
-from tasks.engine.groups import artifacts_of
 from tasks.engine.stage import Step, merged
 from tasks.machine.config import ResourcesConfig
 from tasks.pages.config import ReportConfig
@@ -47,15 +47,13 @@ from tasks.pages.page import template_digest
 from tasks.sources.config import SourceConfig
 from tasks.stages.embeddings import embeddings
 from tasks.stages.evaluation import evaluation
-from tasks.stages.foundation import foundation_embeddings, transformer
-from tasks.stages.groups import Facts, Foundation, Known, Retrieval, Yardsticks
+from tasks.stages.groups import Facts, Known, Retrieval, Yardsticks
 from tasks.stages.index import index
-from tasks.stages.model_sources import source_step
 from tasks.stages.ranker import ranker
-from tasks.stages.recommendations import bundle, content_similarity, recommendations
+from tasks.stages.recommendations import bundle, recommendations
 from tasks.stages.release import ReleaseConfig, release
 from tasks.stages.report import Told, report
-from tasks.stages.spark import als, features, interactions, item_similarity, popularity, sentences
+from tasks.stages.spark import features, interactions, popularity
 from tasks.stages.towers import towers
 
 
@@ -73,32 +71,19 @@ def plan_night(config: NightlyConfig, days: Calendar, source: NightSource) -> Pl
     positives = plan.add(interactions(T, window, config.interactions))
     facts = plan.add_dates(merged(_features(date, config, days, log, known) for date in (T, S)))
     popular = plan.add(popularity(T, window, config.popularity))
-    factors = plan.add(als(T, positives, config.als))
-    neighbours = plan.add(item_similarity(T, positives, config.item_similarity))
-    alike = plan.add(content_similarity(T, known.items, config.content))
 
-    # Retrieval: vectors of users and items, and an index of them.
+    # What proposes candidates: the stages of each source, and of each model of the catalogue that is asked for.
+    pipeline = pipeline_of(config.system, config.pipeline)
+    past = Past(T, window, positives, popular, log.actions(days.train), typed, known)
+    sources = plan_sources(plan, past, pipeline, config)
+
+    # And the largest source: vectors of users and items, and an index of the items'.
     tower = plan.add(towers(T, window, known, config.towers, typed))
     vectors = plan.add(embeddings(T, towers=tower, items=known.items, config=config.embeddings))
     histories = facts[T].histories
     shards = plan.add(
         index(T, embeddings=vectors, towers=tower, users=known.users, histories=histories, config=config.index)
     )
-
-    # What comes next, for the systems that ask: a transformer over everything that people did.
-    pipeline = pipeline_of(config.system, config.pipeline)
-    foundation = None
-    if needs_transformer(pipeline):
-        said = plan.add(sentences(T, window, log.actions(days.train), typed, config.sentences))
-        model = plan.add(transformer(T, sentences=said, items=known.items, config=config.transformer))
-        of_all = plan.add(foundation_embeddings(T, transformer=model, sentences=said, known=known))
-        foundation = Foundation(model, of_all)
-
-    # Models of the catalogue that the pipeline asks for, each a source of its own.
-    others = [
-        plan.add(source_step(model, T, window, known, getattr(config.models, model.name)))
-        for model in asked_of_catalogue(pipeline)
-    ]
 
     # Ranking: learnt on the last training days, from what was known before them.
     ranks = plan.add(
@@ -119,15 +104,10 @@ def plan_night(config: NightlyConfig, days: Calendar, source: NightSource) -> Pl
         bundle(
             T,
             retrieval=Retrieval(tower, vectors, shards),
+            sources=sources,
             ranker=ranks,
-            factors=factors,
-            item_similarity=neighbours,
-            content_similarity=alike,
-            popularity=popular,
             known=known,
             facts=facts[T],
-            foundation=foundation,
-            sources=tuple(artifact for made in others for artifact in artifacts_of(made)),
             config=pipeline,
         )
     )
@@ -146,10 +126,8 @@ def plan_night(config: NightlyConfig, days: Calendar, source: NightSource) -> Pl
         evaluation=judged,
         recommendations=lists,
         bundle=package,
-        towers=tower,
-        ranker=ranks,
+        models=(tower, *sources.models, ranks),
         index=shards,
-        transformer=(foundation.transformer,) if foundation else (),
         watches=log.watches(days.days),
         impressions=log.impressions(days.days),
         known=known,

@@ -60,6 +60,12 @@ class SourcesConfig:
         vars()[_name] = LEFT_OUT_BY_DEFAULT[_name]
 
 
+ON_BY_DEFAULT = tuple(
+    field.name for field in dataclasses.fields(SourcesConfig) if getattr(SourcesConfig(), field.name).num_candidates
+)
+"""Sources that every night makes, so that any release can be asked for them."""
+
+
 @settings
 class HistoryConfig:
     """How the sources `item_item` and `content` look at what a user has watched."""
@@ -213,11 +219,6 @@ def asked_sources(config: PipelineConfig) -> set[str]:
     """Sources that the pipeline asks for candidates, or its system for scores."""
     on = {name for name, source in _each(config.sources) if source.num_candidates}
     return on.union(SYSTEMS[config.system].scored_by)
-
-
-def needs_transformer(config: PipelineConfig) -> bool:
-    """Whether anything of the pipeline asks the transformer."""
-    return "transformer" in asked_sources(config)
 
 
 def asked_of_catalogue(config: PipelineConfig) -> list[Model]:

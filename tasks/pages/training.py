@@ -9,6 +9,9 @@ from models.runtime.systems import SYSTEMS
 from tasks.pages.data import Cell, Figure, Section, Table
 from tasks.pages.plots import lines
 
+IN_WORDS = {"towers": "two towers"}
+"""What people call a trained model whose dataset is called otherwise."""
+
 
 def used_for(name: str, model: str) -> str:
     """What a system asks a trained model for; what is trained for nothing else serves the other systems of the day.

@@ -67,11 +67,16 @@ class FoundationVectors(Group):
 
 
 @dataclass(frozen=True)
-class Foundation(Group):
-    """A transformer over everything that people did, and its vectors."""
+class Sources(Group):
+    """What a release proposes candidates by, beside the index.
 
-    transformer: Artifact
-    vectors: FoundationVectors
+    Attributes:
+        tables: lists, neighbours, vectors, rankings.
+        models: trained ones that it carries, as they are asked about people who come later.
+    """
+
+    tables: tuple[Artifact, ...]
+    models: tuple[Artifact, ...] = ()
 
 
 @dataclass(frozen=True)

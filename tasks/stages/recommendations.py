@@ -10,11 +10,12 @@ from expectations.errors import Failure
 from expectations.files import read_json
 from models.content_config import ContentConfig
 from models.serving.config import PipelineConfig
+from tasks.engine.groups import artifacts_of
 from tasks.engine.lake import Artifact
 from tasks.engine.outputs import Outputs
 from tasks.engine.stage import plain, stage
 from tasks.registry.release_layout import FOLDER
-from tasks.stages.groups import Factors, Facts, Foundation, Known, Retrieval
+from tasks.stages.groups import Facts, Known, Retrieval, Sources
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,42 +37,31 @@ def content_similarity(out: Outputs, items: Artifact, config: ContentConfig) -> 
 def bundle(
     out: Outputs,
     retrieval: Retrieval,
+    sources: Sources,
     ranker: Artifact,
-    factors: Factors,
-    item_similarity: Artifact,
-    content_similarity: Artifact,
-    popularity: Artifact,
     known: Known,
     facts: Facts,
     config: PipelineConfig,
-    foundation: Foundation | None = None,
-    sources: tuple[Artifact, ...] = (),
 ) -> None:
-    """Everything a consumer needs, in one folder, loaded once to see that it fits together.
-
-    Args:
-        foundation: for systems that ask a transformer.
-        sources: tables of models of the catalogue, see `tasks.stages.model_sources`.
-    """
+    """Everything a consumer needs, in one folder, loaded once to see that it fits together."""
     from models.runtime import Bundle, BundleError
     from models.serving.export import assemble
     from models.serving.sources import with_stages
 
-    models = (retrieval.towers, retrieval.index, ranker, *([foundation.transformer] if foundation else []))
-    vectors = (foundation.vectors.member_embeddings, foundation.vectors.title_embeddings) if foundation else ()
-    tables = (
-        retrieval.embeddings, factors.als_user_factors, factors.als_item_factors, item_similarity, content_similarity,
-        popularity, known.users, known.items, known.id_map, facts.histories, facts.user_features, facts.item_features,
-        facts.exposures, *vectors,
+    trained = (retrieval.towers, retrieval.index, ranker)
+    shared = (
+        retrieval.embeddings, known.users, known.items, known.id_map, facts.histories, facts.user_features,
+        facts.item_features, facts.exposures, *(table for table in sources.tables if "source" not in table.notes),
     )  # fmt: skip
+    declared = [*with_stages({a.dataset for a in shared}), *_from_catalogue(sources.tables)]
     folder = out["bundle"].path / FOLDER
     manifest = assemble(
         folder,
-        {a.dataset: a.table() for a in tables},
-        _files(*models),
+        {a.dataset: a.table() for a in shared},
+        _files(*trained) | _graphs(declared, sources.models),
         plain(config),
-        _facts(facts.histories.date, retrieval, (*models, *tables, *sources)),
-        [*with_stages({a.dataset for a in tables}), *_from_catalogue(sources)],
+        _facts(facts.histories.date, retrieval, (*trained, *artifacts_of(sources), *shared)),
+        declared,
     )
     try:
         Bundle(folder)
@@ -84,22 +74,28 @@ def bundle(
     )
 
 
-def _from_catalogue(parts: tuple[Artifact, ...]) -> "list[ReleaseSource]":
+def _from_catalogue(tables: tuple[Artifact, ...]) -> "list[ReleaseSource]":
     """Sources made by `tasks.stages.model_sources`, which notes whose and of what kind its tables are."""
     from models.serving.sources import ReleaseSource
 
+    parts = [table for table in tables if "source" in table.notes]
     kinds = {part.notes["source"]: part.notes["kind"] for part in parts}
-    tables = {name: {p.dataset: p.table() for p in parts if p.notes["source"] == name} for name in kinds}
-    return [ReleaseSource(name, kind, tuple(tables[name]), tables=tables[name]) for name, kind in kinds.items()]
+    own = {name: {p.dataset: p.table() for p in parts if p.notes["source"] == name} for name in kinds}
+    return [ReleaseSource(name, kind, tuple(own[name]), tables=own[name]) for name, kind in kinds.items()]
 
 
-def _files(towers: Artifact, index: Artifact, ranker: Artifact, *transformer: Artifact) -> dict[str, Path]:
+def _graphs(declared: "list[ReleaseSource]", models: tuple[Artifact, ...]) -> dict[str, Path]:
+    """What sources have beside tables, by name in the bundle: each is in the folder of the model that made it."""
+    wanted = {name for source in declared for name in source.files}
+    return {name: model.path / name for model in models for name in wanted if (model.path / name).is_file()}
+
+
+def _files(towers: Artifact, index: Artifact, ranker: Artifact) -> dict[str, Path]:
     """Name in the bundle -> file that is copied as it is."""
     names = {
         **{name: towers.path / name for name in ("user_tower.onnx", "item_tower.onnx", "encoders.json")},
         **{name: ranker.path / name for name in ("ranker.onnx", "ranker.json")},
         "index/index.json": index.path / "index.json",
-        **{name: part.path / name for part in transformer for name in ("transformer.onnx", "transformer.json")},
     }
     shards = {f"index/{shard['file']}": index.path / shard["file"] for shard in index.notes["shards"]}
     return {**names, **shards}

@@ -28,7 +28,7 @@ class Told(Group):
     """What the report tells of by name.
 
     Attributes:
-        transformer: of a system that asks one; else empty.
+        models: those that were trained epoch by epoch.
         watches, impressions: of the window and of the judged days.
         known, histories, popularity: as the recommender knew them.
     """
@@ -36,10 +36,8 @@ class Told(Group):
     evaluation: Artifact
     recommendations: Artifact
     bundle: Artifact
-    towers: Artifact
-    ranker: Artifact
+    models: tuple[Artifact, ...]
     index: Artifact
-    transformer: tuple[Artifact, ...]
     watches: tuple[Artifact, ...]
     impressions: tuple[Artifact, ...]
     known: Known
@@ -64,8 +62,7 @@ def report(
     from tasks.pages.quality import Evaluation, quality_tiles, verdict
 
     known = (told.known.users, told.known.items, told.known.id_map, told.histories, told.popularity)
-    models = (told.towers, told.ranker, *told.transformer, told.index)
-    made = (*models, told.bundle, told.recommendations, told.evaluation, told.release)
+    made = (*told.models, told.index, told.bundle, told.recommendations, told.evaluation, told.release)
     everything = [*told.impressions, *told.watches, *others, *known, *made]
     judged = Evaluation(told.evaluation.table().to_pylist(), told.evaluation.notes)
     audits, warnings = audits_section(everything)
@@ -79,12 +76,13 @@ def report(
         lineage_section(everything),
     ]
     refs = {artifact.dataset: artifact.ref for artifact in (*told.watches, *known, *made)}
+    trained = [model.dataset for model in told.models]
     data = ReportData(
         title=config.title,
         date=out.date,
         verdict=f"System {system}. {verdict(judged)}".strip(),
         tiles=(*quality_tiles(judged), _index_tile(told.index)),
-        sections=tuple(with_commands(section, out.date, refs) for section in sections),
+        sections=tuple(with_commands(section, out.date, refs, trained) for section in sections),
         substitutes=tuple(substitutes_of(everything)),
         warnings=tuple(warnings),
     )
@@ -129,22 +127,18 @@ def _people(told: Told, judged: list[Artifact], config: ReportConfig) -> Section
 
 
 def _models(system: System, told: Told) -> list[Section]:
-    from tasks.pages.training import IndexFacts, TrainedModel, index_section, training_section, used_for
+    from tasks.pages.training import IN_WORDS, IndexFacts, TrainedModel, index_section, training_section, used_for
 
-    def model(name: str, source: str, artifact: Artifact) -> TrainedModel:
+    def model(artifact: Artifact) -> TrainedModel:
         log, k = read_json(artifact.path / "training_log.json"), artifact.notes.get("validation_k")
         metric = f"recall@{k} on held-out days" if k else "validation loss"
-        return TrainedModel(name, log, metric, used_for(system, source), is_loss=k is None)
+        name = IN_WORDS.get(artifact.dataset, artifact.dataset)
+        return TrainedModel(name, log, metric, used_for(system, artifact.dataset), is_loss=k is None)
 
-    models = [
-        model("two towers", "towers", told.towers),
-        *(model("transformer", "transformer", one) for one in told.transformer),
-        model("ranker", "ranker", told.ranker),
-    ]
     notes = told.index.notes
     rungs = [(rung["parameter"], rung["recall"]) for rung in notes["ladder"]]
     facts = IndexFacts(notes["type"], rungs, notes["min_recall"], notes["recall_k"], notes["num_items"])
-    return [training_section(models), index_section(facts)]
+    return [training_section([*map(model, told.models)]), index_section(facts)]
 
 
 def _index_tile(index: Artifact) -> Tile:

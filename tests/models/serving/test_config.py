@@ -16,7 +16,7 @@ from models.serving.config import (
     SourceConfig,
     SourcesConfig,
     asked_of_catalogue,
-    needs_transformer,
+    asked_sources,
     pipeline_of,
     without_each_part,
 )
@@ -42,9 +42,9 @@ def test_every_setting_of_the_ranking_is_of_some_system_and_no_other_is():
     ("system", "needs"), [("fusion", False), ("youtube", False), ("netflix", True), ("hybrid", True)]
 )
 def test_a_transformer_is_needed_where_it_proposes_or_scores(system, needs):
-    assert needs_transformer(pipeline_of(system, PipelineConfig())) == needs
+    assert ("transformer" in asked_sources(pipeline_of(system, PipelineConfig()))) == needs
     on = PipelineConfig(sources=SourcesConfig(transformer=SourceConfig(num_candidates=10)))
-    assert needs_transformer(pipeline_of(system, on)) == (needs or system == "fusion")
+    assert ("transformer" in asked_sources(pipeline_of(system, on))) == (needs or system == "fusion")
 
 
 def test_settings_survive_json():

@@ -19,7 +19,7 @@ from tasks.engine.lake import MANIFEST, Artifact, Ref
 from tasks.engine.outputs import Outputs
 from tasks.machine.config import ResourcesConfig
 from tasks.registry.release_layout import FOLDER
-from tasks.stages.groups import Factors, Facts, Known, Retrieval
+from tasks.stages.groups import Facts, Known, Retrieval, Sources
 from tasks.stages.recommendations import bundle, content_similarity, recommendations
 
 CONFIG = PipelineConfig(k=5, pool_size=50, sources=SourcesConfig(popularity=SourceConfig(num_candidates=40)))
@@ -59,10 +59,11 @@ def inputs(tmp_path):
 
 def bundled(tmp_path, inputs, name="made"):
     out = outputs(tmp_path / name, "bundle")
-    groups = {"retrieval": Retrieval, "factors": Factors, "known": Known, "facts": Facts}
+    groups = {"retrieval": Retrieval, "known": Known, "facts": Facts}
     given = {name: kind(**{f.name: inputs[f.name] for f in fields(kind)}) for name, kind in groups.items()}
-    alone = {name: inputs[name] for name in ("ranker", "item_similarity", "content_similarity", "popularity")}
-    bundle.function(out, **given, **alone, config=CONFIG)
+    names = ("als_user_factors", "als_item_factors", "item_similarity", "content_similarity", "popularity")
+    sources = Sources(tuple(inputs[name] for name in names))
+    bundle.function(out, **given, sources=sources, ranker=inputs["ranker"], config=CONFIG)
     return published(out, "bundle")
 
 

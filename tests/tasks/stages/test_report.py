@@ -189,8 +189,6 @@ class MadeNight:
         names = (
             "evaluation",
             "recommendations",
-            "towers",
-            "ranker",
             "index",
             "users",
             "items",
@@ -201,7 +199,7 @@ class MadeNight:
         empty = {name: self.make(name, DATE) for name in ("bundle", "release")}
         return {name: getattr(self, name) for name in names} | empty | {
             "watches": tuple(self.watches), "impressions": self.impressions(), "others": (),
-            "transformer": (self.transformer,), "system": "netflix", "config": ReportConfig(),
+            "models": (self.towers, self.transformer, self.ranker), "system": "netflix", "config": ReportConfig(),
             "template": template_digest(),
         }  # fmt: skip
 

@@ -100,7 +100,7 @@ class Search:
         left = [t for t in study.get_trials(states=(TrialState.RUNNING,)) if t.params.keys() == space.keys()]
         while left or (len(tried) < most and not self._is_over(study, most)):
             study.sampler = sampler(self.config, len(study.get_trials(deepcopy=False)) - len(left))
-            asked = [optuna.Trial(study, t._trial_id) for t in left]
+            asked = [taken_up(study, journal, t.number) for t in left]
             room = 0 if left else min(self.max_parallel, most - len(tried))
             asked += [study.ask(space) for _ in range(room)]
             left = []
@@ -154,7 +154,7 @@ class Search:
 
     def _tell_epochs(self, asked: optuna.Trial, trial: Trial, stage: str) -> None:
         """Of a training that stood already and so told nothing."""
-        told = asked.storage.get_trial(asked._trial_id).intermediate_values
+        told = asked.study.get_trials(deepcopy=False)[asked.number].intermediate_values
         for step in (s for s in trial.before if s.name == stage):
             log = read_json(self.night.artifact(step.cells[0].refs[0]).path / TRAINING_LOG)
             for epoch in log["epochs"]:
@@ -165,15 +165,21 @@ class Search:
 def open_study(journal: Path, config: SearchConfig) -> optuna.Study:
     """The study of one sweep; one that was killed goes on. A journal takes a line a fact and survives any kill."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = JournalStorage(JournalFileBackend(str(journal)))
     return optuna.create_study(
-        storage=storage,
+        storage=JournalStorage(JournalFileBackend(str(journal))),
         study_name=journal.stem,
         directions=["maximize" if is_larger_better(o) else "minimize" for o in config.objectives],
         sampler=sampler(config, 0),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=config.startup_trials, n_warmup_steps=1),
         load_if_exists=True,
     )
+
+
+def taken_up(study: optuna.Study, journal: Path, number: int) -> optuna.Trial:
+    """A trial that a killed run asked for and nobody ended: the same parameters and number, to be judged now."""
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    study_id = storage.get_study_id_from_name(study.study_name)
+    return optuna.Trial(study, storage.get_trial_id_from_study_id_trial_number(study_id, number))
 
 
 def sampler(config: SearchConfig, num_trials: int) -> optuna.samplers.BaseSampler:

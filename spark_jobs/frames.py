@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
 from expectations.datasets import Dataset
+from spark_jobs.spark_internals import spark_types
 
 DAY_S = 86_400
 
@@ -21,7 +21,7 @@ _LARGEST = 5e11
 
 def spark_schema(dataset: Dataset) -> StructType:
     """The declared schema in Spark's types."""
-    return from_arrow_schema(dataset.schema)
+    return spark_types(dataset.schema)
 
 
 def read(spark: SparkSession, dataset: Dataset, files: Iterable[str | Path]) -> DataFrame:

@@ -5,7 +5,6 @@ compiler without its optimiser took the processor time of a small session from 1
 """
 
 import atexit
-import logging
 import os
 import shutil
 import subprocess
@@ -21,13 +20,23 @@ import psutil
 from py4j.protocol import Py4JError
 from pyspark import SparkConf, SparkContext
 from pyspark.errors import PySparkException
-from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
 from expectations.errors import Failure
 from expectations.processes import end
 from spark_jobs.class_archive import archive_options, copy_kernels
 from spark_jobs.java import Java, find_java
+from spark_jobs.spark_internals import (
+    DAEMON_SETTING,
+    INTERPRETED,
+    expect_no_answer,
+    forget_jvm,
+    gateway_in_use,
+    jvm_process,
+    print_no_errors,
+    running_context,
+    start_jvm,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -71,7 +80,7 @@ def spark_session(
         UserError: there is no Java, or it is too old.
         Failure: Spark did not start; the message has its last words.
     """
-    if SparkContext._active_spark_context is not None:
+    if running_context() is not None:
         return SparkSession.builder.getOrCreate()
     java, folders = find_java(), _Folders(home)
     options = java_options or archive_options(java)
@@ -103,8 +112,8 @@ def submitted_session(app_name: str) -> SparkSession:
 def interpreting(spark: SparkSession) -> SparkSession:
     """A session of the same application that does not compile its queries; they give the very same rows."""
     quick = spark.newSession()
-    quick.conf.set("spark.sql.codegen.wholeStage", "false")
-    quick.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
+    for name, value in INTERPRETED.items():
+        quick.conf.set(name, value)
     return quick
 
 
@@ -115,17 +124,18 @@ def session_log() -> Path | None:
 
 def stop_session() -> None:
     """End the application, if there is one, and wait until its JVM is gone."""
-    if SparkContext._active_spark_context is None:
+    if running_context() is None:
         return
-    gateway, spark = SparkContext._gateway, SparkSession.builder.getOrCreate()
+    gateway, spark = gateway_in_use(), SparkSession.builder.getOrCreate()
     scratch = spark.conf.get("spark.local.dir")
     spark.stop()
-    if gateway is None or gateway.proc is None:
+    jvm = jvm_process(gateway)
+    if jvm is None:
         return  # spark-submit's
     gateway.shutdown()
-    gateway.proc.stdin.close()  # what the JVM takes as the sign to exit
-    gateway.proc.wait()
-    SparkContext._gateway = SparkContext._jvm = None
+    _ask_to_exit(jvm)
+    jvm.wait()
+    forget_jvm()
     shutil.rmtree(str(scratch), ignore_errors=True)
 
 
@@ -135,14 +145,13 @@ def _end_jvm(gateway: Any, folders: "_Folders", patience_s: float) -> None:
     A JVM takes a second or two to leave by itself. In local mode it holds nothing that is worth the wait; on a cluster
     it gives its executors back first.
     """
-    jvm = gateway.proc
-    if jvm.poll() is None:
-        _expect_no_answer(gateway)
+    jvm = jvm_process(gateway)
+    if jvm is not None and jvm.poll() is None:
+        expect_no_answer(gateway)
         # Its Python workers leave too when they are orphans, but in their own time.
         java = psutil.Process(jvm.pid)
         workers = java.children(recursive=True)
-        if jvm.stdin:
-            jvm.stdin.close()  # what it takes as the sign to exit
+        _ask_to_exit(jvm)
         with suppress(subprocess.TimeoutExpired):
             jvm.wait(patience_s)
         end([java, *workers], 0)
@@ -150,14 +159,9 @@ def _end_jvm(gateway: Any, folders: "_Folders", patience_s: float) -> None:
     shutil.rmtree(folders.own, ignore_errors=True)
 
 
-def _expect_no_answer(gateway: Any) -> None:
-    """Keep what still talks to a JVM at the end of a process from printing tracebacks when that is gone."""
-    gateway._gateway_client.is_connected = False  # Java objects that are collected are no longer told of
-    context: Any = SparkContext._active_spark_context
-    # A process may end while another of its threads still starts Spark.
-    accumulators = getattr(context, "_accumulatorServer", None)
-    if accumulators is not None:
-        accumulators.handle_error = lambda *_: None
+def _ask_to_exit(jvm: "subprocess.Popen[bytes]") -> None:
+    if jvm.stdin:
+        jvm.stdin.close()  # what it takes as the sign
 
 
 class _Folders:
@@ -233,7 +237,7 @@ def _python_workers(folders: _Folders) -> dict[str, str]:
         "MKL_NUM_THREADS": "1",
     }
     return {
-        "spark.python.daemon.module": "spark_jobs.worker_daemon",
+        DAEMON_SETTING: "spark_jobs.worker_daemon",
         "spark.pyspark.python": sys.executable,
         "spark.pyspark.driver.python": sys.executable,
         **{f"spark.executorEnv.{name}": value for name, value in environment.items()},
@@ -274,11 +278,10 @@ def _temporary_files(folder: Path) -> Iterator[None]:
 def _start(conf: SparkConf, folders: _Folders) -> SparkSession:
     began = folders.log.stat().st_size if folders.log.exists() else 0
     _Folders.log_in_use = folders.log
-    # PySpark would print every error as a page of JSON before it raises it.
-    logging.getLogger("SQLQueryContextLogger").disabled = True
+    print_no_errors()
     try:
         with _temporary_files(folders.temporary), folders.log.open("ab") as log:
-            gateway = launch_gateway(conf, {"stdout": log, "stderr": log})
+            gateway = start_jvm(conf, log)
             patience_s = 0.0 if conf.get("spark.master", "").startswith("local") else 10.0
             atexit.register(_end_jvm, gateway, folders, patience_s)
             return SparkSession(SparkContext(conf=conf, gateway=gateway))

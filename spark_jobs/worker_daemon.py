@@ -10,7 +10,6 @@
 import gc
 import sys
 from importlib.machinery import PathFinder
-from types import SimpleNamespace
 
 
 def _collect_and_set_aside() -> None:
@@ -23,15 +22,11 @@ def main() -> None:
     without_zip = [entry for entry in sys.path if not entry.endswith("pyspark.zip")]
     if PathFinder.find_spec("pyspark", without_zip):
         sys.path[:] = without_zip
-    import pyspark.worker  # noqa: F401
-    from pyspark import daemon
-
     import spark_jobs.als
     import spark_jobs.item_similarity  # noqa: F401
+    from spark_jobs.spark_internals import serve_workers
 
-    gc.freeze()
-    daemon.gc = SimpleNamespace(collect=_collect_and_set_aside)  # type: ignore[assignment]
-    daemon.manager()
+    serve_workers(_collect_and_set_aside)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ import psutil
 import pytest
 from pyspark.sql import SparkSession
 
+from spark_jobs.spark_internals import gateway_in_use, jvm_process
+
 pytestmark = pytest.mark.slow
 
 # In a process of its own, because a process has one session.
@@ -17,6 +19,7 @@ import json, os, psutil, sys, tempfile
 from pathlib import Path
 from expectations.errors import Failure
 from spark_jobs.session import spark_session, stop_session
+from spark_jobs.spark_internals import gateway_in_use, jvm_process
 
 home = Path(sys.argv[1])
 (home / "scratch" / "spark" / "999999999").mkdir(parents=True)
@@ -33,7 +36,7 @@ def look(_):
     import spark_jobs.kernels
     return {name: os.environ.get(name) for name in ("NUMBA_CACHE_DIR", "TMPDIR", "OPENBLAS_NUM_THREADS")}
 told["worker"] = context.parallelize([0], 1).map(look).first()
-jvm = context._gateway.proc
+jvm = jvm_process(gateway_in_use())
 children = psutil.Process(jvm.pid).children(recursive=True)
 told["listening"] = sorted({c.laddr.ip for p in (psutil.Process(jvm.pid), *children) for c in p.net_connections()
                             if c.status == "LISTEN"})
@@ -45,7 +48,7 @@ told["gone"] = jvm.poll() is not None and not psutil.Process().children()
 told["left"] = [f.name for f in (home / "scratch" / "spark").iterdir()]
 spark = spark_session("local[1]", 1, 1, home, "once more")
 told["starts again"] = spark.range(5).count()
-told["last"] = spark.sparkContext._gateway.proc.pid
+told["last"] = jvm_process(gateway_in_use()).pid
 print(json.dumps(told))
 """
 
@@ -105,7 +108,9 @@ def test_nothing_of_it_outlives_its_process(told: dict[str, object]) -> None:
 
 
 def test_no_jvm_writes_performance_data(spark: SparkSession) -> None:
-    pid = spark.sparkContext._gateway.proc.pid  # type: ignore[union-attr]
+    jvm = jvm_process(gateway_in_use())
+    assert jvm is not None
+    pid = jvm.pid
     assert psutil.pid_exists(pid)
     assert not list(Path("/tmp").glob(f"hsperfdata_*/{pid}"))
 

@@ -11,24 +11,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
-from great_expectations.core.expectation_validation_result import (
+from great_expectations import RunIdentifier
+from great_expectations.core import (
     ExpectationSuiteValidationResult,
     ExpectationSuiteValidationResultSchema,
     ExpectationValidationResult,
 )
-from great_expectations.core.run_identifier import RunIdentifier
-from great_expectations.data_context.types.resource_identifiers import (
-    ExpectationSuiteIdentifier,
-    ValidationResultIdentifier,
-)
-from great_expectations.render.view.view import DefaultJinjaPageView
-from jinja2 import ChoiceLoader, DictLoader
 
 from expectations.auditing import Audit, brief
 from expectations.datasets import DATASETS
 from expectations.files import write_text
+from expectations.gx_internals import Page, add_result
 from expectations.kept_results import INDEX, results_folder
 from expectations.locks import lock
 from expectations.rule import Rule
@@ -64,16 +59,11 @@ _TEMPLATES = {
 }
 
 
-class OfflinePage(DefaultJinjaPageView):
+class OfflinePage(Page):
     """GX's page view with templates that ask nothing of other hosts and need no scripts."""
 
-    _template = "nightjar.j2"
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        assert self.env.loader is not None
-        self.env.loader = ChoiceLoader([DictLoader(_TEMPLATES), self.env.loader])
-        self.env.globals["style"] = STYLE
+    templates = _TEMPLATES
+    values: ClassVar = {"style": STYLE}
 
 
 _VIEW = {"module_name": OfflinePage.__module__, "class_name": OfflinePage.__name__}
@@ -93,7 +83,7 @@ def build(docs_dir: Path) -> Path:
         for file in sorted(results_folder(docs_dir).glob("*.json")):
             result = ExpectationSuiteValidationResultSchema().load(json.loads(file.read_text()))
             context.suites.add(suite(DATASETS[result.suite_name]))
-            context.validation_results_store.set(_identifier(result), result)
+            add_result(context, result, *_run_and_batch(result))
         for section in ("expectations", "validations"):
             shutil.rmtree(docs_dir / section, ignore_errors=True)
         context.add_data_docs_site("nightjar", _site(docs_dir))
@@ -122,13 +112,11 @@ def _site(docs_dir: Path) -> Any:
     }
 
 
-def _identifier(result: ExpectationSuiteValidationResult) -> ValidationResultIdentifier:
+def _run_and_batch(result: ExpectationSuiteValidationResult) -> tuple[RunIdentifier, str]:
     days = cast("dict[str, Any]", result.meta)["days"]
     last = datetime.fromisoformat(days[-1]).replace(tzinfo=UTC)
     name = days[0] if len(days) == 1 else f"{days[0]}--{days[-1]}"
-    run = RunIdentifier(run_name=name, run_time=last)
-    batch = f"{len(days)}-{'day' if len(days) == 1 else 'days'}"
-    return ValidationResultIdentifier(ExpectationSuiteIdentifier(result.suite_name), run, batch)
+    return RunIdentifier(run_name=name, run_time=last), f"{len(days)}-{'day' if len(days) == 1 else 'days'}"
 
 
 def _suite_result(audit: Audit) -> ExpectationSuiteValidationResult:

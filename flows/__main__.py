@@ -3,7 +3,6 @@
 import errno
 import gc
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -128,10 +127,9 @@ def _exit(code: int) -> None:
         with suppress(OSError, ValueError):
             stream.flush()
     if "prefect" in sys.modules:
-        import atexit
+        from flows.python_internals import leave_without_waiting
 
-        atexit._run_exitfuncs()
-        os._exit(code)
+        leave_without_waiting(code)
     sys.exit(code)
 
 

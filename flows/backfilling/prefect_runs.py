@@ -12,6 +12,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Cancelling, Crashed, State
 
 from flows.backfilling.state import Backfill
+from flows.service.prefect_internals import FLOW_RUN
 from tasks.machine.processes import owner_is_alive
 
 
@@ -72,7 +73,7 @@ def process_is_gone(run: FlowRun) -> bool:
     if host != socket.gethostname() or not pid.isdigit():
         return False
     try:
-        return psutil.Process(int(pid)).environ().get("PREFECT__FLOW_RUN_ID") != str(run.id)
+        return psutil.Process(int(pid)).environ().get(FLOW_RUN) != str(run.id)
     except (psutil.NoSuchProcess, psutil.ZombieProcess):
         return True
     except (psutil.Error, OSError):

@@ -58,7 +58,9 @@ def reach_registry(night: Night) -> None:
     # MLflow's import sets up the SQLAlchemy mappers of whatever is imported by then, and fails for good when these are
     # Prefect's, half imported by the thread that starts the flow, as happens where Prefect has no server yet.
     if not os.environ.get("PREFECT_API_URL"):
-        import prefect.server.database.orm_models  # noqa: F401
+        from flows.service.prefect_internals import set_up_mappers
+
+        set_up_mappers()
 
     from tasks.registry.registry import Registry
 

@@ -19,8 +19,8 @@ App = Callable[[Scope, Any, Any], Awaitable[None]]
 
 def main() -> None:
     import uvicorn
-    from mlflow.server import constants
 
+    from tasks.registry.mlflow_internals import server_application
     from tasks.registry.registry import Registry
 
     home, auth = Path(os.environ["NIGHTJAR_HOME"]), os.environ.pop("NIGHTJAR_AUTH", "")
@@ -29,20 +29,9 @@ def main() -> None:
         registry = Registry(home)
         registry.make_database()
         store = f"sqlite:///{registry.database}"
-    os.environ.update(
-        {
-            constants.BACKEND_STORE_URI_ENV_VAR: store,
-            constants.REGISTRY_STORE_URI_ENV_VAR: store,
-            constants.ARTIFACT_ROOT_ENV_VAR: "mlflow-artifacts:/",
-            constants.ARTIFACTS_DESTINATION_ENV_VAR: str(home / "mlflow" / "artifacts"),
-            constants.SERVE_ARTIFACTS_ENV_VAR: "true",
-            "_MLFLOW_SGI_NAME": "uvicorn",
-            # Nothing of a night needs MLflow's background jobs, which are two more processes.
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        }
-    )
-    from mlflow.server.fastapi_app import app
-
+    # Nothing of a night needs MLflow's background jobs, which are two more processes.
+    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+    app = server_application(store, home / "mlflow" / "artifacts")
     uvicorn.run(
         guarded(app, auth) if auth else app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", lifespan="on"
     )

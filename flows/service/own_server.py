@@ -22,17 +22,15 @@ from expectations.errors import Failure
 from expectations.processes import end
 from flows.service.http import answers
 from flows.service.prefect_database import make_database
+from flows.service.prefect_internals import APPLICATION, TEMPORARY_SERVER
 from flows.service.state import open_log
 from tasks.machine.processes import claim_ownership
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 180.0
 LOG = "logs/prefect.log"
-_ENVIRONMENT = {
-    # As Prefect starts a temporary server: no pages, and no services that look for late runs.
-    "PREFECT_UI_ENABLED": "0",
-    "PREFECT__SERVER_EPHEMERAL": "1",
-    "PREFECT__SERVER_FINAL": "1",
+ENVIRONMENT = {
+    **TEMPORARY_SERVER,
     # Nights use none of Prefect's block types. Two servers that start at once on a fresh database would both register
     # them, and one would fail. Nor may it note that this is done: a service's server registers them.
     "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "0",
@@ -62,7 +60,7 @@ def start_server(home: Path) -> None:
         _Server.process = subprocess.Popen(
             [sys.executable, "-m", "flows.service.own_server", str(bound.fileno()), str(os.getpid())],
             cwd=ROOT,
-            env={**os.environ, **_ENVIRONMENT},
+            env={**os.environ, **ENVIRONMENT},
             pass_fds=[bound.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -95,7 +93,7 @@ def serve(descriptor: int, owner: int) -> None:
     threading.Thread(target=_go_with, args=(owner,), daemon=True).start()
     import uvicorn
 
-    config = uvicorn.Config("prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on")
+    config = uvicorn.Config(APPLICATION, factory=True, log_level="error", lifespan="on")
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
 
 

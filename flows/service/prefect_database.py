@@ -1,14 +1,11 @@
 """Prefect's SQLite database in a fresh home: there before any server starts on it, with every table."""
 
-import os
-import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from expectations.errors import Failure
 from expectations.prepared import prepared
-from tasks.machine.databases import place
+from tasks.machine.databases import make_by_command, place
 
 
 def make_database(home: Path) -> None:
@@ -27,9 +24,7 @@ def make_tables(path: Path) -> None:
     Raises:
         Failure: the command failed; with its last words.
     """
-    environment = {**os.environ, "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{path}"}
-    command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        words = (done.stderr or done.stdout).strip().splitlines()[-1:]
-        raise Failure(f"Prefect's database could not be made at {path}: {' '.join(words)}")
+    environment = {"PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{path}"}
+    make_by_command(
+        "Prefect", [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"], path, environment
+    )

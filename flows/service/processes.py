@@ -15,11 +15,11 @@ from expectations.errors import Failure
 from expectations.processes import end
 from flows.service.http import answers
 from flows.service.parts import TAG, Part
+from flows.service.prefect_internals import FLOW_RUN
 from flows.service.state import Record, load_all, log_file, open_log, redacted
 from tasks.machine.processes import OWNER, end_leftovers
 
 ROOT = Path(__file__).resolve().parents[2]
-FLOW_RUN = "PREFECT__FLOW_RUN_ID"
 END_WITHIN_S = 10.0
 """What a service is given to end by itself."""
 

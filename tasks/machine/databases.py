@@ -4,12 +4,15 @@ Both make their tables in many steps (Prefect 130, MLflow 50), and a kill among 
 repairs. So a database is made aside and linked into place. Set-up makes one of each, empty, that homes copy.
 """
 
+import os
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from expectations.errors import Failure
 from tasks.machine.processes import owner_is_alive, owner_tag
 
 
@@ -32,3 +35,18 @@ def place(path: Path, template: Path, make: Callable[[Path], None]) -> None:
             make(made)
         with suppress(FileExistsError):
             path.hardlink_to(made)
+
+
+def make_by_command(
+    whose: str, command: Sequence[str], path: Path, environment: Mapping[str, str] | None = None
+) -> None:
+    """Run the command of a program that makes its new database at `path`.
+
+    Raises:
+        Failure: it failed; with its last words.
+    """
+    variables = {**os.environ, **(environment or {})}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    if done.returncode:
+        words = (done.stderr or done.stdout).strip().splitlines()[-1:]
+        raise Failure(f"{whose}'s database could not be made at {path}: {' '.join(words)}")

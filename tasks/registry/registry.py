@@ -6,6 +6,7 @@ made last in one transaction, so a night that is killed leaves no half version, 
 
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +19,8 @@ from expectations.errors import Failure, UserError
 from expectations.prepared import prepared
 from expectations.retrying import retrying
 from tasks.engine import fault_points
-from tasks.machine.databases import place
+from tasks.machine.databases import make_by_command, place
+from tasks.registry.mlflow_internals import files_at
 
 MODEL = "nightjar-recommender"
 EXPERIMENT = "nightjar"
@@ -238,12 +240,11 @@ class Registry:
     def files(self, number: int) -> Callable[[str, Path], None]:
         """What fetches one file of a version's bundle, such as `manifest.json`, to a path, from any thread."""
         import mlflow
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
         source = self.client.get_model_version_download_uri(MODEL, str(number))
-        repository = get_artifact_repository(source, tracking_uri=self.uri, registry_uri=self.uri)
+        repository = files_at(source, self.uri)
 
         def fetch(name: str, path: Path) -> None:
             with TemporaryDirectory(dir=path.parent, prefix=".fetching-") as folder:
@@ -290,12 +291,12 @@ def template() -> Path:
 
 
 def make_tables(path: Path) -> None:
-    """Make a new database with all of MLflow's tables."""
-    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
+    """Make a new database with all of MLflow's tables.
 
-    engine = create_sqlalchemy_engine(f"sqlite:///{path}")
-    _initialize_tables(engine)
-    engine.dispose()
+    Raises:
+        Failure: MLflow's command failed; with its last words.
+    """
+    make_by_command("MLflow", [sys.executable, "-m", "mlflow", "db", "upgrade", f"sqlite:///{path}"], path)
 
 
 def _patiently(write: Callable[[], None]) -> None:

@@ -5,6 +5,7 @@ repairs. So a database is made aside and linked into place. Set-up makes one of 
 """
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -48,5 +49,7 @@ def make_by_command(
     variables = {**os.environ, **(environment or {})}
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     if done.returncode:
-        words = (done.stderr or done.stdout).strip().splitlines()[-1:]
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        # SQLAlchemy's errors end with the statement and a link, not with what went wrong.
+        words = [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)][-1:] or lines[-1:]
         raise Failure(f"{whose}'s database could not be made at {path}: {' '.join(words)}")

@@ -1,10 +1,13 @@
 """The registry as nights use it: an alias that follows the newest of them, also when several end at once."""
 
 import multiprocessing
+import sqlite3
+from contextlib import closing
 
 import pytest
 
-from tasks.registry.registry import MODEL, Registry
+from expectations.errors import Failure
+from tasks.registry.registry import MODEL, Registry, make_tables
 
 DATES = ["2026-03-01", "2026-03-02", "2026-03-03"]
 TAGS = 10
@@ -81,3 +84,19 @@ def test_a_tag_may_be_set_by_several_at_once(registry):
     (version,) = registry.versions()
     for number in range(TAGS):
         assert version.tags[f"tag{number}"] in DATES
+
+
+def test_tables_are_made_by_mlflows_own_command_where_set_up_has_prepared_none(tmp_path, monkeypatch):
+    monkeypatch.setenv("NIGHTJAR_PREPARED", str(tmp_path / "nothing"))
+    registry = Registry(tmp_path)
+    registry.make_database()
+    with closing(sqlite3.connect(registry.database)) as database:
+        tables = {name for (name,) in database.execute("select name from sqlite_master where type = 'table'")}
+    assert {"experiments", "runs", "registered_models", "model_versions", "alembic_version"} <= tables
+    assert registry.versions() == []
+
+
+def test_tables_that_cannot_be_made_are_told_with_the_last_words_of_the_command(tmp_path):
+    (tmp_path / "some.db").write_text("no database")
+    with pytest.raises(Failure, match=r"^MLflow's database could not be made at .*some.db: .*not a database"):
+        make_tables(tmp_path / "some.db")

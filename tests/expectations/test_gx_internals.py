@@ -48,7 +48,8 @@ def test_a_result_that_was_kept_is_stored_under_run_and_batch() -> None:
     told = door("add_result", "validation_results_store, data_context/types/resource_identifiers.py")
     (key,) = context.validation_results_store.list_keys()
     assert key.to_tuple() == ("watches", "2026-03-01", "20260301T000000.000000Z", "1-day"), told
-    assert context.validation_results_store.get(key).suite_name == "watches", told
+    kept = context.validation_results_store.get(key)
+    assert kept and kept.suite_name == "watches", told
 
 
 def test_a_context_draws_progress_until_it_is_told_not_to() -> None:

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import prefect.settings
 import pytest
+from prefect.client.schemas import FlowRun
 from prefect.runtime import flow_run
 from prefect.workers.base import BaseJobConfiguration
 
@@ -24,7 +26,7 @@ def door(part, where):
 
 def test_a_process_of_a_flow_run_is_told_its_id(monkeypatch):
     told = door("FLOW_RUN", "prefect/workers/base.py, prefect/runtime/flow_run.py")
-    given = BaseJobConfiguration._base_flow_run_environment(SimpleNamespace(id="some-id"))
+    given = BaseJobConfiguration._base_flow_run_environment(cast(FlowRun, SimpleNamespace(id="some-id")))
     assert given == {prefect_internals.FLOW_RUN: "some-id"}, told
     monkeypatch.setenv(prefect_internals.FLOW_RUN, "some-id")
     assert flow_run.id == "some-id", told

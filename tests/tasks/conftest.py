@@ -48,9 +48,9 @@ def copying(out: Outputs, popularity: Artifact, days: tuple[Artifact, ...] = ())
     (out["index"].path / "total.txt").write_text(str(total))
 
 
-def make_stage(function: Callable[..., None], produces: str, code: str = "1", **asks: Any) -> Stage[..., Artifact]:
+def make_stage(function: Callable[..., None], produces: Any, code: str = "1", **asks: Any) -> Stage[..., Any]:
     """A stage outside the house; its code digest is told instead of read."""
-    stage: Stage[..., Artifact] = Stage(function, produces, **asks)
+    stage: Stage[..., Any] = Stage(function, produces, **asks)
     vars(stage)["reached"] = Reached({"tests/conftest.py": code})
     return stage
 

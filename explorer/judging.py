@@ -10,7 +10,7 @@ from expectations.errors import UserError
 from explorer.data import Release, Store
 from models.evaluation.catalogue import CatalogueFacts
 from models.evaluation.config import EvaluationConfig
-from models.evaluation.judging import judge
+from models.evaluation.judging import evaluation_table
 from models.evaluation.systems import lists_from_table
 from models.evaluation.truth import Judged
 from tasks.stages.judged_users import inputs_of, judged_and_catalogue
@@ -33,7 +33,7 @@ def judged_live(store: Store, release: Release, pipeline: Mapping[str, Any]) -> 
             name: lists_from_table(one.recommend(users, k=max(k, int(one.pipeline["k"]))).table, users, k)
             for name, one in {"final": bundle, KNOBS: bundle.with_pipeline(pipeline)}.items()
         }
-    return judge(systems, judged, {"all": np.ones(len(users), dtype=bool)}, catalogue, settings)
+    return evaluation_table(systems, judged, {"all": np.ones(len(users), dtype=bool)}, catalogue, settings)
 
 
 def _truth(store: Store, release: Release) -> tuple[Judged, CatalogueFacts, EvaluationConfig]:

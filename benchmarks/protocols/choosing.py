@@ -13,7 +13,7 @@ from benchmarks.protocols.settings import in_json, stopping_at
 from benchmarks.protocols.task import Task
 from models.catalogue import Model
 from models.collaborative.popularity import Popularity, WithPopularity, decayed_counts
-from models.evaluation.cases import Scores, judge, mean_metric
+from models.evaluation.cases import Scores, mean_metric, metrics_per_user
 from models.interactions import Floats, Histories, Interactions, Ints, Recommender, Trained, Training
 from models.metrics.ranking import PerUser
 from spark_jobs.config import PopularityConfig
@@ -164,7 +164,7 @@ def look_at_test(task: Task, of: dict[str, Scores], tell: Teller) -> dict[str, P
     found: dict[str, PerUser] = {}
     for name, scores in of.items():
         tell.say(f"test: {name}")
-        found[name] = judge(task.test, scores, task.ks, tell.progress)
+        found[name] = metrics_per_user(task.test, scores, task.ks, tell.progress)
     return found
 
 

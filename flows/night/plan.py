@@ -23,13 +23,18 @@ class Plan:
 
     def add(self, step: Step[Made]) -> Made:
         """Add a step of one date; gives what it makes."""
-        self.steps.append(step)
+        self._append(step)
         return step.made
 
     def add_dates(self, step: Step[Made]) -> dict[str, Made]:
         """Add a step of several dates; gives what it makes for each."""
-        self.steps.append(step)
+        self._append(step)
         return step.by_date
+
+    def _append(self, step: Step[Any]) -> None:
+        if any(other.name == step.name for other in self.steps):
+            raise ValueError(f"two stages are called {step.name!r}: a model of the catalogue has the name of a stage")
+        self.steps.append(step)
 
     def step(self, name: str) -> Step[Any]:
         """The step of a stage."""

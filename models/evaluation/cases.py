@@ -55,7 +55,9 @@ class Case:
         return told.hexdigest()
 
 
-def judge(case: Case, scores: Scores, ks: Sequence[int], on_progress: OnProgress = lambda *_: None) -> PerUser:
+def metrics_per_user(
+    case: Case, scores: Scores, ks: Sequence[int], on_progress: OnProgress = lambda *_: None
+) -> PerUser:
     """Metrics of every judged user at several cut-offs; see `models.metrics.ranking`.
 
     Items with equal scores stand in a random order that is the same for all systems: numbers tell popularity in many
@@ -119,7 +121,7 @@ def _sampled(case: Case, scores: Scores, ks: Sequence[int]) -> np.ndarray:
 
 def mean_metric(case: Case, metric: str, k: int) -> Callable[[Scores], float]:
     """Scores -> the mean of one metric over the case's users."""
-    return lambda scores: float(np.nanmean(judge(case, scores, [k])[metric, k]))
+    return lambda scores: float(np.nanmean(metrics_per_user(case, scores, [k])[metric, k]))
 
 
 def _finite(scores: Floats) -> Floats:

@@ -48,7 +48,7 @@ class _Rows:
         return pa.table(self.columns, schema=EVALUATION.schema)
 
 
-def judge(
+def evaluation_table(
     systems: Systems,
     judged: Judged,
     segments: Mapping[str, np.ndarray],
@@ -150,7 +150,7 @@ def headline(table: pa.Table, systems: Systems, judged: Judged, config: Evaluati
     """The night's main figures, for notes and the report: how `final` stands to popularity and to the oracle.
 
     Args:
-        table: what `judge` said of the same systems.
+        table: what `evaluation_table` says of the same systems.
     """
     k = config.primary_k
     ndcg = {

@@ -84,7 +84,7 @@ def judged_alike(registry: Registry, lake: Lake, a: Version, b: Version, scratch
     Raises:
         Failure: the lake or the registry no longer holds what that takes.
     """
-    from models.evaluation.judging import COMPARED, judge
+    from models.evaluation.judging import COMPARED, evaluation_table
     from models.evaluation.systems import lists_from_table
 
     newer, older = (b, a) if _day(b) >= _day(a) else (a, b)
@@ -100,7 +100,9 @@ def judged_alike(registry: Registry, lake: Lake, a: Version, b: Version, scratch
     final = made["recommendations"][0].table(["user_id", "rank", "item_id"])
     lists = {newer.number: lists_from_table(final, judged.user_ids, config.primary_k), older.number: theirs}
     segments = segments_of(judged, users, histories)
-    table = judge({"a": lists[a.number], "b": lists[b.number]}, judged, segments, catalogue, config, baseline="a")
+    table = evaluation_table(
+        {"a": lists[a.number], "b": lists[b.number]}, judged, segments, catalogue, config, baseline="a"
+    )
     rows = {(r["system"], r["segment"], r["metric"]): r for r in table.to_pylist()}
     figures = {}
     for segment in segments:

@@ -37,7 +37,7 @@ def evaluation(
     """
     import pyarrow as pa
 
-    from models.evaluation.judging import headline, hits_by_source, judge
+    from models.evaluation.judging import evaluation_table, headline, hits_by_source
     from models.runtime import Bundle
 
     users, items = by.known.users, by.known.items
@@ -47,7 +47,7 @@ def evaluation(
     final = recommendations.table(["user_id", "rank", "item_id", "source"])
     systems = _systems(served, final, judged, catalogue.item_ids, [o.table() for o in by.oracle], config)
     out.progress(1, 3, f"{len(systems)} systems on {len(judged.user_ids):,} users")
-    table = judge(systems, judged, segments_of(judged, users, by.histories), catalogue, config)
+    table = evaluation_table(systems, judged, segments_of(judged, users, by.histories), catalogue, config)
     out.progress(2, 3, "each part left out in turn")
     without = _ablations(served, judged.sample(config.max_ablation_users, config.seed), catalogue, config)
     out["evaluation"].write(pa.concat_tables([table, *without]))
@@ -92,7 +92,7 @@ def _ablations(
     import numpy as np
 
     from models.evaluation.ablations import CONTROL, ablations
-    from models.evaluation.judging import judge
+    from models.evaluation.judging import evaluation_table
     from models.evaluation.systems import lists_from_table
 
     if not len(judged.user_ids):
@@ -103,4 +103,4 @@ def _ablations(
         systems[name] = lists_from_table(served.with_pipeline(pipeline).recommend(users).table, users, k)
     everyone = {"all": np.ones(len(users), dtype=bool)}
     whole_lists = dataclasses.replace(config, ks=(k,), primary_k=k)
-    yield judge(systems, judged, everyone, catalogue, whole_lists, CONTROL)
+    yield evaluation_table(systems, judged, everyone, catalogue, whole_lists, CONTROL)

@@ -223,3 +223,10 @@ def test_every_setting_is_in_the_form_with_description_and_bounds(cls, name):
                 assert shown.get("type") == "array" or f"{limit}" in meaning, f"{cls}.{name} does not tell its bounds"
     if get_origin(declared.annotation) is Literal:
         assert shown["enum"] == list(get_args(declared.annotation))
+
+
+def test_no_two_steps_have_one_name():
+    """A model of the catalogue is a stage of its own name."""
+    plan = _plan()
+    with pytest.raises(ValueError, match="two stages are called 'bundle'"):
+        plan.add(plan.step("bundle"))

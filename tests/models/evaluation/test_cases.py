@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from expectations.errors import Failure
-from models.evaluation.cases import UNKNOWABLE, Case, full_ranking, judge, mean_metric
+from models.evaluation.cases import UNKNOWABLE, Case, full_ranking, mean_metric, metrics_per_user
 from models.interactions import Histories, Interactions
 
 USERS, ITEMS = 50, 30
@@ -41,7 +41,7 @@ def test_full_ranking_is_a_sorted_list_without_the_past(case: Case, scores: np.n
 
 
 def test_metrics_are_means_over_the_users(case: Case, scores: np.ndarray) -> None:
-    values = judge(case, lambda users, _: scores[users], [5, 10])
+    values = metrics_per_user(case, lambda users, _: scores[users], [5, 10])
     hits = full_ranking(case, lambda users, _: scores[users], 10)
     expected = [h.sum() / len(row(case.relevant, u)) for u, h in enumerate(hits) if row(case.relevant, u)]
     assert np.nanmean(values["recall", 10]) == pytest.approx(np.mean(expected))
@@ -75,7 +75,9 @@ def test_equal_scores_gain_nothing_by_the_items_numbers(case: Case) -> None:
 def test_what_cannot_be_known_is_a_miss(case: Case, scores: np.ndarray) -> None:
     none = replace(case, relevant=Histories(case.relevant.offsets, np.full_like(case.relevant.items, UNKNOWABLE)))
     assert not full_ranking(none, lambda users, _: scores[users], ITEMS).any()
-    assert (judge(none, lambda users, _: scores[users], [5])["recall", 5][case.relevant.sizes > 0] == 0).all()
+    assert (
+        metrics_per_user(none, lambda users, _: scores[users], [5])["recall", 5][case.relevant.sizes > 0] == 0
+    ).all()
 
 
 def test_a_masked_item_is_no_hit(case: Case, scores: np.ndarray) -> None:
@@ -89,7 +91,7 @@ def test_among_negatives_the_rank_counts_those_that_score_higher(case: Case, sco
     negatives = rng.integers(0, ITEMS, (USERS, 9))
     negatives[0, :4] = one.items[0]  # as in the public file: a negative that is the item itself does no harm
     sampled = replace(case, relevant=one, negatives=negatives)
-    values = judge(sampled, lambda users, _: scores[users], [3])
+    values = metrics_per_user(sampled, lambda users, _: scores[users], [3])
     for user in range(USERS):
         rank = 1 + sum(scores[user, n] > scores[user, one.items[user]] for n in negatives[user])
         assert values["hit_rate", 3][user] == (rank <= 3)

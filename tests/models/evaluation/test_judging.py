@@ -8,7 +8,7 @@ import pytest
 from expectations.datasets import ITEMS, POPULARITY
 from models.evaluation.catalogue import TIERS, CatalogueFacts
 from models.evaluation.config import EvaluationConfig
-from models.evaluation.judging import judge
+from models.evaluation.judging import evaluation_table
 from models.evaluation.truth import Judged
 from models.metrics.item_sets import ItemSets
 
@@ -48,7 +48,7 @@ def table(judged: Judged, catalogue: CatalogueFacts) -> pa.Table:
         "narrow": np.tile([[0, 1, 2]], (NUM_USERS, 1)),
     }
     segments = {"all": np.ones(NUM_USERS, dtype=bool), "lifecycle=new": np.arange(NUM_USERS) < NUM_ITEMS}
-    return judge(lists, judged, segments, catalogue, CONFIG)
+    return evaluation_table(lists, judged, segments, catalogue, CONFIG)
 
 
 def row(table: pa.Table, system: str, metric: str, k: int = 2, segment: str = "all") -> dict:
@@ -122,7 +122,7 @@ def test_segments_of_users_are_compared_too(judged: Judged, catalogue: Catalogue
     right, wrong = np.arange(NUM_USERS)[:, None] % NUM_ITEMS, (np.arange(NUM_USERS)[:, None] + 1) % NUM_ITEMS
     lists = {"final": np.where(first[:, None], right, wrong), "other": np.where(first[:, None], wrong, right)}
     segments = {"all": np.ones(NUM_USERS, dtype=bool), "history=0": first, "history=1-4": ~first}
-    table = judge(lists, judged, segments, catalogue, CONFIG)
+    table = evaluation_table(lists, judged, segments, catalogue, CONFIG)
     whole, lost, won = (row(table, "other", "ndcg_vs_final", segment=segment) for segment in segments)
     assert (whole["value"], lost["value"], won["value"]) == (0, -1, 1)
     assert whole["p_value"] > 0.5 and max(lost["p_value"], won["p_value"]) < 0.01
@@ -137,7 +137,7 @@ def test_without_genres_there_is_no_diversity_rather_than_a_perfect_one(judged: 
         primary_genre=np.full(NUM_ITEMS, -1),
     )
     lists = {"final": np.tile([[0, 1, 2]], (NUM_USERS, 1))}
-    table = judge(lists, judged, {"all": np.ones(NUM_USERS, dtype=bool)}, plain, CONFIG)
+    table = evaluation_table(lists, judged, {"all": np.ones(NUM_USERS, dtype=bool)}, plain, CONFIG)
     assert not {"diversity", "miscalibration", *STUDY} & set(table["metric"].to_pylist())
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from models.evaluation.catalogue import CatalogueFacts
 from models.evaluation.config import EvaluationConfig
-from models.evaluation.judging import headline, hits_by_source, judge
+from models.evaluation.judging import evaluation_table, headline, hits_by_source
 from models.evaluation.systems import lists_from_table, random_lists
 from models.evaluation.truth import judged_users, user_segments
 from tasks.engine.lake import Artifact, Ref
@@ -155,11 +155,11 @@ class MadeNight:
             systems[name] = np.where(np.arange(20) % (seed + 2), mixed, systems["popularity"])
         systems["random"] = random_lists(catalogue.item_ids, judged.seen, 20, 0)
         systems["oracle"] = np.array([self.draw(u, 20) for u in judged.user_ids])
-        table = judge(systems, judged, user_segments(judged, self.users.table()), catalogue, config)
+        table = evaluation_table(systems, judged, user_segments(judged, self.users.table()), catalogue, config)
         stand_ins = {"nothing": "final", "als": "item_item", "towers": "towers", "ranker": "popularity", "mmr": "als"}
         parts = {f"without {part}": systems[name] for part, name in stand_ins.items()}
         every = {"all": np.ones(len(judged.user_ids), dtype=bool)}
-        without = judge(parts, judged, every, catalogue, config, "without nothing")
+        without = evaluation_table(parts, judged, every, catalogue, config, "without nothing")
         notes = {
             "judged_days": self.judged_days, "ablation_k": 10,
             "users_judged": len(judged.user_ids), "left_out": judged.left_out,

@@ -24,7 +24,7 @@ class Scoring(Protocol):
 
 
 def can_score(source: object) -> TypeGuard[Scoring]:
-    """Others may keep the scores of their own proposals under that name."""
+    """Sources by vectors and by neighbours can; lists and rankings know nothing of what others propose."""
     return callable(getattr(source, "scores", None))
 
 

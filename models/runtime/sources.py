@@ -99,22 +99,31 @@ class Neighbours:
         kept = (ids < items.size) & (neighbours < items.size)
         places = similarity["rank"].to_numpy()[kept] - 1
         shape = (items.size + 1, int(places.max(initial=0)) + 1)
-        self.ids, self.scores = np.full(shape, -1, dtype=np.int64), np.zeros(shape, dtype=np.float32)
+        self.ids, self.similarities = np.full(shape, -1, dtype=np.int64), np.zeros(shape, dtype=np.float32)
         self.ids[ids[kept], places] = neighbours[kept]
-        self.scores[ids[kept], places] = similarity["score"].to_numpy()[kept]
+        self.similarities[ids[kept], places] = similarity["score"].to_numpy()[kept]
         self.weights = np.ones(1)
 
     def using(self, settings: Mapping[str, Any]) -> "Neighbours":
         """The same neighbours, looked at as the pipeline's section `history` says."""
         other, most = copy.copy(self), settings["num_neighbours"]
-        other.ids, other.scores = self.ids[:, :most], self.scores[:, :most]
+        other.ids, other.similarities = self.ids[:, :most], self.similarities[:, :most]
         other.weights = 0.5 ** (np.arange(settings["length"])[::-1] / settings["half_life"])
         return other
+
+    def scores(self, users: Users, rows: np.ndarray, item_ids: np.ndarray) -> np.ndarray:
+        """float32 `[N, C]` for candidates of each user; 0 for what is near to nothing of the history."""
+        history, own = users.history.last(rows, len(self.weights)).T, np.arange(len(rows))[:, None]
+        totals = np.zeros((len(rows), len(self.ids)))
+        for items, weight in zip(history, self.weights, strict=True):
+            totals[own, self.ids[items]] += self.similarities[items] * weight  # no item is there twice in a row of ids
+        totals[:, -1] = 0  # what -1 reads
+        return np.take_along_axis(totals, item_ids, axis=1).astype(np.float32)
 
     def find(self, users: Users, rows: np.ndarray, k: int) -> Found:
         history = users.history.last(rows, len(self.weights)).T
         found = np.concatenate(self.ids[history], axis=1)
-        scores = np.concatenate(self.scores[history] * self.weights[:, None, None], axis=1)
+        scores = np.concatenate(self.similarities[history] * self.weights[:, None, None], axis=1)
         order = np.argsort(found, axis=1)
         found, scores = np.take_along_axis(found, order, axis=1), np.take_along_axis(scores, order, axis=1)
         first = np.ones(found.shape, dtype=bool)
@@ -134,7 +143,7 @@ class UserLists:
         self.user_ids, first = np.unique(users, return_index=True)
         self.offsets = np.append(first, len(users))
         self.item_ids = np.append(lists["item_id"].to_numpy(), -1).astype(np.int64)
-        self.scores = np.append(lists["score"].to_numpy(), -np.inf).astype(np.float32)
+        self.values = np.append(lists["score"].to_numpy(), -np.inf).astype(np.float32)
 
     def find(self, users: Users, rows: np.ndarray, k: int) -> Found:
         if not len(self.user_ids):
@@ -143,7 +152,7 @@ class UserLists:
         places = self.offsets[own][:, None] + np.arange(k)
         inside = (own >= 0)[:, None] & (places < self.offsets[own + 1][:, None])
         places = np.where(inside, places, -1)
-        return self.item_ids[places], self.scores[places]
+        return self.item_ids[places], self.values[places]
 
 
 class Ranking:
@@ -151,10 +160,10 @@ class Ranking:
 
     def __init__(self, ranking: pa.Table) -> None:
         ranking = ranking.sort_by("rank")
-        self.item_ids, self.scores = ranking["item_id"].to_numpy().astype(np.int64), ranking["score"].to_numpy()
+        self.item_ids, self.values = ranking["item_id"].to_numpy().astype(np.int64), ranking["score"].to_numpy()
 
     def find(self, users: Users, rows: np.ndarray, k: int) -> Found:
-        item_ids, scores = top(self.item_ids[None, :], self.scores[None, :], k)
+        item_ids, scores = top(self.item_ids[None, :], self.values[None, :], k)
         return np.repeat(item_ids, len(rows), axis=0), np.repeat(scores, len(rows), axis=0)
 
 

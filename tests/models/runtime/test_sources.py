@@ -186,3 +186,17 @@ def test_shards_are_merged_by_score(bundle):
     assert len(bundle.index.shards) == 2
     assert (np.diff(scores, axis=1) <= 0).all()
     assert {item % 2 for item in found.ravel().tolist()} == {0, 1}
+
+
+@pytest.mark.parametrize("source", ["als", "item_item", "content", "transformer"])
+def test_a_source_scores_what_it_proposes_as_it_ranks_it(bundle, source):
+    """So that a system may ask it about what others propose; of what it does not know it says 0."""
+    found, ranked = bundle.retrieve(source, range(40), 12, filtered=False)
+    users = bundle.features.users
+    said = bundle.steps.sources[source].scores(users, np.arange(40), found)
+    there = found >= 0
+    assert there.any()
+    np.testing.assert_allclose(said[there], ranked[there], rtol=1e-5)
+    assert (said[~there] == 0).all()
+    beyond = np.full((40, 1), -1)
+    assert (bundle.steps.sources[source].scores(users, np.arange(40), beyond) == 0).all()

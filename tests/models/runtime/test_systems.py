@@ -120,9 +120,9 @@ def test_a_release_without_a_transformer_refuses_systems_that_ask_one(tables, tm
 
 
 def test_a_source_that_cannot_score_is_named(served, monkeypatch):
-    entry = dataclasses.replace(SYSTEMS["hybrid"], asks=("item_item",))
+    entry = dataclasses.replace(SYSTEMS["hybrid"], asks=("popularity",))
     monkeypatch.setitem(SYSTEMS, "hybrid", entry)
-    with pytest.raises(BundleError, match="hybrid asks the source item_item for scores, and this release's proposes"):
+    with pytest.raises(BundleError, match="hybrid asks the source popularity for scores, and this release's proposes"):
         served.with_pipeline(pipeline("hybrid"))
 
 

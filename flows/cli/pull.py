@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from expectations.errors import UserError
+from models.runtime.files import EVERY, patterns_by_part
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-PARTS = ("all", "index", "towers", "ranker", "als", "similar", "embeddings", "foundation", "sources", "recommendations")
+PARTS = tuple(part for part in patterns_by_part() if part != EVERY)
 REFERENCE = "a number, @alias or :YYYY-MM-DD"
 REGISTRY = click.option("--registry", "url", default="", help="Registry URL. Default: the last run's.")
 RELEASE = click.option("--release", "reference", default="@champion", show_default=True,

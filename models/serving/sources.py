@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from models.catalogue import SOURCES, Model, SourceKind
+from models.runtime.files import TABLES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,8 +36,6 @@ class ReleaseSource:
 
     def place(self, dataset: str) -> str:
         """Where a table lies in the release."""
-        from models.runtime.files import TABLES  # its package brings FAISS
-
         if dataset not in self.tables:
             return TABLES[dataset]
         return f"sources/{self.name}/{dataset.removeprefix('source_')}.parquet"

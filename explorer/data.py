@@ -85,10 +85,10 @@ class Release:
 
     def _vector_files(self) -> dict[str, str]:
         """Source -> the table of its items' vectors."""
-        declared = self.bundle.path / "sources.json"
-        if not declared.is_file():  # a release of format 1 declares no sources
+        if self.bundle.manifest["format"] < 2:  # does not declare the sources that every night has
             return {"transformer": TITLES} if (self.bundle.path / TITLES).is_file() else {}
-        return {one["name"]: one["files"][1] for one in read_json(declared) if one["kind"] == "vectors"}
+        declared = read_json(self.bundle.path / "sources.json")
+        return {one["name"]: one["files"][1] for one in declared if one["kind"] == "vectors"}
 
     def _spread(self, table: pa.Table) -> np.ndarray:
         """float32 `[I, d]` by item id."""

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 
 def champion_lists(
-    registry: Registry, number: int, id_map: "pa.Table", user_ids: "np.ndarray", k: int, scratch: Path
+    registry: Registry, number: int, id_map: "pa.Table", user_ids: "np.ndarray", k: int, beside: int, scratch: Path
 ) -> "np.ndarray":
     """Lists of a released version, int64 `[U, k]`, best first; -1 where a list is shorter or an item is unknown here.
 
     Args:
+        beside: length of the lists that these are compared with; longer ones would have more places to hit.
         id_map: this night's; users and items of the two releases are the same where their outside ids are.
         user_ids: dense ids of this night, ascending. Whom the champion does not know gets what it has for somebody
             without a history.
@@ -47,6 +48,7 @@ def champion_lists(
             table = champion.recommend(asked, length).table
             rows = [asked[user] for user in table["user_id"].to_pylist()]
             lists[rows, table["rank"].to_numpy() - 1] = told(table["item_id"].to_pylist())
+        lists[:, beside:] = -1
         return lists[:, :k]
 
 

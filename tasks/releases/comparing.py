@@ -95,8 +95,9 @@ def judged_alike(registry: Registry, lake: Lake, a: Version, b: Version, scratch
     config = EvaluationConfig(**evaluation.manifest["config"]["config"])
     config = dataclasses.replace(config, ks=(config.primary_k,), max_users=min(config.max_users, MOST_JUDGED))
     judged, catalogue = judged_and_catalogue(made["watches"], users, items, histories, popularity, config)
-    id_map = open_bundle(made["bundle"][0].path / FOLDER, threads=1, verify=False).id_map
-    theirs = champion_lists(registry, older.number, id_map, judged.user_ids, config.primary_k, scratch)
+    own = open_bundle(made["bundle"][0].path / FOLDER, threads=1, verify=False)
+    length = int(own.pipeline["k"])
+    theirs = champion_lists(registry, older.number, own.id_map, judged.user_ids, config.primary_k, length, scratch)
     final = made["recommendations"][0].table(["user_id", "rank", "item_id"])
     lists = {newer.number: lists_from_table(final, judged.user_ids, config.primary_k), older.number: theirs}
     segments = segments_of(judged, users, histories)

@@ -224,7 +224,8 @@ class _Measures:
         mine = lists_from_table(self.made["recommendations"].table(["user_id", "rank", "item_id"]), users, self.k)
         ours = ranking_metrics(truth.contains(mine), truth.sizes, [self.k])
         assert self.newest
-        there = champion_lists(self.registry, self.newest.to, self.ours.id_map, users, self.k, self.scratch)
+        length = int(self.ours.pipeline["k"])
+        there = champion_lists(self.registry, self.newest.to, self.ours.id_map, users, self.k, length, self.scratch)
         theirs = ranking_metrics(truth.contains(there), truth.sizes, [self.k])
         key = ("ndcg", self.k)
         segments = {

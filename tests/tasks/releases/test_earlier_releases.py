@@ -135,10 +135,14 @@ def test_the_explorer_shows_it(release, tmp_path):
 def test_compare_and_gates_ask_it(kept, bundle, night, tmp_path):
     registry = Registry(tmp_path / "home")
     number = register(registry, kept).number
-    lists = champion_lists(registry, number, bundle.id_map, bundle.user_ids, 5, tmp_path / "scratch")
+    asked = registry, number, bundle.id_map, bundle.user_ids, 5
+    lists = champion_lists(*asked, 10, tmp_path / "scratch")
     theirs = {(row["user_id"], row["rank"]): row["item_id"] for row in night.to_pylist()}
     expected = [[theirs.get((user, rank), -1) for rank in range(1, 6)] for user in bundle.user_ids.tolist()]
     assert lists.tolist() == expected
+    # Beside lists of three places only three count: two that nobody else has cannot be won.
+    short = champion_lists(*asked, 3, tmp_path / "scratch")
+    assert (short[:, :3] == lists[:, :3]).all() and (short[:, 3:] == -1).all() and (lists[:, 3:] >= 0).any()
 
 
 NEW = "external_id,title,genres,uploaded_at,available_until\nnew-1,One,drama,2026-01-06,{until}\n"

@@ -246,7 +246,7 @@ from models.runtime import Bundle
 from models.serving.config import PipelineConfig, pipeline_of
 from tasks.engine.stage import plain
 from tasks.pages.training import used_for
-from tasks.releases.bundle_runtime import open_bundle
+from models.serving.bundle_runtime import open_bundle
 
 config = load_config(None, ["system=twin", "pipeline.k=8", "pipeline.candidates=60"])
 pipeline = plain(pipeline_of(config.system, config.pipeline))
@@ -309,7 +309,7 @@ sys.path.insert(0, sys.argv[1])
 from bundle import Bundle
 
 release = Bundle(sys.argv[1])
-users = release.features.users.ids
+users = release.user_ids
 found, _ = release.retrieve("newest", users, 5)
 table = release.recommend(users).table
 print(json.dumps({

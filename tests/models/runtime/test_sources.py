@@ -5,6 +5,9 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
+from models.collaborative.neighbours import Neighbours as Measured
+from models.collaborative.ratings import Biases, RatingFactors
+from models.interactions import Histories
 from models.runtime.filters import Filters
 
 SOURCES = ("towers", "als", "item_item", "content", "transformer", "popularity")
@@ -200,3 +203,28 @@ def test_a_source_scores_what_it_proposes_as_it_ranks_it(bundle, source):
     assert (said[~there] == 0).all()
     beyond = np.full((40, 1), -1)
     assert (bundle.steps.sources[source].scores(users, np.arange(40), beyond) == 0).all()
+
+
+def test_neighbours_score_as_those_that_protocols_measure(bundle, tables):
+    """Histories whole and undecayed: then the source of a release and the model of the catalogue say the same."""
+    table = tables["item_similarity"]
+    items, neighbours, scores = (table[name].to_numpy() for name in ("item_id", "neighbour_id", "score"))
+    model = Measured.of(items, neighbours, scores, np.zeros(150, np.float32))
+    whole = {"length": 1000, "half_life": 1e6, "num_neighbours": 1000}
+    users = bundle.features.users
+    rows = np.repeat(np.arange(40), np.diff(users.history.offsets))
+    histories = Histories.of(rows, users.history.values, 40)
+    everything = np.tile(np.arange(150), (40, 1))
+    served = bundle._sources["item_item"].using(whole).scores(users, np.arange(40), everything)
+    np.testing.assert_allclose(served, model.scores(np.arange(40), histories), rtol=1e-3, atol=1e-6)
+
+
+def test_vectors_score_as_those_that_protocols_measure(bundle, tables):
+    """The factors of who has no more than the night knew; protocols fold histories in instead."""
+    items, users = (np.stack(tables[f"als_{of}_factors"]["factors"].to_numpy()) for of in ("item", "user"))
+    model = RatingFactors(Biases(0.0, np.zeros(len(users)), np.zeros(len(items))), users, items)
+    rows = np.arange(len(users))
+    everything = np.tile(np.arange(len(items)), (len(users), 1))
+    served = bundle._sources["als"].scores(bundle.features.users, rows, everything)
+    nothing = Histories.of(rows[:0], rows[:0], len(users))
+    np.testing.assert_allclose(served, model.scores(rows, nothing), rtol=1e-4, atol=1e-5)

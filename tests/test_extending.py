@@ -61,7 +61,7 @@ def longest(out: Outputs, items: Artifact) -> None:
     out["longest"].write(longest(items.table()))
 '''
 
-PLAN_LINE = "    plan.add(longest(T, known.items))\n    alike = plan.add(content_similarity("
+PLAN_LINE = "    plan.add(longest(T, known.items))\n    popular = plan.add(popularity("
 
 CHECK = """
 import sys
@@ -107,7 +107,7 @@ def test_a_dataset_and_a_stage(copy: Path, tmp_path: Path):
     _edit(copy / "expectations/datasets.py", "RELEASE, REPORT,", "RELEASE, REPORT, LONGEST,")
     (copy / "models/longest.py").write_text(MODEL.lstrip())
     (copy / "tasks/longest.py").write_text(STAGE.lstrip())
-    _edit(copy / "flows/nightly.py", "    alike = plan.add(content_similarity(", PLAN_LINE)
+    _edit(copy / "flows/nightly.py", "    popular = plan.add(popularity(", PLAN_LINE)
     _edit(
         copy / "flows/nightly.py",
         "from tasks.stages.recommendations",

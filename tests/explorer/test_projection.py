@@ -59,17 +59,18 @@ def test_a_picked_item_and_its_neighbours_stand_out(release, tmp_path):
     assert found == item and "Nearest to" in page
 
 
-def test_a_release_with_a_transformer_shows_its_vectors_too(release, tmp_path):
+def test_every_source_by_vectors_shows_its_own(release, tmp_path):
     tables = make_tables(40, 150) | foundation_tables(40, 150)
     path = make_bundle(tmp_path / "made", tables, plain(PipelineConfig(system="hybrid")))
     hybrid = Release(release.version, Bundle(path, threads=1))
-    assert list(release.vectors) == ["two towers"] and list(hybrid.vectors) == ["two towers", "transformer"]
+    assert list(release.vectors) == ["two towers", "als"]
+    assert list(hybrid.vectors) == ["two towers", "als", "transformer"]
     titles = np.stack(tables["title_embeddings"].sort_by("item_id")["vector"].to_numpy())
     np.testing.assert_array_equal(hybrid.vectors["transformer"][: len(titles)], titles)
     unit = titles / np.linalg.norm(titles, axis=1, keepdims=True)
     assert [*nearest(hybrid, 7, "transformer")] == [i for i in np.argsort(-(unit @ unit[7])) if i != 7][:12]
     assert [*nearest(hybrid, 7)] == hybrid.bundle.similar(7, 12)["item_id"].to_pylist()
-    places, others = (items_in_plane(hybrid, "PCA", tmp_path, model)[1] for model in hybrid.vectors)
+    places, others = (items_in_plane(hybrid, "PCA", tmp_path, model)[1] for model in ("two towers", "transformer"))
     assert not np.array_equal(places, others)
     assert "by their vectors of 12 numbers, of the transformer" in space.show(hybrid, "PCA", tmp_path, 7, "transformer")
 

@@ -54,8 +54,8 @@ def names() -> Callable[[int], tuple[str, ...]]:
 def quick() -> Callable[..., RankerConfig]:
     """A small ranker, with whatever the test is about."""
 
-    def config(epochs: int = 4, **changes: Any) -> RankerConfig:
+    def config(epochs: int = 4, hidden: tuple[int, ...] = (16,), **changes: Any) -> RankerConfig:
         fit = FitConfig(learning_rate=1e-2, final_learning_rate_share=0.05, max_epochs=epochs, threads=1)
-        return RankerConfig(hidden=(16,), batch_size=512, fit=fit, **changes)
+        return RankerConfig(hidden=hidden, batch_size=512, fit=fit, **changes)
 
     return config

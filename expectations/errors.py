@@ -7,3 +7,7 @@ class UserError(Exception):
 
 class Failure(Exception):
     """Something that should have worked did not. Exit code 1."""
+
+
+FREES_SPACE = "`nightjar gc --delete --grace-hours 0` helps"
+"""Advice where a disk is full."""

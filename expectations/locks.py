@@ -1,6 +1,7 @@
 """Locks between processes, on files: the operating system's, gone with their holder however it ends."""
 
 import fcntl
+import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,20 @@ def lock(path: Path, wait_s: float = -1.0) -> AbstractContextManager[Any]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody holds the lock of a file. By hand: `filelock` has no shared lock that the system keeps.
+    """Whether somebody holds the lock of a file or folder.
+
+    By hand, as `filelock` has no shared lock that the system keeps.
 
     Whoever asked by taking the lock itself would be taken for its holder by the next who asks.
     """
-    if not path.exists():
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
         return False
-    with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
     return False

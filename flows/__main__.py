@@ -103,8 +103,10 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _os_error(error: OSError) -> str:
+    from expectations.errors import FREES_SPACE
+
     if error.errno == errno.ENOSPC:
-        return "the disk is full; free some space (`nightjar gc --delete` helps) and run the same command again"
+        return f"the disk is full; free some space ({FREES_SPACE}) and run the same command again"
     return f"{error.filename or 'file system'}: {error.strerror} (--debug shows where)"
 
 

@@ -1,68 +1,114 @@
-"""What may be deleted: artifacts that nothing which matters refers to."""
+"""What may be deleted: artifacts that nothing which matters refers to.
+
+Deletion is in two steps: what nothing needs is marked, and goes only when it was marked a while ago and still nothing
+needs it. So whatever has just begun to use an artifact has the time to say so (`tasks.engine.leases`).
+"""
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from expectations.datasets import DATASETS
 from expectations.files import read_json
+from expectations.locks import is_locked
+from flows.backfilling.state import Backfill, DayState, all_backfills
 from flows.grid.state import all_sweeps
 from flows.night.records import RunRecord, all_runs
 from tasks.engine.lake import MANIFEST, Lake, Ref
+from tasks.engine.leases import leased
 from tasks.registry.registry import Registry
 
 RELEASED = ("nightjar.bundle", "nightjar.recommendations", "nightjar.evaluation")
 """Tags of a version that name artifacts: what is released, and what `nightjar compare` reads."""
 
+MARKS = "garbage"
+"""Record of the lake: what was found to be needed by nothing, and when first."""
+
+RESUMED_DAYS = 14
+"""A backfill that was interrupted is expected to be resumed within so many days."""
+
 
 @dataclass(frozen=True)
 class Garbage:
-    """Something that may go: its name, size and how to remove it."""
+    """Something that may go: its name, size and how to remove it, which gives False when it is needed after all."""
 
     name: str
     bytes: int
-    remove: Callable[[], None]
+    remove: Callable[[], bool]
 
 
 def garbage(home: Path, lake: Lake, keep_days: int) -> list[Garbage]:
-    """Artifacts that no run or sweep of the last `keep_days` days, no registered release and no pointer refers to.
+    """Artifacts that no work in flight, no run or sweep of the last `keep_days` days, no registered release and no
+    pointer refers to; what interrupted uploads left; old records of runs and copies of releases.
 
     What a kept artifact was made from is kept with it, so that its lineage can still be shown and its days need not
     be made again.
     """
     kept = _closure(lake, _roots(home, lake, keep_days))
-    found = []
-    for dataset in DATASETS:
-        for ref in lake.refs(dataset):
-            if ref not in kept:
-                size = sum(f["bytes"] for f in _manifest(lake, ref).get("files", {}).values())
-                found.append(Garbage(ref.folder, size, lambda ref=ref: lake.remove(ref)))  # type: ignore[misc]
+    found = [_of_artifact(home, lake, ref) for d in DATASETS for ref in lake.refs(d) if ref not in kept]
+    found += [_of_artifact(home, lake, ref, "unfinished ") for ref in lake.unfinished() if ref not in kept]
     folders = [(f"run {p.name}", p) for p in _old_runs(home, keep_days)]
     folders += [(f"copy of release {p.name}", p) for p in _old_copies(home, keep_days)]
-    return found + [Garbage(name, _size(p), lambda p=p: shutil.rmtree(p)) for name, p in folders]  # type: ignore[misc]
+    return found + [Garbage(name, _size(p), lambda p=p: _remove_folder(p)) for name, p in folders]  # type: ignore[misc]
+
+
+def marked(lake: Lake, found: Iterable[Garbage]) -> dict[str, float]:
+    """Mark what was found; gives since when each was found by every look, seconds since 1970."""
+    before = (lake.record(MARKS) or {}).get("since", {})
+    since = {one.name: float(before.get(one.name, time.time())) for one in found}
+    lake.write_record(MARKS, {"since": since})
+    return since
+
+
+def _of_artifact(home: Path, lake: Lake, ref: Ref, what: str = "") -> Garbage:
+    size = sum(f["bytes"] for f in _manifest(lake, ref).get("files", {}).values())
+
+    def remove() -> bool:
+        with lake.claim([ref]):
+            if ref in leased(lake, home):
+                return False
+            lake.remove(ref)
+        return True
+
+    return Garbage(what + ref.folder, size, remove)
+
+
+def _remove_folder(path: Path) -> bool:
+    shutil.rmtree(path)
+    return True
 
 
 def _roots(home: Path, lake: Lake, keep_days: int) -> set[Ref]:
     horizon = time.time() - keep_days * 86_400
-    roots: set[Ref] = set()
+    roots = leased(lake, home)
     runs = all_runs(home)
+    unfinished = {day.run for one in all_backfills(home) for day in _in_flight(one, keep_days)}
     for run in runs:
         # The newest night stays whole whatever its age: it is what the next one builds on.
-        if _began(run.id) >= horizon or run is runs[-1]:
-            roots |= {_ref(f) for folders in run.refs.values() for f in folders}
+        if _began(run.id) >= horizon or run is runs[-1] or run.id in unfinished:
+            roots |= {Ref.of(f) for folders in (*run.refs.values(), run.planned) for f in folders}
     for sweep in all_sweeps(home):
         if _began(sweep.id) >= horizon:
-            roots |= {_ref(f) for folders in sweep.refs.values() for f in folders}
+            roots |= {Ref.of(f) for folders in sweep.refs.values() for f in folders}
     for dataset in DATASETS:
         current = lake.current(dataset)
         roots |= {current} if current else set()
     for registry in _registries(home, runs):
         for version in registry.versions():
-            roots |= {_ref(version.tags[t]) for t in RELEASED if t in version.tags}
+            roots |= {Ref.of(version.tags[t]) for t in RELEASED if t in version.tags}
     return roots
+
+
+def _in_flight(backfill: Backfill, keep_days: int) -> list[DayState]:
+    """The days of a backfill that runs, or that somebody may still resume."""
+    days = backfill.days()
+    resumed_from = time.time() - max(keep_days, RESUMED_DAYS) * 86_400
+    state = backfill.state(days)
+    is_open = state == "running" or (state == "interrupted" and backfill.created >= resumed_from)
+    return days if is_open else []
 
 
 def _registries(home: Path, runs: list[RunRecord]) -> list[Registry]:
@@ -82,7 +128,7 @@ def _closure(lake: Lake, roots: set[Ref]) -> set[Ref]:
         if ref in kept:
             continue
         kept.add(ref)
-        queue += [_ref(f) for folders in _manifest(lake, ref).get("inputs", {}).values() for f in folders]
+        queue += [Ref.of(f) for folders in _manifest(lake, ref).get("inputs", {}).values() for f in folders]
     return kept
 
 
@@ -95,13 +141,15 @@ def _manifest(lake: Lake, ref: Ref) -> dict[str, Any]:
 
 def _old_runs(home: Path, keep_days: int) -> list[Path]:
     horizon = time.time() - keep_days * 86_400
-    return [home / "runs" / r.id for r in all_runs(home)[:-1] if _began(r.id) < horizon]
+    old = [r for r in all_runs(home)[:-1] if _began(r.id) < horizon and r.state != "running"]
+    return [home / "runs" / r.id for r in old]
 
 
 def _old_copies(home: Path, keep_days: int) -> list[Path]:
-    """Releases that were pulled to be asked once, and can be pulled again."""
+    """Releases that were pulled to be asked once, and can be pulled again; none that is being pulled."""
     horizon = time.time() - keep_days * 86_400
-    return [p for p in sorted((home / "releases").glob("*")) if p.is_dir() and p.stat().st_mtime < horizon]
+    folders = [p for p in sorted((home / "releases").glob("*")) if p.is_dir()]
+    return [p for p in folders if p.stat().st_mtime < horizon and not is_locked(p)]
 
 
 def _size(folder: Path) -> int:
@@ -110,8 +158,3 @@ def _size(folder: Path) -> int:
 
 def _began(run_id: str) -> float:
     return time.mktime(time.strptime(run_id.split("-")[0], "%Y%m%dT%H%M%S"))
-
-
-def _ref(folder: str) -> Ref:
-    dataset, date, key = folder.split("/")[:3]
-    return Ref(dataset, date.removeprefix("date="), key)

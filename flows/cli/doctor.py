@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from expectations.errors import UserError
+from expectations.errors import FREES_SPACE, UserError
 
 CONSTRAINTS = Path(__file__).resolve().parents[2] / "constraints.txt"
 MIN_DISK_GIB, MIN_MEMORY_GIB = 5, 4
@@ -112,7 +112,7 @@ def _disk() -> Iterator[Finding]:
         place = place.parent
     free = shutil.disk_usage(place).free / 2**30
     enough = free >= MIN_DISK_GIB
-    remedy = "" if enough else f"free {MIN_DISK_GIB} GiB (`nightjar gc --delete` helps), or move NIGHTJAR_HOME"
+    remedy = "" if enough else f"free {MIN_DISK_GIB} GiB ({FREES_SPACE}), or move NIGHTJAR_HOME"
     yield Finding("disk", "ok" if enough else "fail", f"{free:.1f} GiB free at {place}", remedy)
 
 

@@ -3,6 +3,7 @@
 import shlex
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ from flows.night.lakes import open_lake
 from flows.night.run import take_over
 from flows.night.warm_up import WarmUp, reach_registry
 from models.evaluation.effects import Effect
+from tasks.engine.lake import Ref
+from tasks.engine.leases import Lease, hold
 from tasks.engine.running import Night, Watcher
 from tasks.registry.registry import Registry
 
@@ -46,6 +49,7 @@ class Run:
     listener: Listener
     tracker: Tracker
     warm_up: WarmUp
+    lease: Lease
     rows: dict[str, Judged] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -77,7 +81,8 @@ def carry_out(request: GridRequest, home: Path, listener: Listener) -> dict[str,
     with sweep.driven():
         night = Night(lake, home, process.machine, watcher=listener)
         tracker = Tracker(sweep, Registry(home, request.night.resources.registry))
-        run = Run(request, sweep, night, planner, listener, tracker, process.warm_up)
+        lease = hold(lake, f"grid-{sweep.id}", home, _needed(trials))  # before anybody looks at what stands
+        run = Run(request, sweep, night, planner, listener, tracker, process.warm_up, lease)
         leave_at_once_when_told(lambda why: _interrupted(run, why))
         request.write(sweep.folder / REQUEST)
         listener.begins(sweep, len(trials) if request.search.method == "grid" else _most(request))
@@ -91,6 +96,14 @@ def carry_out(request: GridRequest, home: Path, listener: Listener) -> dict[str,
             sweep.seconds = time.monotonic() - began
             with suppress(OSError, Failure):
                 sweep.save()
+            with suppress(OSError, Failure):
+                lease.end()
+
+
+def _needed(trials: Iterable[Trial]) -> set[Ref]:
+    """All that trials read and make."""
+    steps = [step for trial in trials for step in (*trial.before, trial.step)]
+    return {ref for step in steps for cell in step.cells for ref in cell.refs}
 
 
 def _most(request: GridRequest) -> int:
@@ -129,7 +142,9 @@ def _search(run: Run) -> None:
         share = None if until is None else time.monotonic() + (until - time.monotonic()) / (len(sweeps) - number)
 
         def plan(chosen: dict[str, Any], name: str = name) -> Trial:
-            return run.planner.plan(row_of(name, request.grid.sweeps[name], chosen, request.night))
+            trial = run.planner.plan(row_of(name, request.grid.sweeps[name], chosen, request.night))
+            run.lease.add(_needed([trial]))
+            return trial
 
         def score(trial: Trial) -> list[float]:
             figures = read(run.night, trial).figures

@@ -40,6 +40,11 @@ class Plan:
         """The step of a stage."""
         return next(s for s in self.steps if s.name == name)
 
+    @property
+    def refs(self) -> set[Ref]:
+        """Everything that its steps make."""
+        return {ref for step in self.steps for cell in step.cells for ref in cell.refs}
+
     def check_names(self, names: Iterable[str]) -> None:
         """Raises:
         UserError: there is no such stage.

@@ -22,6 +22,7 @@ class RunRecord:
     Attributes:
         config, overrides: the config file, and settings given beside it.
         settings: all of them, of a run that was started from no file; `save` makes it one, `night.yaml`.
+        planned: artifacts of its plan, made or not; `nightjar gc` keeps them as long as the record.
         owner: tag of the process that ran it; a run that a dead process called running was interrupted.
     """
 
@@ -39,6 +40,7 @@ class RunRecord:
     steps: list[dict[str, Any]] = field(default_factory=list)
     release: dict[str, Any] = field(default_factory=dict)
     refs: dict[str, list[str]] = field(default_factory=dict)
+    planned: list[str] = field(default_factory=list)
     error: str = ""
 
     def save(self, home: Path) -> None:

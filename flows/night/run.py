@@ -26,6 +26,7 @@ from flows.service.own_server import await_server
 from tasks.engine.admission import Machine
 from tasks.engine.explain import explain
 from tasks.engine.lake import Lake
+from tasks.engine.leases import Lease, hold
 from tasks.engine.running import Night, Outcome, Watcher
 from tasks.engine.stage import Step, plain
 from tasks.machine.config import ResourcesConfig
@@ -63,7 +64,6 @@ def run(
         UserError, Failure: of the first stage that failed.
     """
     night = _begin(request, plan, home, watcher, process)  # Spark and more start while Prefect's server does
-    await_server()
     parameters = {
         "date": plan.days.day,
         "lake": request.lake,
@@ -71,17 +71,26 @@ def run(
         **{name: plain(getattr(request.config, name)) for name in SECTIONS},
     }
     try:
+        await_server()
         return as_flow_run(plan.days.day, parameters, partial(_carry_out, night, ends_when_told=True))
     except Exception as error:
         # A server that cannot keep the state of the run, such as for the same full disk, must not hide how it ended.
         if night.error is not None and night.error is not error:
             raise night.error  # noqa: B904
         raise
+    finally:
+        with suppress(OSError, Failure):
+            night.lease.end()
 
 
 def run_in_this_flow(request: NightRequest, plan: Plan, home: Path, watcher: Watcher | None = None) -> dict[str, Any]:
     """The same in the flow run at hand."""
-    return _carry_out(_begin(request, plan, home, watcher))
+    night = _begin(request, plan, home, watcher)
+    try:
+        return _carry_out(night)
+    finally:
+        with suppress(OSError, Failure):
+            night.lease.end()
 
 
 @dataclass
@@ -89,6 +98,7 @@ class _Run:
     """A run under way.
 
     Attributes:
+        lease: keeps what it needs from being deleted.
         error: what it ended with.
     """
 
@@ -97,6 +107,7 @@ class _Run:
     night: Night
     record: RunRecord
     warm_up: WarmUp
+    lease: Lease
     error: BaseException | None = None
 
 
@@ -113,8 +124,9 @@ def _begin(
         night.one_at_a_time()
     record = _record(request, plan, home)
     record.save(home)
+    lease = hold(lake, record.id, home, plan.refs)  # before anybody looks at what stands
     process.warm_up.begin(night, plan.steps)
-    return _Run(request, plan, night, record, process.warm_up)
+    return _Run(request, plan, night, record, process.warm_up, lease)
 
 
 def _record(request: NightRequest, plan: Plan, home: Path) -> RunRecord:
@@ -127,6 +139,7 @@ def _record(request: NightRequest, plan: Plan, home: Path) -> RunRecord:
         registry=request.config.resources.registry,
         owner=owner_tag(),
         settings={} if request.config_name else plain(request.config),
+        planned=sorted(ref.folder for ref in plan.refs),
     )
 
 

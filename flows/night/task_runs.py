@@ -13,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, State
 
-from expectations.errors import Failure, UserError
+from expectations.errors import FREES_SPACE, Failure, UserError
 from tasks.engine.lake import Ref
 from tasks.engine.running import Night, Outcome
 from tasks.engine.stage import Step
@@ -89,7 +89,7 @@ def in_its_own_words(night: Night, step: Step, error: Exception) -> Exception:
     full = isinstance(error, OSError) and error.errno == errno.ENOSPC
     if full or shutil.disk_usage(night.home).free < FULL_BYTES:
         failure = Failure(
-            f"{step.name}: the disk is full at {night.home}; free some space, `nightjar gc --delete` helps, "
+            f"{step.name}: the disk is full at {night.home}; free some space ({FREES_SPACE}) "
             "and run the same command again: what was published stands"
         )
     elif isinstance(error, UserError | Failure):

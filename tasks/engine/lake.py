@@ -10,7 +10,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -200,6 +200,19 @@ class Lake:
         found.sort(key=lambda i: (i.mtime_ns or 0, i.path))
         return [self._ref(i.path.removeprefix(root + "/")) for i in found]
 
+    def unfinished(self) -> list[Ref]:
+        """What uploads that were interrupted have left in a remote lake: files, and no manifest."""
+        if self.is_local:
+            return []
+        store, root = self._store
+        left = set[Ref]()
+        for dataset in DATASETS:
+            infos = store.get_file_info(fs.FileSelector(f"{root}/{dataset}", recursive=True, allow_not_found=True))
+            paths = [i.path.removeprefix(root + "/") for i in infos if i.is_file]
+            left |= {self._ref(path) for path in paths if path.count("/") >= 3}
+            left -= {self._ref(path) for path in paths if path.endswith(f"/{MANIFEST}")}
+        return sorted(left, key=lambda ref: ref.folder)
+
     @staticmethod
     def _ref(path: str) -> Ref:
         dataset, date, key = path.split("/")[:3]
@@ -269,7 +282,8 @@ class Lake:
         """Delete an artifact, manifest first."""
         if not self.is_local:
             store, root = self._store
-            store.delete_file(f"{root}/{ref.folder}/{MANIFEST}")
+            with suppress(FileNotFoundError):
+                store.delete_file(f"{root}/{ref.folder}/{MANIFEST}")
             store.delete_dir(f"{root}/{ref.folder}")
         self.discard(self.local(ref))
 
@@ -295,24 +309,49 @@ class Lake:
         if now and now.date > ref.date:
             return
         pointer = {"schema_version": SCHEMA_VERSION, "date": ref.date, "key": ref.key, "path": ref.folder}
-        store, root = self._store
-        store.create_dir(f"{root}/current", recursive=True)
-        target = f"{root}/current/{ref.dataset}.json"
-        if self.is_local:
-            write_json(Path(target), pointer)
-        else:
-            with store.open_output_stream(target) as stream:
-                stream.write(json.dumps(pointer, indent=2).encode())
+        self.write_record(f"current/{ref.dataset}", pointer)
 
     def current(self, dataset: str) -> Ref | None:
         """What the dataset's `current` pointer names."""
+        pointer = self.record(f"current/{dataset}")
+        return Ref(dataset, pointer["date"], pointer["key"]) if pointer else None
+
+    # --- records: small JSON files in the lake itself, for whoever shares it -----------------------------------------
+
+    def write_record(self, name: str, record: dict[str, Any]) -> None:
+        """Write one, such as `current/users`, whole or not at all."""
         store, root = self._store
-        path = f"{root}/current/{dataset}.json"
-        if not store.get_file_info(path).is_file:
+        target = f"{root}/{name}.json"
+        if self.is_local:
+            write_json(Path(target), record)
+            return
+        store.create_dir(target.rpartition("/")[0], recursive=True)
+        with store.open_output_stream(target) as stream:
+            stream.write(json.dumps(record, indent=2).encode())
+
+    def record(self, name: str) -> dict[str, Any] | None:
+        """What one says; None where there is none."""
+        store, root = self._store
+        path = f"{root}/{name}.json"
+        try:
+            with store.open_input_stream(path) as stream:
+                return dict(json.loads(stream.read()))
+        except FileNotFoundError:
             return None
-        with store.open_input_stream(path) as stream:
-            pointer = json.loads(stream.read())
-        return Ref(dataset, pointer["date"], pointer["key"])
+
+    def records(self, folder: str) -> dict[str, dict[str, Any]]:
+        """All records of a folder, by name."""
+        store, root = self._store
+        infos = store.get_file_info(fs.FileSelector(f"{root}/{folder}", allow_not_found=True))
+        names = [i.base_name.removesuffix(".json") for i in infos if i.is_file and not i.base_name.startswith(".")]
+        found = {name: self.record(f"{folder}/{name}") for name in sorted(names)}
+        return {name: record for name, record in found.items() if record is not None}
+
+    def remove_record(self, name: str) -> None:
+        """Remove one; nothing happens where there is none."""
+        store, root = self._store
+        with suppress(FileNotFoundError):
+            store.delete_file(f"{root}/{name}.json")
 
     def sweep(self) -> int:
         """Remove folders that runs which are dead prepared and never published; returns how many."""

@@ -165,7 +165,7 @@ def test_gc_keeps_what_a_release_needs_and_takes_the_rest(home):
     shutil.copytree(index, stray)
     out = home.ask("gc", "--keep-days", "0").stdout
     assert "f" * 32 in out and stray.exists()
-    home.ask("gc", "--keep-days", "0", "--delete")
+    home.ask("gc", "--keep-days", "0", "--delete", "--grace-hours", "0")
     assert not stray.exists() and index.exists()
 
 

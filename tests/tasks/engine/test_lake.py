@@ -3,9 +3,6 @@
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -18,42 +15,6 @@ from tasks.machine.config import ResourcesConfig
 from tasks.machine.processes import owner_tag
 
 DAY = "2026-03-01"
-
-
-@pytest.fixture(scope="session")
-def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A bucket on moto's server, which speaks the S3 protocol."""
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = (tmp_path_factory.mktemp("moto") / "log").open("w")
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5)
-                break
-            except OSError:
-                time.sleep(0.2)
-        request = urllib.request.Request(f"http://127.0.0.1:{port}/lakes", method="PUT")
-        urllib.request.urlopen(request, timeout=60)
-        yield f"s3://lakes/night?endpoint_override=127.0.0.1:{port}&scheme=http&region=us-east-1"
-    finally:
-        server.terminate()
-        server.wait(400)
-
-
-@pytest.fixture(params=["folder", "s3"])
-def lake(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
-    if request.param == "folder":
-        return Lake(str(tmp_path / "lake"), tmp_path / "scratch")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    url = request.getfixturevalue("s3_url").replace("/night", f"/{tmp_path.name}")
-    return Lake(url, tmp_path / "scratch")
 
 
 def test_what_is_published_is_found_by_everybody(lake, stages, tmp_path):

@@ -1,0 +1,95 @@
+"""Leases: what work in flight needs of a lake, told in the lake itself, so that nobody deletes it meanwhile.
+
+Homes and machines that share a lake see each other's leases. A lease lapses a day after its holder last renewed it: who
+was killed gives up its artifacts by and by, and has the time until then to go on.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tasks.engine.lake import Lake, Ref
+
+FOLDER = "leases"
+LASTS_S = 24 * 3600.0
+RENEWED_S = LASTS_S / 4
+KEPT_S = 14 * 24 * 3600.0
+"""For so long what a finished night stands on is kept from the homes that share its lake: they have no record of it."""
+
+
+@dataclass
+class Lease:
+    """Artifacts that somebody needs.
+
+    Attributes:
+        holder: who, such as the id of a run.
+        home: where the holder keeps its records, as `home_name` says.
+        until: seconds since 1970 at which it lapses.
+        is_ended: the holder has finished; only other homes still look at it.
+        folders: of the artifacts, made or not, see `Ref.folder`.
+    """
+
+    lake: Lake
+    holder: str
+    home: str
+    folders: set[str] = field(default_factory=set)
+    until: float = 0.0
+    is_ended: bool = False
+    _over: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, refs: Iterable[Ref]) -> None:
+        """Need these, too, from now on."""
+        with self._lock:
+            self.folders |= {ref.folder for ref in refs}
+            self._write(LASTS_S)
+
+    def end(self, keep_s: float = KEPT_S) -> None:
+        """Need nothing any more; the second call does nothing.
+
+        Args:
+            keep_s: for how long other homes keep it still.
+        """
+        with self._lock:
+            if not self._over.is_set():
+                self._over.set()
+                self.is_ended = True
+                self._write(keep_s)
+
+    def _renew(self) -> None:
+        while not self._over.wait(RENEWED_S):
+            with self._lock:
+                if not self._over.is_set():
+                    self._write(LASTS_S)
+
+    def _write(self, lasts_s: float) -> None:
+        self.until = time.time() + lasts_s
+        told = {name: getattr(self, name) for name in ("holder", "home", "until", "is_ended")}
+        self.lake.write_record(f"{FOLDER}/{self.holder}", {**told, "folders": sorted(self.folders)})
+
+
+def hold(lake: Lake, holder: str, home: Path, refs: Iterable[Ref]) -> Lease:
+    """A lease of some artifacts, renewed in the background until it is ended, or the process is."""
+    lease = Lease(lake, holder, home_name(home))
+    lease.add(refs)
+    threading.Thread(target=lease._renew, name=f"lease-{holder}", daemon=True).start()
+    return lease
+
+
+def home_name(home: Path) -> str:
+    """A home as others that share its lake know it."""
+    return f"{socket.gethostname()}:{home.resolve()}"
+
+
+def leased(lake: Lake, home: Path) -> set[Ref]:
+    """What somebody else than a finished night of this home needs; leases that have lapsed are removed."""
+    found: set[Ref] = set()
+    for name, told in lake.records(FOLDER).items():
+        if told["until"] < time.time():
+            lake.remove_record(f"{FOLDER}/{name}")
+        elif not (told["is_ended"] and told["home"] == home_name(home)):
+            found |= {Ref.of(folder) for folder in told["folders"]}
+    return found

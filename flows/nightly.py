@@ -52,7 +52,7 @@ from tasks.stages.index import index
 from tasks.stages.ranker import ranker
 from tasks.stages.recommendations import bundle, recommendations
 from tasks.stages.release import ReleaseConfig, release
-from tasks.stages.report import Told, report
+from tasks.stages.report import Reported, report
 from tasks.stages.spark import features, interactions, popularity
 from tasks.stages.towers import towers
 
@@ -122,7 +122,7 @@ def plan_night(config: NightlyConfig, days: Calendar, source: NightSource) -> Pl
             days.day, bundle=package, recommendations=lists, evaluation=judged, index=shards, alias=config.release.alias
         )
     )
-    told = Told(
+    reported = Reported(
         evaluation=judged,
         recommendations=lists,
         bundle=package,
@@ -135,8 +135,8 @@ def plan_night(config: NightlyConfig, days: Calendar, source: NightSource) -> Pl
         popularity=popular,
         release=released,
     )
-    beside = plan.artifacts_beside(told)
-    plan.add(report(days.day, told, beside, config.system, config.report, template_digest()))
+    beside = plan.artifacts_beside(reported)
+    plan.add(report(days.day, reported, beside, config.system, config.report, template_digest()))
     return plan
 
 

@@ -173,6 +173,15 @@ WORDS = {
         ("tasks/stages/index.py", "were made by another tower than the queries", "and the queries have two towers"),
         ("tasks/sources/listings.py", "rows have the id {rows[0]", "rows are of {rows[0]"),
     ),
+    "an error of a release": (
+        ("models/runtime/release.py", "a list has at least 1 item", "lists begin with one item"),
+        ("models/serving/config.py", "it must be at least k, which is", "k is larger:"),
+        ("models/serving/sources.py", "is called so; rename it", "has that name"),
+    ),
+    "what a system is": (
+        ("models/runtime/systems.py", "two towers and watch-time ranking", "towers, then watch time"),
+    ),
+    "what is told of an epoch": (("expectations/progress.py", "epoch {number}: loss", "after epoch {number}: loss"),),
     "what stands in for missing data": (
         ("expectations/substitutes.py", "every event counts as a positive", "all events are positives"),
         ("expectations/substitutes.py", "uniformly from what the user", "evenly from what the user"),

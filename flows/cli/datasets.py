@@ -1,12 +1,16 @@
 """`nightjar show` and `nightjar export`: look into the lake."""
 
+from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from expectations.errors import UserError
 from expectations.files import replacing
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 
 @click.command()
@@ -64,20 +68,30 @@ def _lineage(lake: Any, artifact: Any, tree: Any, seen: set[str]) -> None:
     """Inputs of an artifact, of those, and so on; days of one dataset as one line, a repeated branch once."""
     from tasks.engine.lake import Ref
 
-    for name, folders in artifact.manifest["inputs"].items():
-        refs = [Ref(f.split("/")[0], f.split("/")[1].removeprefix("date="), f.split("/")[2]) for f in folders]
-        if not refs:
-            continue
-        first, last = refs[0], refs[-1]
-        days = first.date if len(refs) == 1 else f"{first.date} .. {last.date}, {len(refs)} days"
-        again = first.folder in seen
-        branch = tree.add(f"{name}: {first.dataset} {days}" + (" (above)" if again else ""))
-        seen.add(first.folder)
-        found = None if again else lake.find(first)
-        if found:
-            _lineage(lake, found, branch, seen)
+    read = [(name, Ref.of(folder)) for name, folders in artifact.manifest["inputs"].items() for folder in folders]
+    for (name, dataset), some in _by(read, lambda one: (one[0], one[1].dataset)).items():
+        of_dates = _by([ref for _, ref in some], lambda ref: ref.date)
+        # One a date are the days of a dataset; several of one date are of several sources, each with its own lineage.
+        runs = [[refs[0] for refs in of_dates.values()]] if len(of_dates) == len(some) else [[ref] for _, ref in some]
+        for refs in runs:
+            first, last = refs[0], refs[-1]
+            days = first.date if len(refs) == 1 else f"{first.date} .. {last.date}, {len(refs)} days"
+            again = first.folder in seen
+            branch = tree.add(f"{name}: {dataset} {days}" + (" (above)" if again else ""))
+            seen.add(first.folder)
+            found = None if again else lake.find(first)
+            if found:
+                _lineage(lake, found, branch, seen)
     if not any(artifact.manifest["inputs"].values()):
         tree.add(f"[dim]made by {artifact.manifest['stage']} from its settings[/]")
+
+
+def _by(values: Iterable[V], kind: Callable[[V], K]) -> dict[K, list[V]]:
+    """Values by their kind, in the order in which they come."""
+    found: dict[K, list[V]] = {}
+    for value in values:
+        found.setdefault(kind(value), []).append(value)
+    return found
 
 
 def _audit_line(audit: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ import yaml
 
 from expectations.files import replacing, write_text
 from flows.grid.metrics import best_by, figures_of, headline, is_larger_better
-from flows.grid.work import TRAINED, Trial
+from flows.grid.work import Trial
 from models.evaluation.config import EvaluationConfig
 from models.evaluation.effects import Effect, effects, pareto_front
 from tasks.engine.running import Night
@@ -75,7 +75,7 @@ def read(night: Night, trial: Trial) -> Judged:
     }
     # Where the cut-off is the length of the lists, one figure has two names.
     by_user |= {f"{m}@k": by_user[f"{m}@{fixed}"] for m in FIXED if k == fixed}
-    trained = [s.cells[0].refs[0] for s in trial.before if s.name in TRAINED]
+    trained = [s.cells[0].refs[0] for s in trial.before if s.stage.trains]
     return Judged(
         trial,
         figures_of(table, k),

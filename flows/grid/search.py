@@ -29,7 +29,7 @@ from flows.grid.config import AxisConfig, SearchConfig, SweepConfig
 from flows.grid.metrics import is_larger_better
 from flows.grid.rows import axes_of
 from flows.grid.running import Hopeless, run_alone
-from flows.grid.work import TRAINED, Trial
+from flows.grid.work import Trial
 from flows.night.task_runs import in_its_own_words
 from tasks.engine.running import Night, Watcher
 from tasks.engine.stage import Step
@@ -138,7 +138,7 @@ class Search:
         return found
 
     def _judge(self, asked: optuna.Trial, trial: Trial) -> Exception | None:
-        stage = next((name for name in TRAINED if any(s.name == name for s in trial.before)), "")
+        stage = next((s.name for s in trial.before if s.stage.trains == "by epoch"), "")
         prunes = self.config.prune and len(self.config.objectives) == 1
         watcher = Stopper(asked, stage, self.night.watcher) if prunes else self.night.watcher
         night = replace(self.night, watcher=watcher)

@@ -21,9 +21,6 @@ from tasks.engine.stage import Cell, Step
 from tasks.stages.groups import Yardsticks
 from tasks.stages.trial import trial
 
-TRAINED = ("transformer", "towers", "ranker", "als")
-"""Stages that train a model, the longest first."""
-
 
 @dataclass(frozen=True)
 class Trial:
@@ -135,8 +132,7 @@ def amounts(trials: Sequence[Trial], lake: Lake) -> dict[str, Amount]:
         return Amount(len(unique), sum(lake.stands(ref) for ref in unique))
 
     counted = {"configurations": amount(t.ref for t in trials), "trained systems": amount(t.bundle for t in trials)}
-    for name in TRAINED:
+    for name in dict.fromkeys(step.name for step in steps if step.stage.trains):
         refs = [cell.refs[0] for step in steps if step.name == name for cell in step.cells]
-        if refs:
-            counted[f"trainings of {name}"] = amount(refs)
+        counted[f"trainings of {name}"] = amount(refs)
     return counted

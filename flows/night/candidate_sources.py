@@ -45,7 +45,8 @@ def _popularity(plan: Plan, past: Past, config: NightlyConfig) -> Sources:
 
 
 def _als(plan: Plan, past: Past, config: NightlyConfig) -> Sources:
-    return Sources(artifacts_of(plan.add(als(past.date, past.positives, config.als))))
+    rated = past.watches if config.als.feedback == "explicit" else ()
+    return Sources(artifacts_of(plan.add(als(past.date, past.positives, config.als, rated))))
 
 
 def _item_item(plan: Plan, past: Past, config: NightlyConfig) -> Sources:

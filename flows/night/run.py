@@ -166,7 +166,9 @@ def _carry_out(run: _Run, ends_when_told: bool = False) -> dict[str, Any]:
         record.peak_bytes = night.machine.meter.peak_since()
         record.steps = [{**asdict(o), "why": why[o.step] if o.state == "ran" else ""} for o in outcomes]
         done = {o.step for o in outcomes}
-        record.refs = {d: [r.folder for r in s.refs(d)] for s in steps if s.name in done for d in s.stage.produces}
+        record.refs = {}
+        for ref in (ref for step in steps if step.name in done for cell in step.cells for ref in cell.refs):
+            record.refs.setdefault(ref.dataset, []).append(ref.folder)
         with suppress(OSError, Failure):
             record.save(night.home)
         # A server that does not answer must not hide how the night ended.

@@ -84,7 +84,7 @@ class Vectors:
 def _vectors(table: pa.Table) -> np.ndarray:
     """float32 `[N, d]`: the one column of a table that has lists."""
     (name,) = (field.name for field in table.schema if pa.types.is_list(field.type))
-    return matrix(table[name])
+    return matrix(table[name]) if len(table) else np.zeros((0, 0), dtype=np.float32)
 
 
 class Neighbours:
@@ -171,9 +171,12 @@ def open_sources(folder: Path, index: ItemIndex, items: Items) -> dict[str, Cand
     """The sources that `sources.json` of a release declares, by name and in its order.
 
     Raises:
-        BundleError: a later version has invented the kind of one.
+        BundleError: a later version has invented the kind of one, or there is no ranking.
     """
-    return {one["name"]: _opened(one, folder, index, items) for one in declared(folder)}
+    sources = {one["name"]: _opened(one, folder, index, items) for one in declared(folder)}
+    if not any(isinstance(source, Ranking) for source in sources.values()):
+        raise BundleError(f"{folder / FILE}: declares no source of the kind 'ranking', which fills up short lists")
+    return sources
 
 
 def declared(folder: Path) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from .arrays import TINY
 from .bloom import scatter
 from .candidates import Found, Pool, distinct, ranks_in, top
+from .errors import BundleError
 from .features import Features
 from .filters import Filters, any_of
 from .index import ItemIndex
@@ -18,7 +19,7 @@ from .lists import Lists, Result
 from .order import Order
 from .ranker import Ranker
 from .scores import Scores, can_score
-from .sources import CandidateSource, Neighbours
+from .sources import CandidateSource, Neighbours, Ranking
 from .systems import SYSTEMS
 from .users import Users
 
@@ -33,6 +34,7 @@ class Steps:
         settings: as in `pipeline.json`.
         sources: every source that the release has; `active` names those that propose candidates, `scoring` has those
             that the system asks for scores.
+        filled_by: the source that is told of items that none proposed, which fill up a list by how popular they are.
         reasons: what lists say of each source's items, see `sources.declared`.
     """
 
@@ -53,6 +55,7 @@ class Steps:
         asked = settings["sources"]
         self.active = [name for name in self.sources if asked.get(name, OFF)["num_candidates"]]
         self.scoring = {name: s for name in self.system.scored_by if can_score(s := self.sources[name])}
+        self.filled_by = next(name for name, source in self.sources.items() if isinstance(source, Ranking))
         self.filters = Filters(items, settings["filters"])
 
     def lists(self, features: Features, rows: np.ndarray, k: int, trace: bool) -> Result:
@@ -100,6 +103,8 @@ class Steps:
 
     def alone(self, source: str, users: Users, rows: np.ndarray, k: int, filtered: bool) -> Found:
         """The k best of one source, see `Bundle.retrieve`."""
+        if source not in self.sources:
+            raise BundleError(f"this release has no source {source!r}; it has {', '.join(self.sources)}")
         offsets = users.seen.offsets
         spare = WIDEN * k + int((offsets[rows + 1] - offsets[rows]).max(initial=0)) if filtered else 0
         item_ids, scores = self._find(source, users, rows, min(k + spare, self.items.size))
@@ -168,7 +173,7 @@ class Steps:
         places = np.where(ranks > 0, ranks, 2**30)
         places[len(self.active) :] += len(self.items.ids)  # after everything that a source proposed
         names = list(self.sources)
-        source = np.array([*map(names.index, self.active), names.index("popularity")])[places.argmin(axis=0)]
+        source = np.array([*map(names.index, self.active), names.index(self.filled_by)])[places.argmin(axis=0)]
         pool = Pool.best(item_ids, retrieval, ranks[: len(self.active)], source, size)
         return pool, {reason: int(np.count_nonzero(gone)) for reason, gone in removals.items()}
 

@@ -88,7 +88,9 @@ class Undeclared:
 
     def user_vectors(self, user_ids: Any) -> np.ndarray:
         rows = self.features.user_rows(np.asarray(user_ids, dtype=np.int64))
-        return np.asarray(self.features.users.vectors(rows))[:, 0]
+        if not hasattr(self, "_batches"):  # of the first releases, to which nobody could tell what was watched since
+            return np.asarray(self.features.users.vectors(rows))[:, 0]
+        return np.concatenate([features.users.vectors(some)[:, 0] for features, some in self._batches(rows)])
 
     def embed(self, items: pa.Table) -> np.ndarray:
         tower = onnxruntime.InferenceSession(str(self.path / "item_tower.onnx"), providers=["CPUExecutionProvider"])

@@ -65,10 +65,11 @@ def with_stages(datasets: Collection[str]) -> list[ReleaseSource]:
 
 
 _TAKEN = {
-    **{source.name: "another source" for source in _WITH_STAGES},
-    **dict.fromkeys(("final", "random", "oracle"), "a system that is judged beside the sources"),
-    **dict.fromkeys(("ranker", "retrieval_order", "mmr", "caps", "exploration"), "a part of the pipeline"),
+    *(source.name for source in _WITH_STAGES),
+    *("final", "random", "oracle"),
+    *("ranker", "retrieval_order", "mmr", "caps", "exploration"),
 }
+"""Names of other sources, of systems that are judged beside them, and of parts of the pipeline."""
 
 
 def named_apart(models: Iterable[Model]) -> dict[str, Model]:
@@ -78,8 +79,11 @@ def named_apart(models: Iterable[Model]) -> dict[str, Model]:
         ValueError: a source of that name would be taken for something else in evaluations and settings.
     """
     found = {model.name: model for model in models}
-    for name in found.keys() & _TAKEN.keys():
-        raise ValueError(f"models/catalogue.py: no source can be called {name!r}, as that is {_TAKEN[name]}; rename it")
+    for name in found.keys() & _TAKEN:
+        raise ValueError(
+            f"models/catalogue.py: no source can be called {name!r}: another source, a system that is judged or a part "
+            "of the pipeline is called so; rename it"
+        )
     return found
 
 

@@ -26,13 +26,16 @@ DECLARATIONS = "expectations.datasets"
 MACHINERY = (
     "tasks.engine", "tasks.machine", "models.catalogue", DECLARATIONS, "expectations.substitutes",
     "expectations.settings", "expectations.errors", "expectations.prepared", "expectations.files",
-    "expectations.locks", "expectations.processes", "expectations.retrying", "spark_jobs.java",
-    "spark_jobs.class_archive", "spark_jobs.archive_recording",
+    "expectations.locks", "expectations.processes", "expectations.retrying", "expectations.progress",
+    "spark_jobs.java", "spark_jobs.class_archive", "spark_jobs.archive_recording",
 )  # fmt: skip
 """Modules, and packages with all that is in them."""
 
-REFUSALS = ("UserError", "Failure")
-"""They end a stage, so that what they say is in no artifact."""
+REFUSALS = ("UserError", "Failure", "BundleError", "ValueError")
+"""They end a stage, or what a release is asked, so that what they say is in no list, table or model."""
+
+SAID = ("summary",)
+"""Arguments by which an entry of a table, such as that of the systems, tells people what it is."""
 
 PARSES_AT_MOST = 50
 """How often a text is parsed again before its `SystemError` counts."""
@@ -222,6 +225,9 @@ def _fields(node: ast.AST) -> list[tuple[str, Any]]:
     """The fields of a node that decide content: all but docstrings, and words for whoever is refused something."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in REFUSALS:
         return [("func", node.func)]
+    if isinstance(node, ast.Call):
+        given = [keyword for keyword in node.keywords if keyword.arg not in SAID]
+        return [("func", node.func), ("args", node.args), ("keywords", given)]
     if isinstance(node, ast.Assert):
         return [("test", node.test)]
     return [

@@ -38,14 +38,16 @@ def explain_cell(lake: Lake, cell: Cell) -> Explanation:
 
 def _changes(lake: Lake, cell: Cell) -> Iterator[str]:
     earlier = lake.refs(cell.refs[0].dataset, cell.date)
-    if not earlier:
-        yield f"nothing was made yet for {cell.date}"
-        return
     if any(ref.key == cell.key for ref in earlier):
         missing = [r.dataset for r in cell.refs if not lake.stands(r)]
         yield f"{', '.join(missing)} missing: deleted, or a run ended before publishing"
         return
-    was, now = _manifest(lake, earlier[-1]), cell.ingredients
+    # Several sources of candidates have one dataset, each from a stage of its own.
+    manifests = (_manifest(lake, ref) for ref in reversed(earlier))
+    was, now = next((m for m in manifests if m["stage"] == cell.stage.name), None), cell.ingredients
+    if was is None:
+        yield f"nothing was made yet for {cell.date}"
+        return
     yield from _limited("config", _differences(was["config"], now["config"]))
     yield from _limited("source", [f"{f} changed" for f in _changed_keys(was["code"], now["code"])])
     yield from _limited("input", list(_inputs(was["inputs"], now["inputs"])))
@@ -83,15 +85,21 @@ def _differences(was: Any, now: Any, name: str = "") -> list[str]:
 
 def _inputs(was: Mapping[str, list[str]], now: Mapping[str, list[str]]) -> Iterator[str]:
     """Datasets and dates whose artifact is another one than before."""
-    old = {_name(f): f for folders in was.values() for f in folders}
-    for folder in (f for folders in now.values() for f in folders):
-        name = _name(folder)
+    old, new = _by_name(was), _by_name(now)
+    for name, folders in new.items():
         if name not in old:
             yield f"{name} is new"
-        elif old[name] != folder:
+        elif old[name] != folders:
             yield f"{name} changed"
-    gone = set(old) - {_name(f) for folders in now.values() for f in folders}
-    yield from (f"{name} is no longer read" for name in sorted(gone))
+    yield from (f"{name} is no longer read" for name in sorted(old.keys() - new.keys()))
+
+
+def _by_name(inputs: Mapping[str, list[str]]) -> dict[str, set[str]]:
+    """Folders by dataset and date; of several sources of one kind there are several."""
+    found: dict[str, set[str]] = {}
+    for folder in (f for folders in inputs.values() for f in folders):
+        found.setdefault(_name(folder), set()).add(folder)
+    return found
 
 
 def _name(folder: str) -> str:

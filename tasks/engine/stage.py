@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
 from importlib.metadata import version
-from typing import Any, Concatenate, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 from expectations import datasets
 from expectations.datasets import DATASETS, Dataset, schema_digest
@@ -21,6 +21,8 @@ from tasks.engine.code_digest import Reached, reached
 from tasks.engine.groups import Group, Input, is_input, named
 from tasks.engine.lake import Artifact, Ref
 from tasks.engine.outputs import Outputs
+
+Trains = Literal["", "by epoch", "at once"]
 
 BASE_LIBRARIES = ("numpy", "pyarrow")
 
@@ -38,6 +40,7 @@ class Stage(Generic[P, Made]):
         libraries: distributions whose version decides what comes out, besides numpy and pyarrow.
         memory_gib: what one call may hold at most at demo size; `tasks.engine.running` admits steps by it.
         parallel: the calls for several days are independent and may run in worker processes.
+        trains: how it trains a model, if it does; by epoch with a `training_log.json` in what it makes.
     """
 
     function: Callable[Concatenate[Outputs, P], None]
@@ -46,6 +49,7 @@ class Stage(Generic[P, Made]):
     memory_gib: float = 1.0
     threads: int = 1
     parallel: bool = False
+    trains: Trains = ""
 
     @property
     def name(self) -> str:
@@ -89,6 +93,7 @@ class Asks(TypedDict, total=False):
     memory_gib: float
     threads: int
     parallel: bool
+    trains: "Trains"
 
 
 @overload

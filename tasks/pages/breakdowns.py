@@ -1,6 +1,7 @@
 """Chapters that take the quality apart: by kind of user and item, by source, by each part left out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tasks.pages.data import Cell, Figure, Section, Table
 from tasks.pages.plots import Estimate, bars, intervals
@@ -145,8 +146,21 @@ _ABLATION_COLUMNS = {
 }
 
 
-def sources_section(evaluation: Evaluation, removed: Mapping[str, int]) -> Section:
-    """Where the lists come from and what the filters took out."""
+_LATER = {
+    "index": "by what is known of them", "neighbours": "by their history", "ranking": "as everybody",
+    "lists": "nothing", "vectors": "nothing", "vectors with an encoder": "by their history",
+}  # fmt: skip
+"""What a source of each kind has for somebody who comes after the night."""
+
+
+def sources_section(
+    evaluation: Evaluation, removed: Mapping[str, int], declared: Sequence[Mapping[str, Any]]
+) -> Section:
+    """Where the lists come from and what the filters took out.
+
+    Args:
+        declared: the sources that the release has, as its `sources.json` tells.
+    """
     found: Mapping[str, Mapping[str, int]] = evaluation.notes.get("hits_by_source", {})
     figures = []
     if found:
@@ -177,17 +191,25 @@ def sources_section(evaluation: Evaluation, removed: Mapping[str, int]) -> Secti
     return Section(
         "sources", "Sources", "Where the lists come from",
         "Several sources propose, filters remove, the ranker and the order decide.",
-        tuple(figures), (_sources_table(found),) if found else (),
+        tuple(figures), (_sources_table(found, declared),) if found else (),
     )  # fmt: skip
 
 
-def _sources_table(found: Mapping[str, Mapping[str, int]]) -> Table:
+def _kind(source: Mapping[str, Any]) -> str:
+    """By the files that a source has: after the vectors of users and of items come those of an encoder."""
+    has_encoder = source["kind"] == "vectors" and len(source["files"]) > 2
+    return str(source["kind"]) + " with an encoder" * has_encoder
+
+
+def _sources_table(found: Mapping[str, Mapping[str, int]], declared: Sequence[Mapping[str, Any]]) -> Table:
+    later = {source["name"]: _LATER[_kind(source)] for source in declared}
     rows = tuple(
-        (s, f["recommended"], f["hits"], f["hits"] / f["recommended"] if f["recommended"] else None)
+        (s, f["recommended"], f["hits"], f["hits"] / f["recommended"] if f["recommended"] else None, later[s])
         for s, f in sorted(found.items(), key=lambda pair: -pair[1]["recommended"])
     )
     return Table(
         "sources", "Hits by source",
-        "Of the first places of the judged users: how many each source filled, and how many were liked.",
-        ("source", "places", "hits", "hits per place"), rows, digits=4,
+        "Of the first places of the judged users: how many each source filled, and how many were liked, and what "
+        "it has for somebody who comes later.",
+        ("source", "places", "hits", "hits per place", "who comes later"), rows, digits=4,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from tasks.engine.stage import stage
 from tasks.stages.groups import FoundationVectors, Known
 
 
-@stage(produces="transformer", libraries=("torch", "onnx", "safetensors"), memory_gib=1.0)
+@stage(produces="transformer", libraries=("torch", "onnx", "safetensors"), memory_gib=1.0, trains="by epoch")
 def transformer(out: Outputs, sentences: Artifact, items: Artifact, config: TransformerConfig) -> None:
     """A causal transformer trained on the `sentences` of a window that ends on the day of the `items` snapshot."""
     import datetime

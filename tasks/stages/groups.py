@@ -1,4 +1,4 @@
-"""What stages hand each other together; a field is named after its dataset."""
+"""What stages hand each other together. Where a stage makes a group, its fields are named after the datasets."""
 
 from dataclasses import dataclass
 

@@ -50,7 +50,12 @@ def source_step(
     """The step that makes a source of a model, with the model's settings as `config`."""
     assert model.source, f"{model.name} is no source of its own"
     stage = ModelStage(
-        train_source, MADE[model.source], libraries=model.libraries, memory_gib=model.memory_gib, model=model.name
+        train_source,
+        MADE[model.source],
+        libraries=model.libraries,
+        memory_gib=model.memory_gib,
+        trains="at once",
+        model=model.name,
     )
     return stage(date, watches=watches, known=known, model=model.name, kind=model.source, config=config)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-@stage(produces="ranker", libraries=("torch", "onnx", "onnxscript", "onnxruntime"), memory_gib=1.5)
+@stage(produces="ranker", libraries=("torch", "onnx", "onnxscript", "onnxruntime"), memory_gib=1.5, trains="by epoch")
 def ranker(
     out: Outputs,
     impressions: tuple[Artifact, ...],

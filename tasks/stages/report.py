@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from expectations.datasets import DATASETS
 from expectations.files import read_json
@@ -13,6 +13,7 @@ from tasks.engine.outputs import Outputs
 from tasks.engine.stage import stage
 from tasks.pages.config import ReportConfig
 from tasks.pages.data import ReportData, RunFacts, Section, Tile
+from tasks.registry.release_layout import FOLDER
 from tasks.stages.groups import Known
 from tasks.stages.release import flat_params
 
@@ -24,7 +25,7 @@ CARD = "model_card.md"
 
 
 @dataclass(frozen=True)
-class Told(Group):
+class Reported(Group):
     """What the report tells of by name.
 
     Attributes:
@@ -48,7 +49,7 @@ class Told(Group):
 
 @stage(produces="report", libraries=("matplotlib", "jinja2"), memory_gib=1.0)
 def report(
-    out: Outputs, told: Told, others: tuple[Artifact, ...], system: System, config: ReportConfig, template: str
+    out: Outputs, reported: Reported, others: tuple[Artifact, ...], system: System, config: ReportConfig, template: str
 ) -> None:
     """Write `report.html` and, for those who render or read it otherwise, `report.json`.
 
@@ -61,27 +62,28 @@ def report(
     from tasks.pages.contents import audits_section, data_section, lineage_section, substitutes_of
     from tasks.pages.quality import Evaluation, quality_tiles, verdict
 
-    known = (told.known.users, told.known.items, told.known.id_map, told.histories, told.popularity)
-    made = (*told.models, told.index, told.bundle, told.recommendations, told.evaluation, told.release)
-    everything = [*told.impressions, *told.watches, *others, *known, *made]
-    judged = Evaluation(told.evaluation.table().to_pylist(), told.evaluation.notes)
+    known = (reported.known.users, reported.known.items, reported.known.id_map, reported.histories, reported.popularity)
+    served = (reported.bundle, reported.recommendations, reported.evaluation, reported.release)
+    made = (*reported.models, reported.index, *served)
+    everything = [*reported.impressions, *reported.watches, *others, *known, *made]
+    judged = Evaluation(reported.evaluation.table().to_pylist(), reported.evaluation.notes)
     audits, warnings = audits_section(everything)
     sections = [
-        *_quality(judged, told.recommendations),
-        _bias(told.recommendations, told.known.items, told.popularity, config),
-        _people(told, _judged_days(told.watches, judged), config),
-        *_models(system, told),
+        *_quality(judged, reported.recommendations, read_json(reported.bundle.path / FOLDER / "sources.json")),
+        _bias(reported.recommendations, reported.known.items, reported.popularity, config),
+        _people(reported, _judged_days(reported.watches, judged), config),
+        *_models(system, reported),
         data_section(_by_day(everything), judged.notes["judged_days"]),
         audits,
         lineage_section(everything),
     ]
-    refs = {artifact.dataset: artifact.ref for artifact in (*told.watches, *known, *made)}
-    trained = [model.dataset for model in told.models]
+    refs = {artifact.dataset: artifact.ref for artifact in (*reported.watches, *known, *made)}
+    trained = [model.dataset for model in reported.models]
     data = ReportData(
         title=config.title,
         date=out.date,
         verdict=f"System {system}. {verdict(judged)}".strip(),
-        tiles=(*quality_tiles(judged), _index_tile(told.index)),
+        tiles=(*quality_tiles(judged), _index_tile(reported.index)),
         sections=tuple(with_commands(section, out.date, refs, trained) for section in sections),
         substitutes=tuple(substitutes_of(everything)),
         warnings=tuple(warnings),
@@ -91,14 +93,14 @@ def report(
     (folder / PAGE).write_text(page.render_report(data))
 
 
-def _quality(judged: "Evaluation", recommendations: Artifact) -> list[Section]:
+def _quality(judged: "Evaluation", recommendations: Artifact, declared: list[dict[str, Any]]) -> list[Section]:
     from tasks.pages.breakdowns import ablation_section, segments_section, sources_section
     from tasks.pages.quality import quality_section
 
     sections = (
         quality_section(judged),
         segments_section(judged),
-        sources_section(judged, recommendations.notes.get("removals", {})),
+        sources_section(judged, recommendations.notes.get("removals", {}), declared),
         ablation_section(judged),
     )
     return [section for section in sections if section]
@@ -112,21 +114,21 @@ def _bias(recommendations: Artifact, items: Artifact, popularity: Artifact, conf
     return bias_section(catalogue, recommendations.table(["item_id"])["item_id"].to_numpy(), config.max_points)
 
 
-def _people(told: Told, judged: list[Artifact], config: ReportConfig) -> Section:
+def _people(reported: Reported, judged: list[Artifact], config: ReportConfig) -> Section:
     from tasks.pages.people import people_section
 
     days = (day.table(["user_id", "item_id", "positive"]) for day in judged)
     tables = (
-        told.recommendations.table(),
-        told.histories.table(["user_id", "item_ids"]),
-        told.known.users.table(),
-        told.known.items.table(),
-        told.known.id_map.table(),
+        reported.recommendations.table(),
+        reported.histories.table(["user_id", "item_ids"]),
+        reported.known.users.table(),
+        reported.known.items.table(),
+        reported.known.id_map.table(),
     )
     return people_section(*tables, days, config.sample_users, config.sample_places)
 
 
-def _models(system: System, told: Told) -> list[Section]:
+def _models(system: System, reported: Reported) -> list[Section]:
     from tasks.pages.training import IN_WORDS, IndexFacts, TrainedModel, index_section, training_section, used_for
 
     def model(artifact: Artifact) -> TrainedModel:
@@ -135,10 +137,10 @@ def _models(system: System, told: Told) -> list[Section]:
         name = IN_WORDS.get(artifact.dataset, artifact.dataset)
         return TrainedModel(name, log, metric, used_for(system, artifact.dataset), is_loss=k is None)
 
-    notes = told.index.notes
+    notes = reported.index.notes
     rungs = [(rung["parameter"], rung["recall"]) for rung in notes["ladder"]]
     facts = IndexFacts(notes["type"], rungs, notes["min_recall"], notes["recall_k"], notes["num_items"])
-    return [training_section([*map(model, told.models)]), index_section(facts)]
+    return [training_section([*map(model, reported.models)]), index_section(facts)]
 
 
 def _index_tile(index: Artifact) -> Tile:

@@ -125,7 +125,7 @@ def popularity(out: Outputs, watches: tuple[Artifact, ...], config: PopularityCo
         _write(out, popularity=popularity(read("watches", *watches), out.date, config))
 
 
-@stage(produces=Factors, libraries=("pyspark", "numba"), threads=2)
+@stage(produces=Factors, libraries=("pyspark", "numba"), threads=2, trains="at once")
 def als(out: Outputs, interactions: Artifact, config: AlsConfig, watches: tuple[Artifact, ...] = ()) -> None:
     """Matrix factorisation of the window's positives, or, for explicit feedback, of the ratings in `watches`."""
     from spark_jobs.als import factorise

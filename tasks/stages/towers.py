@@ -7,7 +7,7 @@ from tasks.engine.stage import stage
 from tasks.stages.groups import Known
 
 
-@stage(produces="towers", libraries=("torch", "onnx", "safetensors"), memory_gib=1.0)
+@stage(produces="towers", libraries=("torch", "onnx", "safetensors"), memory_gib=1.0, trains="by epoch")
 def towers(
     out: Outputs,
     watches: tuple[Artifact, ...],

@@ -143,6 +143,13 @@ def test_show_tells_schema_rows_lineage_and_audit(golden, dataset):
     assert all(text in out for text in ("lineage", "audit: passed", "rows", "meaning"))
 
 
+def test_show_follows_lineage_through_every_source(golden):
+    """Those that a stage reads under one name are of many datasets."""
+    out = golden.ask("show", "bundle").stdout
+    sources = ("als_user_factors", "als_item_factors", "item_similarity", "content_similarity", "popularity")
+    assert all(f": {name} 20" in out for name in (*sources, "interactions", "towers"))
+
+
 def test_show_follows_lineage_to_the_raw_inputs(golden):
     out = golden.ask("show", "recommendations").stdout
     assert all(name in out for name in ("bundle", "towers", "watches", "made by events from its settings"))

@@ -102,6 +102,7 @@ def make_artifact(
         pq.write_table(table.cast(declared.schema), folder / "part-00000.parquet")
         manifest = {"rows": table.num_rows} | manifest
     for name, text in (files or {}).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     write_json(folder / MANIFEST, {"rows": 0, "content_digest": "d" * 64, "notes": {}, "audit": {}} | manifest)
     return Artifact(ref, folder)

@@ -41,9 +41,9 @@ def trial(out: Outputs, towers: Artifact, dim: int, k: int) -> None:
     out.note(k=10)
 
 
-def stage_of(function: Callable[..., None]) -> Stage[..., Artifact]:
+def stage_of(function: Callable[..., None], **asks: Any) -> Stage[..., Artifact]:
     """A stage outside the house; its code digest is told instead of read."""
-    stage: Stage[..., Artifact] = Stage(function, function.__name__)
+    stage: Stage[..., Artifact] = Stage(function, function.__name__, **asks)
     vars(stage)["reached"] = Reached({"tests": "1"})
     return stage
 
@@ -51,7 +51,7 @@ def stage_of(function: Callable[..., None]) -> Stage[..., Artifact]:
 @pytest.fixture
 def plan_of() -> Callable[[dict[str, Any]], Trial]:
     """Plans a trial of the made system, of `dim` and `k`."""
-    train, judge = stage_of(towers), stage_of(trial)
+    train, judge = stage_of(towers, trains="by epoch"), stage_of(trial)
 
     def plan(chosen: dict[str, Any]) -> Trial:
         trained = train("2026-03-01", dim=int(chosen["dim"]))

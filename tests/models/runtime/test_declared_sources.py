@@ -141,3 +141,30 @@ def test_a_model_may_not_take_the_name_of_something_else(name):
 def test_a_model_cannot_be_a_source_of_its_own_by_what_only_the_night_makes(kind):
     with pytest.raises(ValueError, match="by lists, neighbours or vectors"):
         dataclasses.replace(MODELS["ease"], source=kind)
+
+
+def test_a_release_without_a_ranking_is_refused(declared_path, tmp_path):
+    """It fills up short lists."""
+    others = lambda declared: [one for one in declared if one["kind"] != "ranking"]  # noqa: E731
+    folder = rewritten(declared_path, tmp_path / "bundle", others)
+    with pytest.raises(BundleError, match="declares no source of the kind 'ranking'"):
+        Bundle(folder)
+
+
+def test_a_source_that_a_release_lacks_is_named(bundle):
+    with pytest.raises(BundleError, match="no source 'nonsense'; it has towers, als, item_item"):
+        bundle.retrieve("nonsense", [1], 5)
+
+
+def test_vectors_of_nobody_propose_nothing(tables, pipeline, tmp_path):
+    """A model may know none of the night's users, or none of its items."""
+    empty = {
+        "source_user_vectors": tables["als_user_factors"].rename_columns(["user_id", "vector"])[:0],
+        "source_item_vectors": tables["als_item_factors"].rename_columns(["item_id", "vector"]),
+    }
+    for name, kept in (("users", 0), ("items", 1)):
+        some = dict(empty) if not kept else {n: t[:0] for n, t in empty.items()}
+        source = ReleaseSource("none", "vectors", tuple(some), tables=some)
+        folder = make_bundle(tmp_path / name, tables, pipeline, sources=[source])
+        found, scores = Bundle(folder).retrieve("none", range(5), 4)
+        assert (found == -1).all() and np.isneginf(scores).all()

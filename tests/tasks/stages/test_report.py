@@ -18,6 +18,7 @@ from models.evaluation.config import EvaluationConfig
 from models.evaluation.judging import evaluation_table, headline, hits_by_source
 from models.evaluation.systems import lists_from_table, random_lists
 from models.evaluation.truth import judged_users, user_segments
+from models.serving.sources import with_stages
 from tasks.engine.lake import Artifact, Ref
 from tasks.engine.outputs import Outputs
 from tasks.machine.config import ResourcesConfig
@@ -29,8 +30,9 @@ from tasks.pages.data import ReportData, RunFacts, StageTime
 from tasks.pages.page import template_digest
 from tasks.pages.quality import Evaluation
 from tasks.registry.registry import MOST_DESCRIBED
+from tasks.registry.release_layout import FOLDER
 from tasks.stages.groups import Known
-from tasks.stages.report import Told, head_for_prefect, render_report, report, tables_for_prefect
+from tasks.stages.report import Reported, head_for_prefect, render_report, report, tables_for_prefect
 
 GENRES = ["drama", "comedy", "crime", "documentary", "family", "sport", "music", "science fiction"]
 CUT, DATE = "2026-02-27", "2026-03-01"
@@ -196,7 +198,12 @@ class MadeNight:
             "histories",
             "popularity",
         )
-        empty = {name: self.make(name, DATE) for name in ("bundle", "release")}
+        tables = ("als_user_factors", "als_item_factors", "item_similarity", "content_similarity", "popularity")
+        declared = json.dumps([source.declaration() for source in with_stages(tables)])
+        empty = {
+            "release": self.make("release", DATE),
+            "bundle": self.make("bundle", DATE, files={f"{FOLDER}/sources.json": declared}),
+        }
         return {name: getattr(self, name) for name in names} | empty | {
             "watches": tuple(self.watches), "impressions": self.impressions(), "others": (),
             "models": (self.towers, self.transformer, self.ranker), "system": "netflix", "config": ReportConfig(),
@@ -207,9 +214,9 @@ class MadeNight:
 def make_report(folder: Path, arguments: dict[str, Any]) -> Path:
     out = Outputs(DATE, folder, ("report",), ResourcesConfig(), folder / "home", "report")
     known = Known(*(arguments[name] for name in ("users", "items", "id_map")))
-    told = {f.name: arguments[f.name] for f in fields(Told) if f.name != "known"}
+    told = {f.name: arguments[f.name] for f in fields(Reported) if f.name != "known"}
     others = {name: arguments[name] for name in ("others", "system", "config", "template")}
-    report.function(out, Told(known=known, **told), **others)
+    report.function(out, Reported(known=known, **told), **others)
     return folder / "report"
 
 
@@ -343,6 +350,11 @@ def test_removals_hits_and_rows_by_day_are_told(made: Artifact, night: MadeNight
     sections = {section.id: section for section in data.sections}
     removed = next(f for f in sections["sources"].figures if "removed" in f.title)
     assert all(reason in removed.svg for reason in ("seen", "region", "tier", "maturity", "availability"))
+    later = {row[0]: row[-1] for row in sections["sources"].tables[0].rows}
+    assert later == {
+        "towers": "by what is known of them", "als": "nothing", "item_item": "by their history",
+        "content": "by their history", "popularity": "as everybody",
+    }  # fmt: skip
     volumes = {row[0]: row for row in sections["data"].tables[0].rows}
     assert volumes["watches"][1:3] == (6, sum(w.rows for w in night.watches))
     keys = {row[0]: row[2] for row in sections["lineage"].tables[0].rows}

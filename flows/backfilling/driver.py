@@ -170,7 +170,9 @@ class Driver:
 
     def interrupt(self, why: str) -> None:
         """Write down that the process ends now: what runs is interrupted, what waits stays open or is cancelled."""
-        for state in list(self._states.values()):
+        for day, own in list(self._states.items()):
+            # A worker that has taken a day keeps its file.
+            state = self.backfill.day(day) if own.state == "queued" else own
             if state.state == "running":
                 state.interrupt(why)
             elif state.state == "queued":

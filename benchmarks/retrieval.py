@@ -20,8 +20,8 @@ import faiss
 import numpy as np
 
 from models.index.build import build_shards
-from models.index.config import IndexConfig
-from models.index.recall import PARAMETER, exact, recall_at_k, tune
+from models.index.config import PARAMETER, IndexConfig
+from models.index.recall import exact, recall_at_k, tune
 from models.runtime.index import ItemIndex
 
 K = 100

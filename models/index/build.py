@@ -8,15 +8,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import faiss
 import numpy as np
 
 from expectations.errors import UserError
-from models.index.config import IndexConfig
+from models.index.config import IndexConfig, IndexType
 
-IndexType = Literal["flat", "ivf", "ivf_pq", "hnsw"]
 Shard = tuple[np.ndarray, np.ndarray]
 """Item ids int64 `[n]` and their vectors float32 `[n, d]`."""
 

@@ -6,12 +6,19 @@ from pydantic import Field
 
 from expectations.settings import settings
 
+IndexType = Literal["flat", "ivf", "ivf_pq", "hnsw"]
+TYPES_IN_WORDS: dict[IndexType, str] = {"flat": "exact search", "ivf": "IVF", "ivf_pq": "IVF-PQ", "hnsw": "HNSW"}
+"""What pages call each type."""
+
+PARAMETER: dict[IndexType, str] = {"ivf": "nprobe", "ivf_pq": "nprobe", "hnsw": "efSearch"}
+"""What FAISS calls the search effort of each type; a flat index has none."""
+
 
 @settings
 class IndexConfig:
     """Which FAISS index holds the item vectors, and how much of the exact answer it must find."""
 
-    type: Literal["auto", "flat", "ivf", "ivf_pq", "hnsw"] = "auto"
+    type: Literal["auto", IndexType] = "auto"
     """`auto` goes by the number of items: flat (exact) below `ivf_from_items`, IVF below `ivf_pq_from_items`, then
     IVF-PQ. HNSW answers fastest, but takes most memory and time to build."""
     ivf_from_items: Annotated[int, Field(ge=1)] = 50_000

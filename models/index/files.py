@@ -7,8 +7,8 @@ from typing import Any
 
 import faiss
 
-from models.index.build import IndexType
-from models.index.recall import PARAMETER, Measured
+from models.index.config import PARAMETER, IndexType
+from models.index.recall import Measured
 
 
 def write_index(

@@ -8,11 +8,8 @@ import faiss
 import numpy as np
 
 from expectations.errors import Failure
-from models.index.build import IndexType, Shard
-from models.index.config import IndexConfig
-
-PARAMETER = {"ivf": "nprobe", "ivf_pq": "nprobe", "hnsw": "efSearch"}
-"""What FAISS calls the search effort of each type; a flat index has none."""
+from models.index.build import Shard
+from models.index.config import PARAMETER, IndexConfig, IndexType
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from models.index.config import PARAMETER, TYPES_IN_WORDS, IndexType
 from models.runtime.scores import RANKER
 from models.runtime.systems import SYSTEMS
 from tasks.pages.data import Cell, Figure, Section, Table
@@ -112,14 +113,11 @@ def _curves(model: TrainedModel) -> list[Figure]:
     return figures
 
 
-INDEX_TYPES = {"flat": "exact search", "ivf": "IVF", "ivf_pq": "IVF-PQ", "hnsw": "HNSW"}
-
-
 @dataclass(frozen=True)
 class IndexFacts:
     """The vector index: its type, and the recall at each search parameter tried (None where the type has none)."""
 
-    type: str
+    type: IndexType
     rungs: Sequence[tuple[int | None, float]]
     min_recall: float
     k: int
@@ -131,7 +129,7 @@ def index_section(facts: IndexFacts) -> Section:
     figures = []
     if len(facts.rungs) > 1:
         xs, ys = zip(*facts.rungs, strict=True)
-        name = "efSearch" if facts.type == "hnsw" else "nprobe"
+        name = PARAMETER[facts.type]
         figures.append(
             Figure(
                 f"Recall@{facts.k} by search effort",
@@ -142,13 +140,13 @@ def index_section(facts: IndexFacts) -> Section:
             )
         )  # fmt: skip
     rows = tuple(
-        (INDEX_TYPES[facts.type], p if p is not None else "exact", r, facts.min_recall) for p, r in facts.rungs
+        (TYPES_IN_WORDS[facts.type], p if p is not None else "exact", r, facts.min_recall) for p, r in facts.rungs
     )
     table = Table(
         "index", "Search parameters tried", "Measured on the vectors of real users against exhaustive search.",
         ("type", "search parameter", f"recall@{facts.k}", "bar"), rows, digits=4,
     )  # fmt: skip
-    how = INDEX_TYPES[facts.type]
+    how = TYPES_IN_WORDS[facts.type]
     lead = (
         f"Answered by {how} over {facts.num_items:,} items, held to {facts.min_recall:g} of the exact answer; below "
         "that nothing is published."

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from expectations.datasets import DATASETS
 from expectations.files import read_json
+from models.index.config import TYPES_IN_WORDS
 from models.serving.config import System
 from tasks.engine.groups import Group
 from tasks.engine.lake import Artifact
@@ -144,13 +145,11 @@ def _models(system: System, reported: Reported) -> list[Section]:
 
 
 def _index_tile(index: Artifact) -> Tile:
-    from tasks.pages.training import INDEX_TYPES
-
     notes = index.notes
     return Tile(
         f"index recall@{notes['recall_k']}",
         f"{notes['recall']:.3f}",
-        f"{INDEX_TYPES[notes['type']]}, {notes['num_items']:,} items; bar {notes['min_recall']:g}",
+        f"{TYPES_IN_WORDS[notes['type']]}, {notes['num_items']:,} items; bar {notes['min_recall']:g}",
         notes["recall"],
     )
 

@@ -1,6 +1,7 @@
 """Every type of index answers with item ids, and its bytes depend on vectors and config alone."""
 
 from contextvars import ContextVar
+from typing import get_args
 
 import faiss
 import numpy as np
@@ -8,11 +9,11 @@ import pytest
 
 from expectations.errors import UserError
 from models.index.build import build_shard, build_shards, choose_type
-from models.index.config import IndexConfig
+from models.index.config import TYPES_IN_WORDS, IndexConfig, IndexType
 from models.index.recall import search
 from tests.models.hnsw import hnsw_of
 
-TYPES = ("flat", "ivf", "ivf_pq", "hnsw")
+TYPES = get_args(IndexType)
 
 
 def bytes_of(indexes) -> list[bytes]:
@@ -25,6 +26,11 @@ def bytes_of(indexes) -> list[bytes]:
 def test_auto_goes_by_size(num_items, expected):
     config = IndexConfig(ivf_from_items=100, ivf_pq_from_items=1000)
     assert choose_type(config, num_items) == expected
+
+
+def test_pages_have_a_word_for_every_type():
+    assert set(TYPES_IN_WORDS) == set(TYPES)
+    assert len({*TYPES_IN_WORDS.values()}) == len(TYPES) and all(TYPES_IN_WORDS.values())
 
 
 @pytest.mark.parametrize("chosen", TYPES)

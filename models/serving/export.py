@@ -75,18 +75,11 @@ def assemble(
         for dataset, table in declared.tables.items():
             write_table(table, dataset, folder / declared.place(dataset))
     write_json(folder / "sources.json", [declared.declaration() for declared in sources])
-    write_runtime(folder)
+    shutil.copytree(RUNTIME, folder / "bundle", ignore=shutil.ignore_patterns("__pycache__"))
     write_json(folder / "pipeline.json", pipeline)
     write_readme(folder, tables, facts)
     _write_user_embeddings(folder, tables)
     return write_manifest(folder, facts)
-
-
-def write_runtime(folder: Path) -> None:
-    """Replace the runtime of a folder by ours."""
-    (folder / "bundle.py").unlink(missing_ok=True)
-    shutil.rmtree(folder / "bundle", ignore_errors=True)
-    shutil.copytree(RUNTIME, folder / "bundle", ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def write_table(table: pa.Table, dataset: str, path: Path) -> None:

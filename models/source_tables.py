@@ -62,6 +62,9 @@ def tables_of(
     Args:
         user_ids, item_ids: ascending; users without a history get no list and no vector.
         seen: what each user has watched, liked or not: a list does not spend places on it.
+
+    Raises:
+        ValueError: nothing here makes tables for a source of that kind.
     """
     users = user_ids[data.histories.sizes[user_ids] > 0]
     if kind == "neighbours":
@@ -74,7 +77,9 @@ def tables_of(
             ),
             "source_item_vectors": vector_table("item_id", item_ids, vectors.item_vectors()[item_ids]),
         }
-    return {"source_lists": pa.concat_tables(_lists(model, data, users, item_ids, seen))}
+    if kind == "lists":
+        return {"source_lists": pa.concat_tables(_lists(model, data, users, item_ids, seen))}
+    raise ValueError(f"models/source_tables.py: no tables for a source of kind {kind!r}; add what it keeps of a model")
 
 
 def _neighbours(model: HasNeighbours, item_ids: Ints) -> pa.Table:

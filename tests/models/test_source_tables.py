@@ -106,3 +106,9 @@ def test_vectors_are_of_users_with_a_history_and_of_known_items(data, seen):
     users, items = tables["source_user_vectors"].to_pydict(), tables["source_item_vectors"].to_pydict()
     assert users == {"user_id": [0, 1, 4], "vector": [[0, 2], [1, 1], [4, 1]]}
     assert items["item_id"] == ITEMS.tolist() and items["vector"][4] == [10, 11]
+
+
+@pytest.mark.parametrize("kind", ["ranking", "index", "graph"])
+def test_a_kind_that_keeps_no_tables_of_a_model_is_refused(kind, data, seen):
+    with pytest.raises(ValueError, match=f"no tables for a source of kind '{kind}'"):
+        tables_of(Fixed(), kind, data, USERS, ITEMS, seen)

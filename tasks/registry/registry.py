@@ -270,11 +270,11 @@ class Registry:
 
     def point(self, alias: str, number: int) -> None:
         """Move an alias to a version."""
-        _patiently(lambda: self.client.set_registered_model_alias(MODEL, alias, str(number)))
+        _despite_others(lambda: self.client.set_registered_model_alias(MODEL, alias, str(number)))
 
     def tag(self, number: int, name: str, value: str) -> None:
         """Set a tag of a version."""
-        _patiently(lambda: self.client.set_model_version_tag(MODEL, str(number), name, value))
+        _despite_others(lambda: self.client.set_model_version_tag(MODEL, str(number), name, value))
 
     def describe(self, number: int, text: str) -> None:
         """Say in the registry what a version is, in Markdown; what is too long for it is cut."""
@@ -299,8 +299,10 @@ def make_tables(path: Path) -> None:
     make_by_command("MLflow", [sys.executable, "-m", "mlflow", "db", "upgrade", f"sqlite:///{path}"], path)
 
 
-def _patiently(write: Callable[[], None]) -> None:
-    """Of two who set a new alias or tag at once, MLflow refuses one with an error of its database, but not twice."""
+def _despite_others(write: Callable[[], None]) -> None:
+    """Set an alias or a tag, and again when that is refused: of two who set a new one at once, MLflow refuses one with
+    an error of its database, but not twice.
+    """
     from mlflow.exceptions import MlflowException
 
     retrying(write, (0.1, 0.3, 1.0), MlflowException)

@@ -139,7 +139,7 @@ def _files(fetch: Fetch, version: Version, parts: tuple[str, ...], side: Path, t
     if digest and _has(target / MANIFEST, digest):
         shutil.copyfile(target / MANIFEST, path)
     elif not (digest and _has(path, digest)):
-        _patiently(lambda: fetch(MANIFEST, path), MANIFEST)
+        _fetch_patiently(lambda: fetch(MANIFEST, path), MANIFEST)
         if digest and not _has(path, digest):
             path.unlink()
             raise Failure(f"{MANIFEST} of version {version.number} is not the one that was registered: it was edited")
@@ -206,15 +206,20 @@ def _fetch_one(fetch: Fetch, file: File, side: Path) -> None:
                 f"arrived damaged: {size:,} bytes instead of {file.bytes:,}, or another sha256 than the manifest's"
             )
 
-    _patiently(once, file.name)
+    _fetch_patiently(once, file.name)
 
 
-def _patiently(work: Callable[[], None], source: str) -> None:
+def _fetch_patiently(fetch: Callable[[], None], name: str) -> None:
+    """Fetch a file, again after each of the waits.
+
+    Raises:
+        Failure: it did not come at the last time either.
+    """
     try:
-        retrying(work, WAITS_S, Exception)
+        retrying(fetch, WAITS_S, Exception)
     except Exception as error:
         raise Failure(
-            f"{source}: {_first_line(error)}; the target is as it was. What has arrived is kept: the same command "
+            f"{name}: {_first_line(error)}; the target is as it was. What has arrived is kept: the same command "
             "continues"
         ) from error
 

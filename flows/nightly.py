@@ -1,7 +1,8 @@
 """The night, from the log to the release: read this first.
 
-`plan_night` says what a night is made of: every line is a stage, what it reads and which settings decide it; nothing
-runs while it is planned. `nightly` is the Prefect flow that brings the plan's artifacts into the lake.
+`plan_night` says what a night is made of: its stages, what each reads and which settings decide it; `plan_sources` adds
+those of the sources of candidates. Nothing runs while it is planned. `nightly` is the Prefect flow that brings the
+plan's artifacts into the lake.
 """
 
 from dataclasses import replace

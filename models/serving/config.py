@@ -68,7 +68,7 @@ ON_BY_DEFAULT = tuple(
 
 @settings
 class HistoryConfig:
-    """How the sources `item_item` and `content` look at what a user has watched."""
+    """How sources by neighbours, such as `item_item` and `content`, look at what a user has watched."""
 
     length: Annotated[int, Field(ge=1, le=1000)] = 20
     """Last items of the history whose neighbours are proposed."""

@@ -75,7 +75,7 @@ def _of_type(column: Column, bounded: bool) -> list[Rule]:
 
 
 def _per_day() -> tuple[Rule, ...]:
-    """Of every log of a day: all of it within its day, and about as much of it as in the days before."""
+    """Rules of every log of a day: all of it lies within its day, and it is about as much as in the days before."""
     return (
         until_midnight("time", "an event in the future of its day"),
         between("hours_into_day(time)", 0, None, "an event from before its day"),

@@ -50,9 +50,9 @@ class Substitute:
 
     @property
     def sentence(self) -> str:
-        """For people."""
+        """What stands in for what, as pages say it to people."""
         return SENTENCES[self.name].format(**self.figures)
 
     def to_list(self) -> list[Any]:
-        """As JSON types."""
+        """Name and figures as JSON types, for a manifest."""
         return [self.name, self.figures]

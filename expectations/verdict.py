@@ -33,7 +33,7 @@ class Finding:
     inherent: bool = True
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON types."""
+        """Everything that was found, as JSON types."""
         return {**asdict(self), "examples": list(self.examples)}
 
     def brief(self) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class Verdict:
         return not self.failures
 
     def summary(self) -> dict[str, Any]:
-        """For the manifest, which must not depend on the run: warnings that need company are left out."""
+        """What a manifest keeps. Warnings that need other artifacts are left out, as it must not depend on the run."""
         return {
             "passed": self.passed,
             "checked": self.checked,

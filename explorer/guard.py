@@ -13,7 +13,7 @@ LOG = logging.getLogger("explorer")
 
 
 def guarded(num_outputs: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """For what fills `num_outputs` pieces of page: on an error the first says what is wrong, the others are empty."""
+    """Decorate what fills `num_outputs` pieces of page: on an error the first says what is wrong, others are empty."""
 
     def decorate(fill: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(fill)

@@ -28,7 +28,7 @@ class Question:
         return not self.user
 
     def who(self) -> str:
-        """In words."""
+        """Who asks, as a caption says it."""
         return "somebody new" if self.is_new else f"user {self.user}"
 
 

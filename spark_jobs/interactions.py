@@ -33,7 +33,7 @@ def ratings(watches: DataFrame, as_of: str) -> DataFrame:
 
 
 def _last_rating() -> Column:
-    """Of two in the same microsecond, the one with the larger watch id (modulo 4096).
+    """The last rating; of two in the same microsecond, the one with the larger watch id (modulo 4096).
 
     One number to order by, because Spark must sort all rows to find the largest pair.
     """

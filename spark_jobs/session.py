@@ -140,7 +140,7 @@ def stop_session() -> None:
 
 
 def _end_jvm(gateway: Any, folders: "_Folders", patience_s: float) -> None:
-    """At the end of this process: nothing that it started outlives it.
+    """End the JVM at the end of this process, so that nothing that it started outlives it.
 
     A JVM takes a second or two to leave by itself. In local mode it holds nothing that is worth the wait; on a cluster
     it gives its executors back first.

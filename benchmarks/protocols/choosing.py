@@ -98,7 +98,7 @@ def best(trials: Sequence[Trial]) -> Trial:
 
 
 def most_chosen(chosen: Sequence[Trial]) -> Trial:
-    """Of what several parts chose what most of them did; of equal ones what the earlier part did."""
+    """What most of several parts chose; where two choices are equally frequent, the one that was made first."""
     (words, _), *_ = Counter(trial.words for trial in chosen).most_common()
     return next(trial for trial in chosen if trial.words == words)
 
@@ -137,7 +137,7 @@ def _scores(model: Recommender, data: Interactions, share: float) -> Scores:
 
 
 def _popularity(data: Interactions) -> Floats:
-    """As it ships."""
+    """Popularity of every item with the settings that nights have by default, float `[I]`."""
     return decayed_counts(data, PopularityConfig().half_life_days)
 
 

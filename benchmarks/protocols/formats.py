@@ -64,7 +64,7 @@ class Log:
         return replace(self, **columns)
 
     def once(self) -> "Log":
-        """Of several about the same user and item the first, by time or else by place: later ones are no news."""
+        """The log with only the first interaction of each user with an item, by time or else by place."""
         places = np.arange(len(self))
         order = np.lexsort((places, places if self.times is None else self.times, self.items, self.users))
         users, items = self.users[order], self.items[order]

@@ -22,6 +22,6 @@ class Teller:
         self._said = time.monotonic()
 
     def progress(self, done: int, total: int, what: str) -> None:
-        """As trainings tell it; the last of each is always said."""
+        """Say how far a training or evaluation has come, not too often; that it is done is always said."""
         if done == total or time.monotonic() - self._said > INTERVAL_S:
             self.say(f"  {done:,} of {total:,} {what}")

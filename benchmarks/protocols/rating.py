@@ -33,7 +33,7 @@ class Ratings:
 
     @property
     def digest(self) -> str:
-        """Of all rows: every fold is a test."""
+        """Hex digest of all rows: every one of them is judged in some fold."""
         columns = (self.users.astype("<i8"), self.items.astype("<i8"), self.ratings.astype("<f4"))
         return hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest()
 
@@ -42,7 +42,7 @@ class Ratings:
 
     @property
     def interactions(self) -> Interactions:
-        """As models take them, by user."""
+        """The ratings as models learn from them, by user."""
         order = np.argsort(self.users, kind="stable")
         return Interactions(
             Histories.of(self.users, self.items, self.num_users), self.num_items, False, ratings=self.ratings[order]
@@ -120,7 +120,7 @@ def fold_rmse(
 
 
 def rmse(trainer: Trainer, train: Ratings, test: Ratings, settings: Any) -> float:
-    """Of a model trained on some ratings, on others; predictions are clipped to the scale of train."""
+    """RMSE on `test` of a model trained on `train`, its predictions clipped to the scale of `train`."""
     model = cast(RatingPredictor, trainer.train(train.interactions, settings).model)
     users, items = train.known
     predicted = model.predict(np.where(users[test.users], test.users, -1), np.where(items[test.items], test.items, -1))

@@ -124,5 +124,5 @@ def _rolling(result: Result) -> Iterator[str]:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the libraries that decide figures."""
+    """Versions of Python and of the libraries that decide figures."""
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in LIBRARIES}

@@ -115,7 +115,7 @@ def _ends(row: Mapping[str, Any] | None, sign: str = "") -> str:
 
 
 def _difference(row: Mapping[str, Any] | None) -> tuple[str, str]:
-    """Of a compared metric: the interval of the difference, and its p-value."""
+    """The interval of the difference in a metric and its p-value, as texts; empty where nothing was compared."""
     return ("", "") if row is None else (_ends(row, sign="+"), f"{row['p_value']:.3f}")
 
 

@@ -102,7 +102,7 @@ def show(id_: str, as_json: bool) -> None:
 
 
 def _console() -> "Console":
-    """As wide as the terminal; elsewhere wide enough for every column."""
+    """A console as wide as the terminal; elsewhere it is wide enough for every column."""
     from rich.console import Console
 
     return Console(width=None if Console().is_terminal else 200)

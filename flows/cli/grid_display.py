@@ -130,7 +130,7 @@ def _chosen(row: dict[str, Any]) -> str:
 
 
 def _ranked(rows: list[dict[str, Any]], width: int) -> Table:
-    """As many columns as fit: what was chosen, then the figures in their order."""
+    """A table of as many columns as fit: what was chosen, then the figures in their order."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     names.sort(key=lambda name: ("@" in name) + 2 * (name == "seconds"))
     shorter = short_names(name for name in names if "@" not in name)
@@ -155,7 +155,7 @@ def _cell(value: Any, name: str) -> str:
 
 
 def _effects(rows: list[dict[str, Any]], ndcg: str) -> Table:
-    """From the first value of each parameter to its last, on the figures that decide most."""
+    """A table of what each parameter does, from its first value to its last, to the figures that decide most."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("sweep", "parameter", "from", "to", "figure", "effect", "interval", "pairs", "matters"):
         table.add_column(name, justify="left" if name in ("sweep", "parameter", "figure", "matters") else "right")

@@ -153,7 +153,7 @@ class Search:
         return None
 
     def _tell_epochs(self, asked: optuna.Trial, trial: Trial, stage: str) -> None:
-        """Of a training that stood already and so told nothing."""
+        """Report the epochs of a training that stood already, and so has told nothing while it ran."""
         told = asked.study.get_trials(deepcopy=False)[asked.number].intermediate_values
         for step in (s for s in trial.before if s.name == stage):
             log = read_json(self.night.artifact(step.cells[0].refs[0]).path / TRAINING_LOG)

@@ -40,7 +40,7 @@ class Part:
         return hashlib.sha256(json.dumps([self.command, self.environment], sort_keys=True).encode()).hexdigest()[:16]
 
     def full_environment(self, home: Path) -> dict[str, str]:
-        """Of the process; without what belongs to the command that starts it: its tag, its server."""
+        """Environment of the process, without what belongs to the command that starts it: its tag, its server."""
         foreign = (OWNER, *SECRETS, "NIGHTJAR_REGISTRY", "PREFECT_", "MLFLOW_")
         ours = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
         return {**ours, **variables(home), "PYTHONUNBUFFERED": "1", TAG: self.name, **self.environment}

@@ -92,7 +92,7 @@ def _deploy(home: Path, declared: dict[str, Any], api: Api) -> None:
 
 
 def _code_digest() -> str:
-    """Of our sources: the forms in the UI follow from them."""
+    """Hex digest of our sources, from which the forms in the UI follow."""
     sources = sorted(p for top in ("flows", "tasks", "models", "spark_jobs") for p in (ROOT / top).rglob("*.py"))
     return hashlib.sha256(b"".join(p.read_bytes() for p in sources)).hexdigest()
 

@@ -131,7 +131,7 @@ def _answers_in_time(record: Record) -> bool:
 
 
 def _workers(home: Path, settings: Settings, api: Api, say: Say) -> None:
-    """As many workers as are wanted; one whose heartbeat has stopped is started again."""
+    """See to as many workers as are wanted; one whose heartbeat has stopped is started again."""
     offline = api.offline_workers()
     for number in range(1, settings.workers + 1):
         part = parts.worker(settings, number, api.url)

@@ -46,12 +46,12 @@ class Settings:
 
     @property
     def prefect_database_url(self) -> str:
-        """With the driver that Prefect wants."""
+        """Address of Prefect's database, with the driver that Prefect wants."""
         return POSTGRES.sub("postgresql+asyncpg://", self.prefect_database)
 
     @property
     def mlflow_database_url(self) -> str:
-        """With the driver that MLflow wants."""
+        """Address of MLflow's database, with the driver that MLflow wants."""
         return POSTGRES.sub("postgresql+psycopg2://", self.mlflow_database)
 
     @property
@@ -63,7 +63,7 @@ class Settings:
         write_json(_path(home), dataclasses.asdict(self), private=True)
 
     def changed(self, **choices: Any) -> "Settings":
-        """With those choices that were made (None: not made)."""
+        """The settings with those choices that were made; None was not chosen."""
         return dataclasses.replace(self, **{name: value for name, value in choices.items() if value is not None})
 
 

@@ -106,7 +106,7 @@ def _path(home: Path, name: str) -> Path:
 
 
 def redacted(text: str) -> str:
-    """Without the passwords of URLs."""
+    """A text without the passwords of its URLs."""
     return re.sub(r"://([^:@/\s]*):[^@/\s]+@", r"://\1:***@", text)
 
 

@@ -32,7 +32,7 @@ class Neighbours:
 
     @classmethod
     def of(cls, items: Ints, neighbours: Ints, similarities: Floats, counts: Floats) -> Self:
-        """From rows in any order."""
+        """Made from rows in any order."""
         order = np.lexsort((neighbours, items))
         sizes = np.bincount(items, minlength=len(counts))
         offsets = offsets_of(sizes)

@@ -26,6 +26,6 @@ def ablations(pipeline: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _settings(config: PipelineConfig, sources: Iterable[str]) -> dict[str, Any]:
-    """As JSON types, of the sources that the bundle's own pipeline names: a release may lack others."""
+    """Settings as JSON types, of those sources only that the bundle's own pipeline names: it may lack others."""
     settings = asdict(config)
     return settings | {"sources": {name: settings["sources"][name] for name in sources}}

@@ -47,7 +47,7 @@ class Case:
 
     @property
     def digest(self) -> str:
-        """Of what is judged: the same test set under every model and seed."""
+        """Hex digest of what is judged, which is the same under every model and seed."""
         judged = (self.users, self.relevant.offsets, self.relevant.items, self.negatives)
         told = hashlib.sha256()
         for array in judged:
@@ -103,7 +103,7 @@ def _place(scores: Floats, item: int, turn: Ints, k: int) -> int:
 
 
 def _sampled(case: Case, scores: Scores, ks: Sequence[int]) -> np.ndarray:
-    """As `full_ranking`, each relevant item among its negatives: its place is 1 + the negatives that score higher.
+    """What `full_ranking` gives, for each relevant item among its negatives: its place is 1 + those that score higher.
 
     He et al., "Neural Collaborative Filtering" (WWW 2017). Not comparable with full ranking: Krichene and Rendle, "On
     Sampled Metrics for Item Recommendation" (KDD 2020).

@@ -39,7 +39,7 @@ class CatalogueFacts:
 
     @classmethod
     def of(cls, items: pa.Table, popularity: pa.Table) -> "CatalogueFacts":
-        """From the datasets `items` (at the cut) and `popularity`; popularity of items that it lacks is dropped."""
+        """Made from `items` (at the cut) and `popularity`; popularity of items that the first lacks is dropped."""
         item_ids = np.sort(items["item_id"].to_numpy())
         num_ids = int(item_ids.max()) + 1
         popularity = popularity.filter(pc.is_in(popularity["item_id"], value_set=pa.array(item_ids)))

@@ -28,7 +28,7 @@ class Split:
 
     @classmethod
     def of(cls, in_test: np.ndarray) -> "Split":
-        """From bool `[N]`: whether a place is judged; all others are trained on."""
+        """Made from bool `[N]`: whether a place is judged; all others are trained on."""
         return cls(np.flatnonzero(~in_test), np.flatnonzero(in_test))
 
 

@@ -29,7 +29,7 @@ class Ranking:
 
     @classmethod
     def of_tables(cls, ranked: pa.Table, relevant: pa.Table, k: int) -> "Ranking":
-        """From rows of `user_id`, `item_id`, `rank` (from 1) and rows of `user_id`, `item_id`, both in any order."""
+        """Made from rows of `user_id`, `item_id`, `rank` (from 1) and of `user_id`, `item_id`, in any order."""
         users, items, ranks = (ranked[name].to_numpy() for name in ("user_id", "item_id", "rank"))
         liking, liked = relevant["user_id"].to_numpy(), relevant["item_id"].to_numpy()
         user_ids = np.flatnonzero(np.bincount(liking))

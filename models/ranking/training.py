@@ -111,7 +111,7 @@ def build(training: Examples, feature_names: tuple[str, ...], config: RankerConf
 
 
 def place_effects(rows: Rows, max_position: int) -> np.ndarray:
-    """By how much the logits of click and watch time at each place differ from the overall ones: `[P, T]`.
+    """How much the logits of click and watch time at each place differ from the overall ones: `[P, T]`.
 
     A start for the optimiser, which could not walk that far with small steps. Rare places are drawn to the rest.
     """

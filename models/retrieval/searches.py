@@ -91,7 +91,7 @@ class SearchInput:
 
     @classmethod
     def of(cls, words: Sequence[str], config: TowersConfig) -> "SearchInput":
-        """For the distinct words of the training log."""
+        """The input for the distinct words of the training log."""
         if not len(words):
             return cls()
         pieces = 1 if config.search_hashing == "words" else TRIGRAMS

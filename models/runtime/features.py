@@ -31,7 +31,7 @@ class Features:
 
     @classmethod
     def of(cls, tables: Mapping[str, pa.Table], tower: UserTower, date: str) -> "Features":
-        """From tables by dataset name (users, items, histories, user_features, item_features, exposures, embeddings).
+        """Made from tables by dataset: users, items, histories, user_features, item_features, exposures, embeddings.
 
         All but `embeddings` must hold nothing later than the end of the day `date` (ISO). With `user_embeddings`, what
         the tower says of users is taken from there.

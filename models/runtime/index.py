@@ -37,7 +37,7 @@ class Shard:
 
     @cached_property
     def most(self) -> int:
-        """From so many times its own effort on a search is exhaustive."""
+        """Multiple of its own effort from which on a search is exhaustive."""
         if isinstance(self.core, FAISS.IndexIVF):
             return -(-self.core.nlist // self.core.nprobe)
         if isinstance(self.core, FAISS.IndexHNSW):

@@ -248,7 +248,7 @@ class Bundle:
         return self.steps.candidate_table(self._stranger(item_ids, attributes), ROW, self._length(k))
 
     def _length(self, k: int | None) -> int:
-        """Of the lists."""
+        """Length of the lists; raises BundleError when it is below 1."""
         k = self.pipeline["k"] if k is None else k
         if k < 1:
             raise BundleError(f"k is {k}; a list has at least 1 item")

@@ -202,7 +202,7 @@ def _followed(days: list[Day], users: np.ndarray, first: np.ndarray, standing: S
 
 
 def _begun(days: list[Day], users: np.ndarray, starts: np.ndarray, k: int) -> Iterator[Scores]:
-    """Of series begun within the judged days nothing is known but the taste that will choose them."""
+    """Scores of series begun within the judged days, of which only the taste is known that will choose them."""
     day = days[0]
     config, audience = day.config, day.audience
     shelves = series_shelves(day.catalogue, day.day)

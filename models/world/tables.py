@@ -64,6 +64,6 @@ def oracle_of(
 
 
 def _allowed(scores: Scores, items: np.ndarray, seen: np.ndarray) -> Scores:
-    """Without items that may not be on lists, or not on this user's."""
+    """Scores without those of items that may not be on lists, or not on this user's."""
     kept = np.isin(scores.item, items) & ~contains(seen, pair_codes(scores.user, scores.item))
     return Scores(scores.user[kept], scores.item[kept], scores.score[kept])

@@ -81,7 +81,7 @@ _SEGMENT_COLUMNS = {
 
 
 def _kinds_table(evaluation: Evaluation) -> list[Table]:
-    """By kind of item: where the hits are, and where the places; none where no kind was judged."""
+    """A table by kind of item of where hits and places are; none where no kind was judged."""
     rows: list[tuple[Cell, ...]] = []
     for name in evaluation.segments(of_items=True):
         shares = [evaluation.value(s, "share_of_places", name) for s in ("final", "popularity")]

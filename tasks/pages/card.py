@@ -98,7 +98,7 @@ def limits(data: ReportData, evaluation: Evaluation) -> list[str]:
 
 
 def _is_clearly_better(evaluation: Evaluation, segment: str) -> bool:
-    """By the paired difference: the intervals of both may overlap where it is clear."""
+    """Whether the paired difference is clear; the intervals of both may overlap where it is."""
     row = evaluation.row("popularity", "ndcg_vs_final", segment)
     return row is not None and row["high"] is not None and row["high"] < 0
 

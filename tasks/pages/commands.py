@@ -50,6 +50,6 @@ def with_its_config(command: str, run: str) -> str:
 
 
 def _reading(ref: Ref, is_shown: bool) -> str:
-    """Named by its key: another night of the same day, of another system, has one of its own."""
+    """A command that reads an artifact, by its key: a night of the same day and another system has its own."""
     what = f"{ref.dataset} --date {ref.date} --key {ref.key[:_KEY_LENGTH]}"
     return f"nightjar show {what}" if is_shown else f"nightjar export {what} --to {ref.dataset}.csv"

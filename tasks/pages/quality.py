@@ -54,7 +54,7 @@ class Evaluation:
         return Estimate(float(row["value"]), float(low), float(high))
 
     def p_value(self, system: str, k: int) -> float | None:
-        """Of the difference in NDCG to the final lists; None for a system that is not compared with them."""
+        """The p-value of the difference in NDCG to the final lists; None for a system not compared with them."""
         row = self.row(system, "ndcg_vs_final", k=k)
         return None if row is None else row["p_value"]
 

@@ -30,7 +30,7 @@ class Day:
 
     @property
     def digest(self) -> str:
-        """Of what is in it, whatever file and order it came from."""
+        """Digest of what is in the day, whatever file and order it came from."""
         return table_digest(self.table, ())
 
 

@@ -37,7 +37,7 @@ class Refusals:
         return sum(self.counts.values())
 
     def to_list(self) -> list[list[Any]]:
-        """As JSON types."""
+        """What was refused, as JSON types: file, reason, how many, examples."""
         return [[file, reason, n, self.examples[file, reason]] for (file, reason), n in self.counts.items()]
 
     @classmethod

@@ -129,7 +129,7 @@ class Survey:
         return told
 
     def facts(self) -> dict[str, Any]:
-        """As JSON types."""
+        """What was found, as JSON types."""
         return {
             "days": self.days,
             "rows": self.rows,

@@ -120,7 +120,7 @@ def _facts(date: str, retrieval: Retrieval, parts: tuple[Artifact, ...]) -> dict
 
 
 def _name(part: Artifact) -> str:
-    """Of an artifact in a bundle's lineage: several sources may have the same dataset."""
+    """What an artifact is called in a bundle's lineage: with its source, where several may have the same dataset."""
     return f"{part.dataset} {part.notes['source']}" if "source" in part.notes else part.dataset
 
 

@@ -24,7 +24,8 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON d
 def promote(version: str, alias: str, why: str, after: int | None, url: str) -> None:
     """Make VERSION (a number, @alias or :YYYY-MM-DD) the champion. Exits with 1 when somebody else was quicker."""
     ledger = _ledger(url)
-    _report(ledger.move(ledger.registry.find(version).number, why, alias=alias, after=after))
+    number = ledger.registry.find(version).number
+    _report(number, ledger.move(number, why, alias=alias, after=after))
 
 
 @click.command()
@@ -34,7 +35,7 @@ def promote(version: str, alias: str, why: str, after: int | None, url: str) -> 
 @REGISTRY
 def rollback(version: str | None, days_ago: int | None, why: str, url: str) -> None:
     """Make an earlier release the champion again."""
-    from tasks.registry.ledger import champion_at, head
+    from tasks.registry.ledger import champion_at, champion_before, head
 
     if version is not None and days_ago is not None:
         raise UserError("give --to or --days-ago, not both")
@@ -48,12 +49,12 @@ def rollback(version: str | None, days_ago: int | None, why: str, url: str) -> N
         if then is None:
             raise UserError(f"--days-ago {days_ago}: there was no champion then; see nightjar history")
         number = then.to
-    elif now is None or not now.before:
-        raise UserError("there is no champion before this one; name a version with --to, see nightjar history")
     else:
-        number = now.before
+        number = champion_before(entries)
+        if not number:
+            raise UserError("there is no champion before this one; name a version with --to, see nightjar history")
     ledger.registry.find(str(number))
-    _report(ledger.move(number, why, action="rollback", after=now.sequence if now else 0))
+    _report(number, ledger.move(number, why, action="rollback", after=now.sequence if now else 0))
 
 
 @click.command()
@@ -135,10 +136,13 @@ def _ledger(url: str) -> "Ledger":
     return ledger
 
 
-def _report(entry: "Entry") -> None:
+def _report(number: int, entry: "Entry | None") -> None:
+    if entry is None:
+        return click.echo(f"version {number} is the champion already; nothing is moved, and the ledger is as it was")
     click.echo(
         f"champion is version {entry.to}{f' (was {entry.before})' if entry.before else ''}, entry {entry.sequence}"
     )
+    return None
 
 
 def _line(entry: "Entry") -> str:

@@ -80,8 +80,12 @@ class Ledger:
         alias: str = CHAMPION,
         after: int | None = None,
         gates: Mapping[str, Any] | None = None,
-    ) -> Entry:
+    ) -> Entry | None:
         """Make a version the champion.
+
+        Returns:
+            The entry; None, and no entry is made, when the version is the champion already: a rollback goes back over
+            moves, and one that changes nothing would stand in its way.
 
         Args:
             after: sequence of the move that the decision was based on, 0 for none; by default the newest.
@@ -90,10 +94,15 @@ class Ledger:
             UserError: `after` is no move.
             Failure: somebody else moved the alias in between; nothing is moved.
         """
+        check_why(why)
         entries = self.entries()
-        seen = head(entries, alias) if after is None else next((e for e in entries if e.sequence == after), None)
+        newest = head(entries, alias)
+        seen = newest if after is None else next((e for e in entries if e.sequence == after), None)
         if after and not (seen and seen.moves):
             raise UserError(f"entry {after} is no move of {alias}; see nightjar history")
+        if newest and newest == seen and newest.to == to:
+            self.repair(alias)
+            return None
         made = self._append(action, to, why, alias, seen, gates or {})
         entries = self.entries()
         mine = next(e for e in entries if e.sequence == made)
@@ -108,6 +117,7 @@ class Ledger:
 
     def note(self, to: int, why: str, gates: Mapping[str, Any], alias: str = CHAMPION) -> Entry:
         """Remember that the gates refused a version; moves nothing."""
+        check_why(why)
         made = self._append("gate", to, why, alias, head(self.entries(), alias), gates)
         return next(e for e in self.entries() if e.sequence == made)
 
@@ -129,7 +139,6 @@ class Ledger:
     def _append(
         self, action: Action, to: int, why: str, alias: str, seen: Entry | None, gates: Mapping[str, Any]
     ) -> int:
-        check_why(why)
         self._ensure()
         tags = {
             "after": seen.sequence if seen else 0, "action": action, "alias": alias,
@@ -185,6 +194,15 @@ def judged(entries: Iterable[Entry]) -> list[Entry]:
 def head(entries: Iterable[Entry], alias: str = CHAMPION) -> Entry | None:
     """The newest move of an alias."""
     return next((e for e in reversed(list(entries)) if e.moves and e.alias == alias), None)
+
+
+def champion_before(entries: Iterable[Entry], alias: str = CHAMPION) -> int:
+    """The version that was champion before the one that is; 0 for none.
+
+    Moves from a version to itself, which ledgers of earlier versions have, changed nothing and are passed over.
+    """
+    changed = head([e for e in entries if e.before != e.to], alias)
+    return changed.before if changed else 0
 
 
 def champion_at(entries: Iterable[Entry], moment: datetime, alias: str = CHAMPION) -> Entry | None:

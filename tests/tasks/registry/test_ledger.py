@@ -9,9 +9,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from expectations.errors import Failure, UserError
-from tasks.registry.ledger import LEDGER, Ledger, champion_at
+from tasks.registry.ledger import LEDGER, Entry, Ledger, champion_at, champion_before, judged
 from tasks.registry.registry import MODEL, Registry
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -63,6 +65,43 @@ def test_a_move_based_on_an_older_entry_loses_and_says_who_won(ledger, monkeypat
     assert ledger.registry.aliases()["champion"] == 2
     assert [e.valid for e in ledger.entries()] == [True, True, False]
     assert ledger.move(3, "again").valid
+
+
+def test_a_move_to_what_is_champion_is_none_and_mends_the_alias(ledger):
+    seen = ledger.move(1, "first").sequence
+    ledger.registry.point("champion", 3)
+    assert ledger.move(1, "again") is None and ledger.move(1, "again", action="rollback", after=seen) is None
+    assert [e.to for e in ledger.entries()] == [1] and ledger.registry.aliases()["champion"] == 1
+    ledger.move(2, "better")
+    with pytest.raises(Failure, match="moved meanwhile"):  # it was decided upon an entry that holds no longer
+        ledger.move(2, "better", after=seen)
+
+
+def test_a_doubled_promote_says_so_and_rollback_goes_to_the_version_before(ledger):
+    for version in (1, 2):
+        ledger.move(version, f"take {version}")
+    code, out, err = run(ledger, "promote", "2", "--why", "twice")
+    assert code == 0 and "version 2 is the champion already; nothing is moved" in out, err
+    # A ledger that earlier code has written.
+    ledger._append("promote", 2, "twice", "champion", ledger.entries()[-1], {})
+    ledger._append("rollback", 2, "to what it was", "champion", ledger.entries()[-1], {})
+    code, out, err = run(ledger, "rollback", "--why", "empty rows")
+    assert code == 0 and "champion is version 1 (was 2), entry 5" in out, err
+    assert ledger.registry.aliases()["champion"] == 1
+
+
+@given(st.lists(st.integers(1, 3)), st.booleans())
+def test_the_champion_before_is_the_last_other_one(versions, late):
+    moved = [0, *versions]
+    rows = [
+        Entry(n, n - 1, "promote", "champion", moved[n - 1], to, "ada", "2026-03-01T00:00:00+00:00", "why")
+        for n, to in enumerate(versions, start=1)
+    ]
+    if late:  # neither a refusal nor a move that came too late is one
+        rows += [Entry(len(rows) + 1, 99, "promote", "champion", 3, 2, "bob", "2026-03-02T00:00:00+00:00", "why")]
+        rows += [Entry(len(rows) + 1, 0, "gate", "champion", 3, 1, "bob", "2026-03-02T00:00:00+00:00", "why")]
+    others = [v for v in moved if v != moved[-1]]
+    assert champion_before(judged(rows)) == (others[-1] if others else 0)
 
 
 def test_a_refusal_of_the_gates_moves_nothing(ledger):

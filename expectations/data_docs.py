@@ -26,6 +26,7 @@ from expectations.files import write_text
 from expectations.gx_internals import Page, add_result
 from expectations.kept_results import INDEX, results_folder
 from expectations.locks import lock
+from expectations.records import read_record
 from expectations.rule import Rule
 from expectations.suites import LOCK, expectation, new_context, suite
 
@@ -81,9 +82,10 @@ def build(docs_dir: Path) -> Path:
     with _turn(docs_dir):
         context = new_context()
         for file in sorted(results_folder(docs_dir).glob("*.json")):
-            result = ExpectationSuiteValidationResultSchema().load(json.loads(file.read_text()))
-            context.suites.add(suite(DATASETS[result.suite_name]))
-            add_result(context, result, *_run_and_batch(result))
+            result = read_record(file, _result_of, "Data Docs show the dataset again after its next audit")
+            if result:
+                context.suites.add(suite(DATASETS[result.suite_name]))
+                add_result(context, result, *_run_and_batch(result))
         for section in ("expectations", "validations"):
             shutil.rmtree(docs_dir / section, ignore_errors=True)
         context.add_data_docs_site("nightjar", _site(docs_dir))
@@ -92,6 +94,17 @@ def build(docs_dir: Path) -> Path:
         # Fonts and pictures of GX's own pages.
         shutil.rmtree(docs_dir / "static", ignore_errors=True)
     return docs_dir / INDEX
+
+
+def _result_of(values: Any) -> ExpectationSuiteValidationResult:
+    """A kept result; raises ValueError for what is none."""
+    try:
+        result = cast("ExpectationSuiteValidationResult", ExpectationSuiteValidationResultSchema().load(values))
+        suite(DATASETS[result.suite_name])
+        _run_and_batch(result)
+    except Exception as error:  # of Great Expectations' own kinds, too
+        raise ValueError(f"no result of an audit: {error}") from error
+    return result
 
 
 @contextmanager

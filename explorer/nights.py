@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ from expectations.files import write_json
 from expectations.processes import end
 from explorer.child import ERROR, EVENTS, REQUEST
 from flows.config import NightlyConfig
+from flows.night.records import new_id
 from tasks.engine.stage import plain
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -94,7 +94,7 @@ class Nights:
         with self._lock:
             if self.is_running:
                 raise UserError("a night is under way; wait for its end, or cancel it")
-            folder = self.home / "tmp" / f"explorer-{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(2)}"
+            folder = self.home / "tmp" / f"explorer-{new_id()}"
             folder.mkdir(parents=True)
             request = {"settings": json.loads(json.dumps(plain(config), default=str)), "config": name}
             write_json(folder / REQUEST, request | {"overrides": list(overrides), "stages": list(stages)})

@@ -16,7 +16,7 @@ from expectations.files import read_json
 from expectations.locks import is_locked
 from flows.backfilling.state import Backfill, DayState, all_backfills
 from flows.grid.state import all_sweeps
-from flows.night.records import RunRecord, all_runs
+from flows.night.records import RunRecord, all_runs, began
 from tasks.engine.lake import MANIFEST, Lake, Ref
 from tasks.engine.leases import leased
 from tasks.registry.registry import Registry
@@ -88,10 +88,10 @@ def _roots(home: Path, lake: Lake, keep_days: int) -> set[Ref]:
     unfinished = {day.run for one in all_backfills(home) for day in _in_flight(one, keep_days)}
     for run in runs:
         # The newest night stays whole whatever its age: it is what the next one builds on.
-        if _began(run.id) >= horizon or run is runs[-1] or run.id in unfinished:
+        if began(run.id) >= horizon or run is runs[-1] or run.id in unfinished:
             roots |= {Ref.of(f) for folders in (*run.refs.values(), run.planned) for f in folders}
     for sweep in all_sweeps(home):
-        if _began(sweep.id) >= horizon:
+        if began(sweep.id) >= horizon:
             roots |= {Ref.of(f) for folders in sweep.refs.values() for f in folders}
     for dataset in DATASETS:
         current = lake.current(dataset)
@@ -141,7 +141,7 @@ def _manifest(lake: Lake, ref: Ref) -> dict[str, Any]:
 
 def _old_runs(home: Path, keep_days: int) -> list[Path]:
     horizon = time.time() - keep_days * 86_400
-    old = [r for r in all_runs(home)[:-1] if _began(r.id) < horizon and r.state != "running"]
+    old = [r for r in all_runs(home)[:-1] if began(r.id) < horizon and r.state != "running"]
     return [home / "runs" / r.id for r in old]
 
 
@@ -154,7 +154,3 @@ def _old_copies(home: Path, keep_days: int) -> list[Path]:
 
 def _size(folder: Path) -> int:
     return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
-
-
-def _began(run_id: str) -> float:
-    return time.mktime(time.strptime(run_id.split("-")[0], "%Y%m%dT%H%M%S"))

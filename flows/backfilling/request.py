@@ -83,9 +83,3 @@ class BackfillRequest:
     def to_dict(self) -> dict[str, Any]:
         """As JSON types."""
         return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "BackfillRequest":
-        """Back from `to_dict`."""
-        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**given)

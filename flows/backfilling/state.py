@@ -6,7 +6,6 @@ driver.json, lock    the process that runs it; the lock is the operating system'
 cancelled            somebody has stopped it
 """
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,11 +17,12 @@ import psutil
 from filelock import Timeout
 
 from expectations.errors import UserError
-from expectations.files import read_json, write_json
+from expectations.files import write_json
 from expectations.locks import is_locked, lock
+from expectations.records import checked, read_record, text_of
 from flows.backfilling.request import BackfillRequest
 from flows.finding import find
-from flows.night.records import new_id
+from flows.night.records import check_id, new_id
 from tasks.machine.processes import owner_is_alive, owner_tag
 
 State = Literal["planned", "queued", "running", "succeeded", "failed", "interrupted", "skipped", "stale"]
@@ -69,8 +69,7 @@ class DayState:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "DayState":
         """Back from JSON; what its dead process called running is interrupted."""
-        stages = {name: StageState(**s) for name, s in values["stages"].items()}
-        found = cls(**{**values, "stages": stages})
+        found = checked(cls, values)
         if found.state == "running" and not owner_is_alive(found.owner):
             found.interrupt("the process that ran it is gone")
         return found
@@ -123,8 +122,17 @@ class Backfill:
     # --- days --------------------------------------------------------------------------------------------------
 
     def day(self, day: str) -> DayState:
+        """How a day stands; one whose state is damaged is planned again, which finds in the lake what it has made."""
         path = self.folder / "days" / f"{day}.json"
-        return DayState.from_dict(read_json(path)) if path.exists() else DayState(day)
+
+        def make(values: Any) -> DayState:
+            state = DayState.from_dict(values)
+            if state.day != day:
+                raise ValueError(f"it is of {state.day!r}")
+            return state
+
+        lost = f"the day counts as planned, what it made stands: nightjar backfill resume {self.id}"
+        return read_record(path, make, lost) or DayState(day)
 
     def days(self) -> list[DayState]:
         """Every day, by date; a queue that nobody works on is a plan."""
@@ -165,9 +173,10 @@ class Backfill:
         """The process that runs it, if one does."""
         if not self.is_driven:
             return None
-        with suppress(OSError, ValueError, KeyError, psutil.Error):
-            owner = read_json(self.folder / "driver.json")["owner"]
-            if owner_is_alive(owner):
+        lost = "which process runs the backfill is not known until it is resumed"
+        owner = read_record(self.folder / "driver.json", lambda values: text_of(values, "owner"), lost)
+        with suppress(psutil.Error):
+            if owner and owner_is_alive(owner):
                 return psutil.Process(int(owner.partition(".")[0]))
         return None
 
@@ -218,8 +227,8 @@ def backfills_folder(home: Path) -> Path:
 
 
 def all_backfills(home: Path) -> list[Backfill]:
-    """Every backfill, newest first."""
-    found = [_read(home, path) for path in backfills_folder(home).glob("*/backfill.json")]
+    """Every backfill, newest first; a damaged one is set aside."""
+    found = [one for path in backfills_folder(home).glob("*/backfill.json") if (one := _read(home, path))]
     return sorted(found, key=lambda b: (b.created, b.id), reverse=True)
 
 
@@ -232,10 +241,10 @@ def find_backfill(home: Path, id_: str) -> Backfill:
     return find(all_backfills(home), id_, "backfill", "backfill")
 
 
-def _read(home: Path, path: Path) -> Backfill:
-    try:
-        values = read_json(path)
-        request = BackfillRequest.from_dict(values["request"])
-        return Backfill(home, values["id"], values["created"], request, values["flow_run"])
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: no backfill that this version can read ({error}); move its folder away") from error
+def _read(home: Path, path: Path) -> Backfill | None:
+    def make(values: Any) -> Backfill:
+        one = checked(Backfill, {**values, "home": home})
+        check_id(one.id, path)
+        return one
+
+    return read_record(path, make, "the backfill is listed no more; the same command begins it anew with what it made")

@@ -9,7 +9,7 @@ from flows.night.records import all_runs
 from flows.service.api import Api
 from flows.service.http import answers, call
 from flows.service.parts import PORTS
-from flows.service.settings import load_settings
+from flows.service.settings import auth_of
 from flows.service.state import Record, load, load_all
 
 NIGHT = "nightly"
@@ -21,7 +21,7 @@ def look(home: Path) -> dict[str, Any]:
     well = {s["name"] for s in services if s["state"] == "up"}
     found: dict[str, Any] = {
         "home": str(home),
-        "well": bool(services) and len(well) == len(services) and any(n not in PORTS for n in well),
+        "well": len(well) == len(services) and well >= set(PORTS) and any(n not in PORTS for n in well),
         "services": services,
         "schedule": [],
         "next_night": None,
@@ -29,7 +29,7 @@ def look(home: Path) -> dict[str, Any]:
         "release": None,
     }
     prefect, mlflow = load(home, "prefect"), load(home, "mlflow")
-    auth = load_settings(home).auth
+    auth = auth_of(home)
     if prefect and "prefect" in well:
         with suppress(Failure):
             api = Api(f"{prefect.url}/api", auth)

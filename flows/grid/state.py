@@ -16,10 +16,11 @@ from typing import Any, Literal
 from filelock import Timeout
 
 from expectations.errors import UserError
-from expectations.files import read_json, write_json
+from expectations.files import write_json
 from expectations.locks import lock
+from expectations.records import checked, read_record
 from flows.finding import find
-from flows.night.records import new_id
+from flows.night.records import check_id, new_id
 from tasks.machine.processes import owner_is_alive, owner_tag
 
 State = Literal["running", "interrupted", "failed", "succeeded"]
@@ -91,13 +92,11 @@ def grids_folder(home: Path) -> Path:
 
 
 def all_sweeps(home: Path) -> list[Sweep]:
-    """Every sweep, newest first; what a dead process called running was interrupted."""
-    found = []
-    for path in grids_folder(home).glob("*/grid.json"):
-        sweep = Sweep(home=home, **read_json(path))
+    """Every sweep, newest first; what a dead process called running was interrupted, a damaged one is set aside."""
+    found = [sweep for path in grids_folder(home).glob("*/grid.json") if (sweep := _read(home, path))]
+    for sweep in found:
         if sweep.state == "running" and not owner_is_alive(sweep.owner):
             sweep.state, sweep.error = "interrupted", "the process that ran it is gone; the same command continues it"
-        found.append(sweep)
     return sorted(found, key=lambda s: s.id, reverse=True)
 
 
@@ -109,3 +108,12 @@ def find_sweep(home: Path, id_: str) -> Sweep:
     """
     none = "none yet; start one: nightjar grid deployments/grid.yaml"
     return find(all_sweeps(home), id_, "grid", "sweep", none)
+
+
+def _read(home: Path, path: Path) -> Sweep | None:
+    def make(values: Any) -> Sweep:
+        sweep = checked(Sweep, {**values, "home": home})
+        check_id(sweep.id, path)
+        return sweep
+
+    return read_record(path, make, "the sweep is listed no more; the same command begins it anew with what it has made")

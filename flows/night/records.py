@@ -1,5 +1,6 @@
 """Records of runs: what was asked for, what every stage did and why; `explain` and `show` start from the last one."""
 
+import calendar
 import secrets
 import shlex
 import time
@@ -11,7 +12,8 @@ from typing import Any
 import yaml
 
 from expectations.errors import UserError
-from expectations.files import read_json, write_json, write_text
+from expectations.files import write_json, write_text
+from expectations.records import checked, read_record
 from tasks.machine.processes import owner_is_alive
 
 
@@ -62,9 +64,22 @@ class RunRecord:
         return folder(home, self.id) / "night.yaml"
 
 
+TIME = "%Y%m%dT%H%M%S"
+"""The beginning of an id: UTC, which no move of a machine or of its clocks by an hour puts out of order."""
+
+
 def new_id() -> str:
     """Sortable by time, unique beside other runs."""
-    return time.strftime("%Y%m%dT%H%M%S") + "-" + secrets.token_hex(2)
+    return time.strftime(TIME, time.gmtime()) + "-" + secrets.token_hex(2)
+
+
+def began(id_: str) -> float:
+    """When it was that an id was given out, in seconds since 1970.
+
+    Raises:
+        ValueError: it is no id.
+    """
+    return calendar.timegm(time.strptime(id_.partition("-")[0], TIME))
 
 
 def folder(home: Path, run_id: str) -> Path:
@@ -72,8 +87,8 @@ def folder(home: Path, run_id: str) -> Path:
 
 
 def all_runs(home: Path) -> list[RunRecord]:
-    """Every recorded run, oldest first."""
-    runs = [RunRecord(**read_json(p)) for p in sorted((home / "runs").glob("*/run.json"))]
+    """Every recorded run, oldest first; a damaged record is set aside."""
+    runs = [run for p in sorted((home / "runs").glob("*/run.json")) if (run := _read(p))]
     for run in runs:
         if run.state == "running" and run.owner and not owner_is_alive(run.owner):
             run.state, run.error = "interrupted", "its process is gone"
@@ -90,3 +105,23 @@ def last_run(home: Path) -> RunRecord:
     if not runs:
         raise UserError(f"no run yet in {home}; start with: nightjar run deployments/demo.yaml")
     return runs[-1]
+
+
+def check_id(id_: str, path: Path) -> None:
+    """A record stands in the folder of its id; by that it is found, and its folder deleted.
+
+    Raises:
+        ValueError: it is another's, or no id.
+    """
+    if id_ != path.parent.name:
+        raise ValueError(f"it is of {id_!r}")
+    began(id_)
+
+
+def _read(path: Path) -> RunRecord | None:
+    def make(values: Any) -> RunRecord:
+        run = checked(RunRecord, values)
+        check_id(run.id, path)
+        return run
+
+    return read_record(path, make, "the run is listed no more; gc keeps what it made only where another needs it")

@@ -6,11 +6,11 @@ there by a certain hour is a failed run too: that of the deployment `watch`.
 
 import hashlib
 import json
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from expectations.files import write_json
+from expectations.records import read_record, text_of
 from flows.service.api import Api
 from flows.service.state import folder
 
@@ -86,9 +86,7 @@ def _webhook(api: Api, url: str) -> str:
 
 
 def _remembered(home: Path) -> str:
-    with suppress(OSError, ValueError, KeyError):
-        return str(json.loads(_path(home).read_text())["digest"])
-    return ""
+    return read_record(_path(home), lambda values: text_of(values, "digest"), "who is notified is set anew") or ""
 
 
 def _path(home: Path) -> Path:

@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import yaml
 
 from expectations.errors import Failure
 from expectations.files import write_json
+from expectations.records import checked, read_record, text_of
 from flows.config import SECTIONS, NightlyConfig, load_config
 from flows.environment import variables
 from flows.service.api import Api
@@ -98,9 +98,11 @@ def _code_digest() -> str:
 
 
 def _remembered(home: Path) -> dict[str, Any]:
-    with suppress(OSError, ValueError):
-        return dict(json.loads(_registered(home).read_text()))
-    return {}
+    def make(values: Any) -> dict[str, Any]:
+        text_of(values, "digest")
+        return checked(dict[str, Any], values)
+
+    return read_record(_registered(home), make, "deployments are registered anew, with the file's schedules") or {}
 
 
 def _registered(home: Path) -> Path:

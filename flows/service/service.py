@@ -4,6 +4,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from expectations.errors import Failure
 from expectations.processes import end
 from flows.service import parts
 from flows.service.api import Api
@@ -22,7 +23,7 @@ from flows.service.processes import (
     strays,
 )
 from flows.service.registration import register
-from flows.service.settings import Settings, load_settings
+from flows.service.settings import Settings, auth_of
 from flows.service.state import Record, Say, alone, load, load_all
 
 PATIENCE_S = 15.0
@@ -75,7 +76,10 @@ def down(home: Path, say: Say) -> None:
             say(f"ended {under_way} run(s) under way; what was published stands")
         prefect = load(home, "prefect")
         if prefect and prefect.process() and answers(prefect.health_url):
-            _mend_runs(home, Api(f"{prefect.url}/api", load_settings(home).auth), say)
+            try:
+                _mend_runs(home, Api(f"{prefect.url}/api", auth_of(home)), say)
+            except Failure as error:  # no reason to let the servers run
+                say(f"runs that have lost their process are told by the next `nightjar up` only: {error}")
         for record in reversed(servers):
             _end(record, home, say)
         end(strays(home), END_WITHIN_S)

@@ -9,6 +9,7 @@ from typing import Any
 
 from expectations.errors import UserError
 from expectations.files import write_json
+from expectations.records import read_record
 from flows.service.state import folder
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "deployments" / "demo.yaml"
@@ -79,6 +80,13 @@ def load_settings(home: Path) -> Settings:
         return Settings()
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{_path(home)} cannot be read ({error}); delete it and name your choices again") from None
+
+
+def auth_of(home: Path) -> str:
+    """What both servers ask for; for whoever must go on without it when the settings, which stay, are damaged."""
+    lost = "delete it and name your choices again; servers with a password are not asked"
+    found = read_record(_path(home), lambda values: Settings(**values), lost, stays=True)
+    return found.auth if found else ""
 
 
 def _path(home: Path) -> Path:

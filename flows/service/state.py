@@ -1,6 +1,5 @@
 """What runs: one small JSON a service in `<home>/service/`, and the operating system's word on whether it is true."""
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +11,7 @@ from filelock import Timeout
 
 from expectations.files import write_json
 from expectations.locks import lock
+from expectations.records import checked, read_record
 
 MAX_LOG_BYTES = 10 * 2**20
 
@@ -88,10 +88,15 @@ class Record:
 
 
 def load(home: Path, name: str) -> Record | None:
-    """What was started under a name; None when nothing was."""
-    with suppress(OSError, ValueError, TypeError):
-        return Record(**json.loads(_path(home, name).read_text()))
-    return None
+    """What was started under a name; None when nothing was, or when that is not known any more."""
+
+    def make(values: Any) -> Record:
+        record = checked(Record, values)
+        if record.name != name:
+            raise ValueError(f"it is of {record.name!r}")
+        return record
+
+    return read_record(_path(home, name), make, "what ran under it is ended by the next `nightjar up` or `down`")
 
 
 def load_all(home: Path) -> list[Record]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from expectations.files import read_json
+from expectations.records import read_record
 from tasks.engine.lake import MANIFEST, Lake, Ref
 from tasks.engine.stage import Cell, Step
 
@@ -43,10 +43,13 @@ def _changes(lake: Lake, cell: Cell) -> Iterator[str]:
         yield f"{', '.join(missing)} missing: deleted, or a run ended before publishing"
         return
     # Several sources of candidates have one dataset, each from a stage of its own.
-    manifests = (_manifest(lake, ref) for ref in reversed(earlier))
-    was, now = next((m for m in manifests if m["stage"] == cell.stage.name), None), cell.ingredients
+    whole = [m for ref in reversed(earlier) if (m := _manifest(lake, ref)) is not None]
+    was, now = next((m for m in whole if m.get("stage") == cell.stage.name), None), cell.ingredients
     if was is None:
-        yield f"nothing was made yet for {cell.date}"
+        is_damaged = earlier and not whole
+        yield (
+            f"{MANIFEST} of what was made before is damaged" if is_damaged else f"nothing was made yet for {cell.date}"
+        )
         return
     yield from _limited("config", _differences(was["config"], now["config"]))
     yield from _limited("source", [f"{f} changed" for f in _changed_keys(was["code"], now["code"])])
@@ -59,10 +62,16 @@ def _changes(lake: Lake, cell: Cell) -> Iterator[str]:
     yield from _limited("rules of", [f"{name} changed" for name in _changed_keys(was["rules"], now["rules"])])
 
 
-def _manifest(lake: Lake, ref: Ref) -> dict[str, Any]:
+def _manifest(lake: Lake, ref: Ref) -> dict[str, Any] | None:
     if not lake.is_local:
         lake.find(ref)
-    return dict(read_json(lake.local(ref) / MANIFEST))
+    lost = "the artifact is made again when it is needed"
+    return read_record(lake.local(ref) / MANIFEST, _ingredients, lost, stays=True)
+
+
+def _ingredients(manifest: Any) -> dict[str, Any]:
+    """A manifest as it is, if it tells what the artifact was made from; raises KeyError or TypeError if not."""
+    return {**manifest, **{name: manifest[name] for name in ("config", "code", "inputs", "libraries", "rules")}}
 
 
 def _limited(kind: str, found: list[str]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from expectations.errors import UserError
 from expectations.files import place, read_json, write_json
+from expectations.records import read_record
 from tasks.engine.lake import MANIFEST, Lake, Ref
 
 REPORT = "report.json"
@@ -25,7 +26,14 @@ class Quarantined:
 
     @property
     def report(self) -> dict[str, Any]:
-        return dict(read_json(self.path / REPORT))
+        """Its `findings`, above all; none when the report is damaged, and then one sentence says so."""
+        lost = "the data beside it are whole: decide by them, or run the night again"
+        found = read_record(self.path / REPORT, _report, lost, stays=True)
+        return found or {"findings": [{"message": f"{REPORT} is damaged"}]}
+
+
+def _report(told: Any) -> dict[str, Any]:
+    return {**told, "findings": [{**finding, "message": str(finding["message"])} for finding in told["findings"]]}
 
 
 def quarantine(lake: Lake, stage: str, folders: Mapping[Ref, Path], report: dict[str, Any]) -> Quarantined:

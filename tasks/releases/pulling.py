@@ -20,6 +20,7 @@ from filelock import lock_descriptor
 
 from expectations.errors import Failure, UserError
 from expectations.files import read_json, write_json
+from expectations.records import read_record
 from expectations.retrying import retrying
 from models.runtime.files import EVERY, patterns_by_part
 from models.serving.bundle_runtime import open_bundle
@@ -254,7 +255,10 @@ def _keep_what_is_not_ours(target: Path, side: Path) -> None:
     """Take along what somebody has put beside a release: files that its manifest does not have."""
     if not (target / MANIFEST).exists():
         return
-    ours = {*read_json(target / MANIFEST)["files"], MANIFEST, RECORD}
+    # Without its manifest nobody knows which files were the release's: all are kept.
+    lost = "files that the new release does not have are kept beside it"
+    listed = read_record(target / MANIFEST, lambda manifest: list(manifest["files"]), lost, stays=True)
+    ours = {*(listed or ()), MANIFEST, RECORD}
     for path in target.rglob("*"):
         name = path.relative_to(target)
         if path.is_file() and name.as_posix() not in ours and "__pycache__" not in name.parts:
@@ -317,12 +321,16 @@ def held(target: Path) -> dict[str, Any]:
         return {}
     if not target.is_dir():
         raise UserError(f"{target} is a file; name a folder")
-    try:
-        return dict(read_json(target / RECORD))
-    except (OSError, ValueError):
-        if any(target.iterdir()):
-            raise UserError(f"{target} has files that no pull has put there; name a new or an empty folder") from None
-        return {}
+    # A damaged one stays: that it is there says whose folder this is, until the next pull writes it again.
+    record = read_record(target / RECORD, _record, "a pull into its folder compares every file", stays=True)
+    if record is None and not (target / RECORD).is_file() and any(target.iterdir()):
+        raise UserError(f"{target} has files that no pull has put there; name a new or an empty folder")
+    return record or {}
+
+
+def _record(values: Any) -> dict[str, Any]:
+    parts = [str(part) for part in values["parts"]]
+    return {**values, "version": int(values["version"]), "registry": str(values["registry"]), "parts": parts}
 
 
 @contextmanager

@@ -10,6 +10,7 @@ deleted at any time and is made again.
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -19,6 +20,7 @@ from typing import Any
 from expectations.errors import Failure, UserError
 from expectations.files import place
 from expectations.progress import OnProgress
+from expectations.records import read_record
 from tasks.engine.code_digest import Reached, edited_since, joined, reached
 from tasks.machine.scratch import aside, sweep
 from tasks.sources.config import SourceConfig
@@ -26,7 +28,7 @@ from tasks.sources.discovery import Source, find_source
 from tasks.sources.parts import Reading, parse
 from tasks.sources.reading import DataFile
 from tasks.sources.refusals import Refusals, num_rows, sentences
-from tasks.sources.state import LogReader, Scan, load_scan, save_state
+from tasks.sources.state import STATE, LogReader, Scan, load_scan, save_state
 from tasks.sources.survey import Survey, give_ids, open_log, positive_bars, refuse_strange_days
 
 
@@ -49,16 +51,20 @@ def scan(config: SourceConfig, home: Path, today: str, progress: OnProgress = la
     code = _code("tasks.sources.scan:_survey", "tasks.sources.survey:open_log", *source.readers)
     lacking = [s.to_list() for s in source.substitutes]
     state = scratch / "states" / _digest(code.digests, _content(config), list(parts), beside, lacking)[:16]
-    if not state.exists():
+    known = load_scan(state, today)
+    if known is None:
         runs = _runs(config, source, parts)
         with aside(state.parent) as folder:
             log = open_log(scratch / "parts", runs, bars)
             _survey(config, source, log, _left_out(parts), folder, progress)
             _refuse_edited(code)
-            place(folder, state)
+            _keep(folder, state, STATE)
+        known = load_scan(state, today)
+        if known is None:
+            raise Failure(f"{state / STATE} cannot be read again; delete {state}, which may be deleted at any time")
     sweep(scratch / "parts", parts)
     sweep(scratch / "states", {state.name})
-    return load_scan(state, today)
+    return known
 
 
 def _survey(
@@ -113,6 +119,9 @@ def _refuse_edited(code: Reached) -> None:
 # --- files: parsed once --------------------------------------------------------------------------------------------
 
 
+PART = "part.json"
+
+
 @dataclass(frozen=True)
 class Part:
     """A log file in scratch."""
@@ -152,8 +161,8 @@ def _part(file: DataFile, reading: Reading, folder: Path, name: str, progress: C
     # What is in the future today is not tomorrow: a file with such rows is parsed again on another day.
     dated = f"{name}-{reading.today}"
     for known in (name, dated):
-        if (folder / known).exists():
-            return _load_part(folder / known)
+        if part := _load_part(folder / known):
+            return part
     before = _stamp(file.path)
     with aside(folder) as parsing:
         parsed = parse(file, reading, parsing, progress)
@@ -161,15 +170,24 @@ def _part(file: DataFile, reading: Reading, folder: Path, name: str, progress: C
             raise Failure(f"{file.path} changed while it was read; run again when it is complete")
         _refuse_edited(_parser(file))
         facts = {"num_runs": parsed.num_runs, "refusals": parsed.refusals.to_list()}
-        (parsing / "part.json").write_text(json.dumps(facts))
+        (parsing / PART).write_text(json.dumps(facts))
         target = folder / (dated if parsed.num_future else name)
-        place(parsing, target)
-    return _load_part(target)
+        _keep(parsing, target, PART)
+    return Part(target.name, parsed.num_runs, parsed.refusals)
 
 
-def _load_part(folder: Path) -> Part:
-    facts = json.loads((folder / "part.json").read_text())
-    return Part(folder.name, facts["num_runs"], Refusals.from_list(facts["refusals"]))
+def _load_part(folder: Path) -> Part | None:
+    def make(facts: Any) -> Part:
+        return Part(folder.name, int(facts["num_runs"]), Refusals.from_list(facts["refusals"]))
+
+    return read_record(folder / PART, make, "the log file is parsed again")
+
+
+def _keep(folder: Path, target: Path, mark: str) -> None:
+    """Put a finished folder in its place, also where one stands whose record was damaged and is set aside."""
+    if target.exists() and not (target / mark).exists():
+        shutil.rmtree(target, ignore_errors=True)
+    place(folder, target, mark)
 
 
 def _left_out(parts: Mapping[str, Part]) -> list[str]:

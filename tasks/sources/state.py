@@ -13,11 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from expectations.errors import Failure, UserError
+from expectations.files import read_json
+from expectations.records import read_record
 from expectations.substitutes import Substitute
 from tasks.sources.days import Day, iso_day, make_day
 from tasks.sources.ids import Ids
 from tasks.sources.parts import EPOCH, load_run
 
+STATE = "scan.json"
 SLICE_TYPE = np.dtype([("day", "<i4"), ("run", "<i4"), ("start", "<i8"), ("stop", "<i8")])
 """Rows of one day in one run."""
 
@@ -106,7 +109,7 @@ class Scan:
     @cached_property
     def reader(self) -> LogReader:
         """Reads its days."""
-        state = json.loads((self.folder / "scan.json").read_text())
+        state = read_json(self.folder / STATE)
         bounds = {kind: np.cumsum(state["run_ids"][kind])[:-1] for kind in ("user", "item")}
         dense = {k: np.split(np.load(self.folder / f"{k}-dense.npy", mmap_mode="r"), b) for k, b in bounds.items()}
         slices = np.load(self.folder / "slices.npy", mmap_mode="r")
@@ -159,23 +162,30 @@ def save_state(
         pq.write_table(listings[kind], folder / f"{kind}-listing.parquet")
     run_ids = {kind: [len(d) for d in reader.dense[kind]] for kind in ids}
     state = {**scan, "runs": reader.runs, "run_ids": run_ids, "bars": dict(reader.bars)}
-    (folder / "scan.json").write_text(json.dumps(state))
+    (folder / STATE).write_text(json.dumps(state))
 
 
-def load_scan(folder: Path, today: str) -> Scan:
-    """Read a scan back; `today`, an ISO date, is never a full day, whatever the log has of it."""
-    state = json.loads((folder / "scan.json").read_text())
+def load_scan(folder: Path, today: str) -> Scan | None:
+    """Read a scan back; None when there is none, or a damaged one.
+
+    Args:
+        today: ISO date, never a full day, whatever the log has of it.
+    """
     yesterday = (date.fromisoformat(today) - EPOCH).days - 1
-    return Scan(
-        folder=folder,
-        days=state["days"],
-        rows=state["rows"],
-        last_full_day=iso_day(min(state["last_whole_day"], yesterday)),
-        num_users=state["num_users"],
-        num_items=state["num_items"],
-        notes=tuple(state["notes"]),
-        substitutes=tuple(Substitute(name, figures) for name, figures in state["substitutes"]),
-    )
+
+    def make(state: Any) -> Scan:
+        return Scan(
+            folder=folder,
+            days=dict(state["days"]),
+            rows=dict(state["rows"]),
+            last_full_day=iso_day(min(state["last_whole_day"], yesterday)),
+            num_users=state["num_users"],
+            num_items=state["num_items"],
+            notes=tuple(state["notes"]),
+            substitutes=tuple(Substitute(name, figures) for name, figures in state["substitutes"]),
+        )
+
+    return read_record(folder / STATE, make, "the next night looks through its source again")
 
 
 def find_scan(home: Path, what: str, date: str, digest: str) -> Scan:
@@ -186,14 +196,14 @@ def find_scan(home: Path, what: str, date: str, digest: str) -> Scan:
     Raises:
         Failure: its scratch is gone.
     """
-    for path in sorted((home / "scratch" / "sources").glob("*/states/*/scan.json")):
+    for path in sorted((home / "scratch" / "sources").glob(f"*/states/*/{STATE}")):
         scan = _loaded(path.parent, path.stat().st_mtime_ns)
-        if scan.has(what, date, digest):
+        if scan and scan.has(what, date, digest):
             return scan
     raise Failure(f"{what} of {date}: the parsed source is gone from {home / 'scratch'}; run again, which rebuilds it")
 
 
 @lru_cache(maxsize=16)
-def _loaded(folder: Path, changed: int) -> Scan:
+def _loaded(folder: Path, changed: int) -> Scan | None:
     """A stage runs once a day of the log; the states are many thousand lines of JSON."""
     return load_scan(folder, date.max.isoformat())

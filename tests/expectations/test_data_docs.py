@@ -85,6 +85,19 @@ def test_a_later_audit_takes_the_place_of_the_last(site: Path, clean: Any, write
     assert results(site, "users")
 
 
+@pytest.mark.parametrize("text", ["", '{"success": tr', "null", "[]", "{}", '{"suite_name": "x", "success": true}'])
+def test_a_damaged_result_is_left_out_until_the_next_audit(site: Path, capsys: Any, text: str) -> None:
+    kept = site / "results" / "watches.json"
+    whole = kept.read_text()
+    kept.write_text(text)
+    build(site)
+    assert not results(site, "watches") and results(site, "users")
+    assert capsys.readouterr().err.count("watches.json is damaged") == 1
+    kept.write_text(whole)
+    build(site)
+    assert results(site, "watches")
+
+
 def test_several_runs_of_a_home_may_keep_and_build_at_once(site: Path, clean: Any, write: Any) -> None:
     day = "2026-03-05"
     audit = judge(WATCHES, {day: write(WATCHES, day, clean(WATCHES, day))}, {}, {})

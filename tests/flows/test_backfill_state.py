@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from expectations.errors import UserError
+from expectations.records import checked
 from flows.backfilling.request import BackfillRequest
 from flows.backfilling.state import Backfill, StageState, all_backfills, counts, find_backfill
 from tasks.machine.processes import claim_ownership
@@ -41,7 +42,7 @@ def test_what_cannot_be_asked_for(changes, told):
 
 def test_a_request_survives_json():
     asked = request(exclude=("2026-02-28",), stages=("als",), rerun=("all",), max_parallel=3, on="pool")
-    assert BackfillRequest.from_dict(json.loads(json.dumps(asked.to_dict()))) == asked
+    assert checked(BackfillRequest, json.loads(json.dumps(asked.to_dict()))) == asked
 
 
 def test_what_a_dead_process_called_running_is_interrupted(tmp_path):
@@ -93,8 +94,17 @@ def test_backfills_are_listed_newest_first_and_found_by_the_beginning_of_their_i
         find_backfill(tmp_path, made[0].id[:4])
 
 
-def test_an_unreadable_backfill_is_named(tmp_path):
-    one = Backfill.create(tmp_path, request())
-    (one.folder / "backfill.json").write_text("{")
-    with pytest.raises(UserError, match=r"backfill\.json: no backfill that this version can read"):
-        all_backfills(tmp_path)
+def test_a_damaged_backfill_or_day_ends_no_list(tmp_path, capsys):
+    lost, kept = (Backfill.create(tmp_path, request()) for _ in range(2))
+    state = kept.day("2026-02-28")
+    state.state = "succeeded"
+    for day in ("2026-02-27", "2026-02-28"):
+        state.day = day
+        kept.save(state)
+    (lost.folder / "backfill.json").write_text("{")
+    (kept.folder / "days" / "2026-02-27.json").write_text("")
+    assert all_backfills(tmp_path) == [kept]
+    assert [d.state for d in kept.days()] == ["planned", "succeeded", "planned", "planned"]
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2 and lost.id in told[0] and f"nightjar backfill resume {kept.id}" in told[1]
+    assert (lost.folder / "backfill.json.damaged").read_text() == "{"

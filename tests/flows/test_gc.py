@@ -61,9 +61,9 @@ def test_the_artifacts_of_a_run_that_did_not_come_far_are_kept_as_long_as_its_re
     publish(lake, ITEMS)
     record(home, lake, state=state, planned=[ITEMS.folder, INDEX.folder])
     record(home, lake, id="20200102T000000-0000", state="succeeded")
-    monkeypatch.setattr(housekeeping, "_began", lambda run_id: 0.0 if run_id != OLD else float("inf"))
+    monkeypatch.setattr(housekeeping, "began", lambda run_id: 0.0 if run_id != OLD else float("inf"))
     assert ITEMS.folder not in names(garbage(home, lake, 14))
-    monkeypatch.setattr(housekeeping, "_began", lambda run_id: 0.0)
+    monkeypatch.setattr(housekeeping, "began", lambda run_id: 0.0)
     found = names(garbage(home, lake, 14))
     assert ITEMS.folder in found
     assert (f"run {OLD}" in found) == (state != "running"), "the record of what runs stays"

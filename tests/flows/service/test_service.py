@@ -118,6 +118,16 @@ def test_a_process_without_a_record_is_found(service):
     assert service.records()["mlflow"]["port"] == service.mlflow_port
 
 
+def test_a_process_whose_record_is_damaged_is_no_service_until_up_mends_it(service):
+    pid = service.pids()["mlflow"]
+    (service.folder / "mlflow.pid.json").write_text('{"name": "mlf')
+    told = service.home.ask("status")
+    assert told.returncode == 1 and "mlflow.pid.json is damaged" in told.stderr
+    service.up()
+    assert not psutil.pid_exists(pid) or _is_zombie(pid)
+    assert service.home.ask("status").returncode == 0
+
+
 def test_two_at_once(service):
     service.kill("mlflow")
     running = [service.home.command("up") for _ in range(2)]

@@ -83,3 +83,11 @@ def test_deleted_and_damaged(night, stages):
 def test_an_undeclared_dataset_is_refused(count):
     with pytest.raises(ValueError, match="tapes"):
         stage(produces="tapes")(count)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"rows": 3}'])
+def test_a_damaged_manifest_of_what_was_made_before_ends_nothing(night, stages, text):
+    step = stages[0](DAY)
+    night.execute(step)
+    (night.lake.local(step.made.ref) / MANIFEST).write_text(text)
+    assert _why(night, stages[0](DAY, scale=7)) == "run: manifest.json of what was made before is damaged"

@@ -122,6 +122,16 @@ def test_a_failing_audit_goes_to_quarantine_and_nothing_is_lost(night, stages):
     assert night.execute(good).state == "ran"
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"findings": [3]}'])
+def test_quarantine_without_a_readable_report_is_listed(night, stages, text):
+    with pytest.raises(Failure):
+        night.execute(stages[0](DAYS[1], rows=-3))
+    (entry,) = quarantined(night.lake)
+    (entry.path / "report.json").write_text(text)
+    assert quarantined(night.lake) == [entry]
+    assert entry.report["findings"] == [{"message": "report.json is damaged"}]
+
+
 def test_good_days_are_published_although_another_fails(night, stages):
     step = merged(stages[0](day, rows=-3 if day == DAYS[1] else 3) for day in DAYS)
     with pytest.raises(Failure):

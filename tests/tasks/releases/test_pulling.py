@@ -18,7 +18,7 @@ from models.runtime import Bundle
 from models.serving import export
 from tasks.registry.registry import Registry
 from tasks.releases import pulling
-from tasks.releases.pulling import PARTS, pull
+from tasks.releases.pulling import PARTS, RECORD, pull
 from tests.servers import free_port, serving, wait_for
 from tests.tasks.released import (
     ROOT,
@@ -262,6 +262,24 @@ def test_a_damaged_target_is_mended_by_the_files_that_are_damaged(both, tmp_path
     (tmp_path / "at/items.parquet").write_bytes(b"x")
     done = pull(registry, version, tmp_path / "at")
     assert done.fetched == len(good["items.parquet"]) and contents(tmp_path / "at") == good
+
+
+@pytest.mark.parametrize(
+    "text", ["", '{"version": 1, "par', "null", "[]", '{"version": "x", "registry": "", "parts": []}']
+)
+def test_a_damaged_record_of_a_pull_is_written_again(both, newer, tmp_path, capsys, text):
+    registry, old, new = both
+    pull(registry, old, tmp_path / "at")
+    whole = (tmp_path / "at" / RECORD).read_bytes()
+    (tmp_path / "at/mine.txt").write_text("mine")
+    (tmp_path / "at" / RECORD).write_text(text)
+    done = pull(registry, old, tmp_path / "at")
+    assert not moved(done) and (tmp_path / "at" / RECORD).read_bytes() == whole
+    assert capsys.readouterr().err.count(f"{RECORD} is damaged") == 1
+    (tmp_path / "at/manifest.json").write_text(text)
+    pull(registry, new, tmp_path / "at")
+    assert contents(tmp_path / "at").items() >= contents(newer).items()
+    assert (tmp_path / "at/mine.txt").read_text() == "mine"
 
 
 def test_two_pulls_into_one_target(both, tmp_path):

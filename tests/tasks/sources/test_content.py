@@ -10,7 +10,7 @@ import pytest
 
 from tasks.sources import scan as scanning
 from tasks.sources.catalogue import catalogue_digest
-from tasks.sources.state import watches_of
+from tasks.sources.state import find_scan, watches_of
 
 
 def changed_days(before, after) -> set[str]:
@@ -90,6 +90,28 @@ def test_scratch_may_be_deleted(shapes, world, look, tmp_path, home):
     for path in sorted((home / "scratch").rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
     assert look(config).days == before.days
+
+
+@pytest.mark.parametrize("text", ["", '{"days": {"2020-', "null", "[]", '{"days": 3}', "<html>"])
+@pytest.mark.parametrize("name", ["scan.json", "part.json"])
+def test_a_damaged_record_in_scratch_is_made_again(name, text, table_source, look, home, capsys):
+    config = table_source("user,item,time\na,x,1500000000\nb,x,1500000000\na,y,1500090000\n")
+    other = table_source("user,item,time\nc,z,1500000000\n", "other.csv")
+    before, beside = look(config), look(other)
+    rows = watches_of(before, before.first_day).table
+    source = before.folder.parents[1]
+    (damaged,) = source.glob({"scan.json": "states/*/scan.json", "part.json": "parts/*/part.json"}[name])
+    damaged.write_text(text)
+    if name == "scan.json":  # a stage that needs another source is not stopped by it
+        day = beside.first_day
+        assert find_scan(home, "watches", day, beside.days[day]).folder == beside.folder
+    else:  # the parsed file is asked again only where the log is looked through again
+        (before.folder / "scan.json").unlink()
+    after = look(config)
+    assert after.days == before.days and after.rows == before.rows
+    assert watches_of(after, after.first_day).table.equals(rows)
+    assert capsys.readouterr().err.count(f"{damaged} is damaged") == 1
+    assert look(config).days == before.days and capsys.readouterr().err == ""
 
 
 def test_leftovers_of_killed_runs_are_swept(shapes, world, look, tmp_path, home):

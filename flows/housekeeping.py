@@ -15,10 +15,10 @@ from expectations.datasets import DATASETS
 from expectations.files import read_json
 from expectations.locks import is_locked
 from flows.backfilling.state import Backfill, DayState, all_backfills
-from flows.grid.state import all_sweeps
+from flows.grid.state import all_sweeps, lease_name
 from flows.night.records import RunRecord, all_runs, began
 from tasks.engine.lake import MANIFEST, Lake, Ref
-from tasks.engine.leases import leased
+from tasks.engine.leases import FOLDER, leased
 from tasks.registry.registry import Registry
 
 RELEASED = ("nightjar.bundle", "nightjar.recommendations", "nightjar.evaluation")
@@ -50,9 +50,8 @@ def garbage(home: Path, lake: Lake, keep_days: int) -> list[Garbage]:
     kept = _closure(lake, _roots(home, lake, keep_days))
     found = [_of_artifact(home, lake, ref) for d in DATASETS for ref in lake.refs(d) if ref not in kept]
     found += [_of_artifact(home, lake, ref, "unfinished ") for ref in lake.unfinished() if ref not in kept]
-    folders = [(f"run {p.name}", p) for p in _old_runs(home, keep_days)]
-    folders += [(f"copy of release {p.name}", p) for p in _old_copies(home, keep_days)]
-    return found + [Garbage(name, _size(p), lambda p=p: _remove_folder(p)) for name, p in folders]  # type: ignore[misc]
+    found += [_of_run(lake, path) for path in _old_runs(home, keep_days)]
+    return found + [_of_copy(path) for path in _old_copies(home, keep_days)]
 
 
 def marked(lake: Lake, found: Iterable[Garbage]) -> dict[str, float]:
@@ -68,7 +67,7 @@ def _of_artifact(home: Path, lake: Lake, ref: Ref, what: str = "") -> Garbage:
 
     def remove() -> bool:
         with lake.claim([ref]):
-            if ref in leased(lake, home):
+            if ref in leased(lake, home, _holders(home)):
                 return False
             lake.remove(ref)
         return True
@@ -76,21 +75,33 @@ def _of_artifact(home: Path, lake: Lake, ref: Ref, what: str = "") -> Garbage:
     return Garbage(what + ref.folder, size, remove)
 
 
-def _remove_folder(path: Path) -> bool:
-    shutil.rmtree(path)
-    return True
+def _of_run(lake: Lake, path: Path) -> Garbage:
+    def remove() -> bool:
+        lake.remove_record(f"{FOLDER}/{path.name}")  # which would keep what the run stands on, as it has no record now
+        shutil.rmtree(path)
+        return True
+
+    return Garbage(f"run {path.name}", _size(path), remove)
+
+
+def _of_copy(path: Path) -> Garbage:
+    def remove() -> bool:
+        shutil.rmtree(path)
+        return True
+
+    return Garbage(f"copy of release {path.name}", _size(path), remove)
 
 
 def _roots(home: Path, lake: Lake, keep_days: int) -> set[Ref]:
     horizon = time.time() - keep_days * 86_400
-    roots = leased(lake, home)
-    runs = all_runs(home)
+    runs, sweeps = all_runs(home), all_sweeps(home)
+    roots = leased(lake, home, _holders(home))
     unfinished = {day.run for one in all_backfills(home) for day in _in_flight(one, keep_days)}
     for run in runs:
         # The newest night stays whole whatever its age: it is what the next one builds on.
         if began(run.id) >= horizon or run is runs[-1] or run.id in unfinished:
             roots |= {Ref.of(f) for folders in (*run.refs.values(), run.planned) for f in folders}
-    for sweep in all_sweeps(home):
+    for sweep in sweeps:
         if began(sweep.id) >= horizon:
             roots |= {Ref.of(f) for folders in sweep.refs.values() for f in folders}
     for dataset in DATASETS:
@@ -100,6 +111,11 @@ def _roots(home: Path, lake: Lake, keep_days: int) -> set[Ref]:
         for version in registry.versions():
             roots |= {Ref.of(version.tags[t]) for t in RELEASED if t in version.tags}
     return roots
+
+
+def _holders(home: Path) -> set[str]:
+    """Those of which the home has records, as leases call them."""
+    return {run.id for run in all_runs(home)} | {lease_name(sweep.id) for sweep in all_sweeps(home)}
 
 
 def _in_flight(backfill: Backfill, keep_days: int) -> list[DayState]:

@@ -14,7 +14,7 @@ from flows.grid.request import REQUEST, GridRequest
 from flows.grid.results import Judged, Results, effects_of, read, worth, write
 from flows.grid.rows import row_of
 from flows.grid.running import Hopeless, run_trials
-from flows.grid.state import Sweep, sweep_of
+from flows.grid.state import Sweep, lease_name, sweep_of
 from flows.grid.tracking import Tracker
 from flows.grid.work import Planner, Trial, by_bundle, shared_steps
 from flows.night.interruption import leave_at_once_when_told
@@ -81,7 +81,7 @@ def carry_out(request: GridRequest, home: Path, listener: Listener) -> dict[str,
     with sweep.driven():
         night = Night(lake, home, process.machine, watcher=listener)
         tracker = Tracker(sweep, Registry(home, request.night.resources.registry))
-        lease = hold(lake, f"grid-{sweep.id}", home, _needed(trials))  # before anybody looks at what stands
+        lease = hold(lake, lease_name(sweep.id), home, _needed(trials))  # before anybody looks at what stands
         run = Run(request, sweep, night, planner, listener, tracker, process.warm_up, lease)
         leave_at_once_when_told(lambda why: _interrupted(run, why))
         request.write(sweep.folder / REQUEST)

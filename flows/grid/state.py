@@ -100,6 +100,11 @@ def all_sweeps(home: Path) -> list[Sweep]:
     return sorted(found, key=lambda s: s.id, reverse=True)
 
 
+def lease_name(sweep_id: str) -> str:
+    """What the lease of a sweep is called, see `tasks.engine.leases`."""
+    return f"grid-{sweep_id}"
+
+
 def find_sweep(home: Path, id_: str) -> Sweep:
     """The sweep with an id, or the only one whose id begins so.
 

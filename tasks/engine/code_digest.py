@@ -27,6 +27,7 @@ MACHINERY = (
     "tasks.engine", "tasks.machine", "models.catalogue", DECLARATIONS, "expectations.substitutes",
     "expectations.settings", "expectations.errors", "expectations.prepared", "expectations.files",
     "expectations.locks", "expectations.processes", "expectations.retrying", "expectations.progress",
+    "expectations.records",
     "spark_jobs.java", "spark_jobs.class_archive", "spark_jobs.archive_recording",
 )  # fmt: skip
 """Modules, and packages with all that is in them."""

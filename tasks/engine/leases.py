@@ -7,7 +7,7 @@ was killed gives up its artifacts by and by, and has the time until then to go o
 import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,8 @@ FOLDER = "leases"
 LASTS_S = 24 * 3600.0
 RENEWED_S = LASTS_S / 4
 KEPT_S = 14 * 24 * 3600.0
-"""For so long what a finished night stands on is kept from the homes that share its lake: they have no record of it."""
+"""For so long what a finished night stands on is kept by who has no record of it: another home that shares its lake,
+and its own when the record is damaged."""
 
 
 @dataclass
@@ -28,7 +29,7 @@ class Lease:
         holder: who, such as the id of a run.
         home: where the holder keeps its records, as `home_name` says.
         until: seconds since 1970 at which it lapses.
-        is_ended: the holder has finished; only other homes still look at it.
+        is_ended: the holder has finished; whoever has no record of it still looks at it.
         folders: of the artifacts, made or not, see `Ref.folder`.
     """
 
@@ -51,7 +52,7 @@ class Lease:
         """Need nothing any more; the second call does nothing.
 
         Args:
-            keep_s: for how long other homes keep it still.
+            keep_s: for how long those without a record of it keep it still.
         """
         with self._lock:
             if not self._over.is_set():
@@ -84,12 +85,16 @@ def home_name(home: Path) -> str:
     return f"{socket.gethostname()}:{home.resolve()}"
 
 
-def leased(lake: Lake, home: Path) -> set[Ref]:
-    """What somebody else than a finished night of this home needs; leases that have lapsed are removed."""
+def leased(lake: Lake, home: Path, recorded: Collection[str] = ()) -> set[Ref]:
+    """What somebody needs; leases that have lapsed are removed.
+
+    Args:
+        recorded: holders of this home of which it has records. When they have ended, those tell what they need.
+    """
     found: set[Ref] = set()
     for name, told in lake.records(FOLDER).items():
         if told["until"] < time.time():
             lake.remove_record(f"{FOLDER}/{name}")
-        elif not (told["is_ended"] and told["home"] == home_name(home)):
+        elif not (told["is_ended"] and told["home"] == home_name(home) and told["holder"] in recorded):
             found |= {Ref.of(folder) for folder in told["folders"]}
     return found

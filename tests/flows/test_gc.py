@@ -46,10 +46,13 @@ def test_what_a_run_has_planned_is_kept_with_all_that_it_is_made_from(lake: Lake
     publish(lake, INDEX, [ITEMS])
     publish(lake, STRAY)
     assert names(garbage(home, lake, 0)) == {ITEMS.folder, INDEX.folder, STRAY.folder}
-    lease = hold(lake, "run", home, [INDEX])
+    lease = hold(lake, OLD, home, [INDEX])
     assert names(garbage(home, lake, 0)) == {STRAY.folder}
     lease.end()
-    assert names(garbage(home, lake, 0)) == {ITEMS.folder, INDEX.folder, STRAY.folder}
+    assert names(garbage(home, lake, 0)) == {STRAY.folder}, "its record may be damaged"
+    record(home, lake, state="succeeded")
+    record(home, lake, id="20200102T000000-0000", state="succeeded")
+    assert names(garbage(home, lake, 0)) == {ITEMS.folder, INDEX.folder, STRAY.folder, f"run {OLD}"}
     assert names(garbage(home.parent / "another", lake, 0)) == {STRAY.folder}
 
 
@@ -74,7 +77,7 @@ def test_what_is_found_to_be_needed_in_between_is_not_deleted(lake: Lake, home: 
     (one,) = garbage(home, lake, 0)
     lease = hold(lake, "begun meanwhile", home, [ITEMS])
     assert not one.remove() and lake.stands(ITEMS)
-    lease.end()
+    lease.end(keep_s=0)
     assert one.remove() and not lake.stands(ITEMS)
 
 

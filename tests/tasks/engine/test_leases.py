@@ -21,8 +21,9 @@ def test_what_is_held_is_seen_by_every_home_until_it_ends(lake: Lake, tmp_path: 
     assert leased(lake, other) == {A, B}
     lease.end()
     lease.end()
-    assert leased(lake, mine) == set(), "its own records tell what it stands on"
-    assert leased(lake, other) == {A, B}, "others have no record of it"
+    assert leased(lake, mine, {"run-1"}) == set(), "its own record tells what it stands on"
+    assert leased(lake, mine) == {A, B}, "and where that is damaged, the lease does"
+    assert leased(lake, other, {"run-1"}) == {A, B}, "others have no record of it"
 
 
 def test_a_lease_that_nobody_renews_lapses(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

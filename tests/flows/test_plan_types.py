@@ -10,11 +10,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 MISTAKES = {
     "a wrong name": ("embeddings(T, towers=tower,", "embeddings(T, tower=tower,", "call-arg"),
-    "a wrong type": ("als(T, positives, config.als)", "als(T, positives, config.popularity)", "arg-type"),
+    "a wrong type": ("popularity(T, window, config.popularity)", "popularity(T, window, config.als)", "arg-type"),
     "an artifact for a group": ("by=by, config", "by=popular, config", "arg-type"),
-    "a missing argument": ("            factors=factors,\n", "", "call-arg"),
+    "a missing argument": ("            ranker=ranks,\n", "", "call-arg"),
     "a misspelt output": ("facts[T].histories", "facts[T].history", "attr-defined"),
-    "an output of another stage": ("facts=facts[S],", "facts=factors,", "arg-type"),
+    "an output of another stage": ("facts=facts[S],", "facts=sources,", "arg-type"),
 }
 
 

@@ -4,6 +4,7 @@ A record is damaged when it is empty, cut short, no JSON, or JSON of another sha
 `.damaged` behind it, where nobody meets it again and it can be looked at, and that is told on stderr.
 """
 
+import json
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -13,7 +14,6 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from expectations.errors import UserError
-from expectations.files import read_json
 
 DAMAGED = ".damaged"
 _ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
@@ -30,14 +30,31 @@ def read_record(path: Path, make: Callable[[Any], One], lost: str, *, stays: boo
         lost: what is no longer known without it and what to do; ends the warning's sentence.
         stays: it is left where it is, such as one whose place says what the folder is.
     """
+    aside = path.with_name(path.name + DAMAGED)
+    return record_from(str(path), path.read_bytes, make, lost, None if stays else lambda: path.replace(aside))
+
+
+def record_from(
+    name: str,
+    read: Callable[[], bytes],
+    make: Callable[[Any], One],
+    lost: str,
+    set_aside: Callable[[], object] | None = None,
+) -> One | None:
+    """The same of a record wherever it is kept.
+
+    Args:
+        read: raises FileNotFoundError where there is none.
+        set_aside: moves a damaged one to its name with `.damaged` behind it; where None it stays.
+    """
     try:
-        return make(read_json(path))
+        return make(json.loads(read()))
     except FileNotFoundError:
         return None
     except OSError as error:
-        _warn(f"{path} cannot be read ({error.strerror}); {lost}")
+        _warn(f"{name} cannot be read ({error.strerror or error}); {lost}")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, UserError) as error:
-        _tell(path, _why(error), lost, stays)
+        _tell(name, _why(error), lost, set_aside)
     return None
 
 
@@ -64,16 +81,16 @@ def text_of(values: Any, name: str) -> str:
     return str(values[name])
 
 
-def _tell(path: Path, why: str, lost: str, stays: bool) -> None:
-    aside = path.with_name(path.name + DAMAGED)
+def _tell(name: str, why: str, lost: str, set_aside: Callable[[], object] | None) -> None:
     try:
-        if not stays:
-            path.replace(aside)
+        if set_aside:
+            set_aside()
     except FileNotFoundError:
         return None  # another process has met it at the same moment, and told
     except OSError as error:
-        return _warn(f"{path} is damaged ({why}) and cannot be set aside ({error.strerror}); {lost}")
-    _warn(f"{path} is damaged ({why}){'' if stays else f' and set aside as {aside.name}'}; {lost}")
+        return _warn(f"{name} is damaged ({why}) and cannot be set aside ({error.strerror or error}); {lost}")
+    whither = f" and set aside as {name.rpartition('/')[2]}{DAMAGED}" if set_aside else ""
+    _warn(f"{name} is damaged ({why}){whither}; {lost}")
     return None
 
 

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from expectations.datasets import DATASETS
-from expectations.files import read_json
 from expectations.locks import is_locked
 from flows.backfilling.state import Backfill, DayState, all_backfills
 from flows.grid.state import all_sweeps, lease_name
 from flows.night.records import RunRecord, all_runs, began
-from tasks.engine.lake import MANIFEST, Lake, Ref
+from tasks.engine.lake import Lake, Ref
 from tasks.engine.leases import FOLDER, leased
 from tasks.registry.registry import Registry
 
@@ -56,14 +55,18 @@ def garbage(home: Path, lake: Lake, keep_days: int) -> list[Garbage]:
 
 def marked(lake: Lake, found: Iterable[Garbage]) -> dict[str, float]:
     """Mark what was found; gives since when each was found by every look, seconds since 1970."""
-    before = (lake.record(MARKS) or {}).get("since", {})
-    since = {one.name: float(before.get(one.name, time.time())) for one in found}
+    before = lake.record(MARKS, _since, "what is found now is marked anew") or {}
+    since = {one.name: before.get(one.name, time.time()) for one in found}
     lake.write_record(MARKS, {"since": since})
     return since
 
 
+def _since(marks: Any) -> dict[str, float]:
+    return {str(name): float(since) for name, since in marks["since"].items()}
+
+
 def _of_artifact(home: Path, lake: Lake, ref: Ref, what: str = "") -> Garbage:
-    size = sum(f["bytes"] for f in _manifest(lake, ref).get("files", {}).values())
+    size = sum(f["bytes"] for f in (lake.manifest(ref) or {}).get("files", {}).values())
 
     def remove() -> bool:
         with lake.claim([ref]):
@@ -144,15 +147,9 @@ def _closure(lake: Lake, roots: set[Ref]) -> set[Ref]:
         if ref in kept:
             continue
         kept.add(ref)
-        queue += [Ref.of(f) for folders in _manifest(lake, ref).get("inputs", {}).values() for f in folders]
+        inputs = (lake.manifest(ref) or {}).get("inputs", {})
+        queue += [Ref.of(f) for folders in inputs.values() for f in folders]
     return kept
-
-
-def _manifest(lake: Lake, ref: Ref) -> dict[str, Any]:
-    if not lake.is_local:
-        lake.find(ref)
-    path = lake.local(ref) / MANIFEST
-    return dict(read_json(path)) if path.exists() else {}
 
 
 def _old_runs(home: Path, keep_days: int) -> list[Path]:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -54,3 +54,21 @@ def publish(lake: Lake, ref: Ref, inputs: Iterable[Ref] = ()) -> Ref:
     (folder / MANIFEST).write_text(json.dumps({"files": {}, "inputs": {"parts": [one.folder for one in inputs]}}))
     lake.publish(ref, folder)
     return ref
+
+
+def edit(lake: Lake, ref: Ref, name: str, change: Callable[[bytes], bytes | None]) -> None:
+    """Change a file of an artifact where the lake keeps it; None deletes it."""
+    edit_file(lake, f"{ref.folder}/{name}", change)
+
+
+def edit_file(lake: Lake, name: str, change: Callable[[bytes], bytes | None]) -> None:
+    """The same of any file of the lake, by its path below it; where there is none it is made."""
+    store, root = lake._store
+    path = f"{root}/{name}"
+    there = store.get_file_info(path).is_file
+    new = change(store.open_input_stream(path).read() if there else b"")
+    if new is None:
+        return store.delete_file(path)
+    with store.open_output_stream(path) as stream:
+        stream.write(new)
+    return None

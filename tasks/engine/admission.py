@@ -44,11 +44,13 @@ class Machine:
     Attributes:
         whole: artifacts whose files this process has compared with their hashes; a backfill reads each day of a log
             for many nights and hashes it once.
+        made: when this process published what it has made, seconds since 1970 by its own clock.
     """
 
     resources: ResourcesConfig
     meter: Meter = field(default_factory=Meter)
     whole: set[Ref] = field(default_factory=set)
+    made: dict[Ref, float] = field(default_factory=dict)
 
     @cached_property
     def admission(self) -> Admission:

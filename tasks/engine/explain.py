@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from expectations.records import read_record
-from tasks.engine.lake import MANIFEST, Lake, Ref
+from tasks.engine.lake import MANIFEST, Lake
 from tasks.engine.stage import Cell, Step
 
 SHOWN_PER_KIND = 4
@@ -43,7 +42,7 @@ def _changes(lake: Lake, cell: Cell) -> Iterator[str]:
         yield f"{', '.join(missing)} missing: deleted, or a run ended before publishing"
         return
     # Several sources of candidates have one dataset, each from a stage of its own.
-    whole = [m for ref in reversed(earlier) if (m := _manifest(lake, ref)) is not None]
+    whole = [m for ref in reversed(earlier) if (m := _ingredients(lake.manifest(ref)))]
     was, now = next((m for m in whole if m.get("stage") == cell.stage.name), None), cell.ingredients
     if was is None:
         is_damaged = earlier and not whole
@@ -62,16 +61,10 @@ def _changes(lake: Lake, cell: Cell) -> Iterator[str]:
     yield from _limited("rules of", [f"{name} changed" for name in _changed_keys(was["rules"], now["rules"])])
 
 
-def _manifest(lake: Lake, ref: Ref) -> dict[str, Any] | None:
-    if not lake.is_local:
-        lake.find(ref)
-    lost = "the artifact is made again when it is needed"
-    return read_record(lake.local(ref) / MANIFEST, _ingredients, lost, stays=True)
-
-
-def _ingredients(manifest: Any) -> dict[str, Any]:
-    """A manifest as it is, if it tells what the artifact was made from; raises KeyError or TypeError if not."""
-    return {**manifest, **{name: manifest[name] for name in ("config", "code", "inputs", "libraries", "rules")}}
+def _ingredients(manifest: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A manifest that tells what its artifact was made from."""
+    asked = ("config", "code", "inputs", "libraries", "rules")
+    return manifest if manifest and all(isinstance(manifest.get(name), dict) for name in asked) else None
 
 
 def _limited(kind: str, found: list[str]) -> Iterator[str]:

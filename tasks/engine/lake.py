@@ -6,15 +6,16 @@ A folder without a manifest does not exist. On a local file system an artifact a
 store its manifest is written last. Knows nothing of Prefect or Great Expectations.
 """
 
+import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,13 +25,24 @@ from expectations.datasets import DATASETS
 from expectations.errors import UserError
 from expectations.files import place, read_json, write_json
 from expectations.locks import lock
+from expectations.records import DAMAGED, record_from, text_of
+from tasks.engine import claims
 from tasks.engine.content_digest import files_sha256
 from tasks.machine.processes import owner_is_alive, owner_tag
 
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
 MANIFEST = "manifest.json"
+DIGEST = "digest"
+"""Entry of a manifest: its own digest."""
+
 RUN = "run.json"
 SCHEMA_VERSION = 1
 """Version of the schemas that outside readers see through the `current` pointers; raised when one breaks them."""
+
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, order=True)
@@ -122,6 +134,39 @@ def read_parts(files: Iterable[Path], schema: pa.Schema, columns: list[str] | No
     return pa.concat_tables(tables) if tables else wanted.empty_table()
 
 
+_NO_MANIFEST = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What is raised by reading something else as one."""
+
+
+def sealed(manifest: dict[str, Any]) -> dict[str, Any]:
+    """A manifest with its own digest, by which it is noticed when it was edited."""
+    return {**manifest, DIGEST: _digest_of(manifest)}
+
+
+def _checked(manifest: dict[str, Any]) -> dict[str, Any]:
+    """A manifest as it was read. Those that earlier versions made have no digest.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: it is none, or not as it was made.
+    """
+    for entry in manifest["files"].values():
+        if not isinstance(entry["bytes"], int) or not isinstance(entry["sha256"], str):
+            raise TypeError("no facts of a file")
+    if DIGEST in manifest and manifest[DIGEST] != _digest_of(manifest):
+        raise ValueError("it was changed since it was made")
+    return manifest
+
+
+def _digest_of(manifest: dict[str, Any]) -> str:
+    """Sha256 of what is in it beside the digest, as it comes back from a file."""
+    text = json.dumps({name: value for name, value in manifest.items() if name != DIGEST}, default=str)
+    return hashlib.sha256(json.dumps(json.loads(text), sort_keys=True).encode()).hexdigest()
+
+
+def _is_record(info: fs.FileInfo) -> bool:
+    return bool(info.is_file) and info.base_name.endswith(".json") and not info.base_name.startswith(".")
+
+
 @dataclass(frozen=True)
 class Lake:
     """A lake at a URL (`file://`, `s3://`, `gs://`, `abfs://` or a path), with local scratch for what is remote."""
@@ -158,15 +203,36 @@ class Lake:
         return Artifact(ref, self.local(ref)) if self.condition(ref) == "present" else None
 
     def condition(self, ref: Ref) -> str:
-        """`present`, `missing`, or `damaged: <file>`; every file's sha256 is compared with the manifest."""
-        if not self.is_local and not self._download(ref):
+        """`present`, `missing`, or `damaged: <file>`; every file's sha256 is compared with the manifest.
+
+        Of a remote artifact the sizes in the store and the hashes of the local copy; a copy that is damaged is fetched
+        anew.
+        """
+        if self.is_local:
+            return self._condition(ref)
+        if not self._download(ref):
             return "missing"
+        if self._condition(ref) != "present":
+            self.discard(self.local(ref))
+            if not self._download(ref):
+                return "missing"
+        return self._cut_short(ref) or self._condition(ref)
+
+    def _cut_short(self, ref: Ref) -> str:
+        """`damaged: <file>` when a file of the store has another size than the manifest says, or is not there."""
+        store, root = self._store
+        infos = store.get_file_info(fs.FileSelector(f"{root}/{ref.folder}", recursive=True, allow_not_found=True))
+        sizes = {i.path.removeprefix(f"{root}/{ref.folder}/"): i.size for i in infos if i.is_file}
+        files = (self.manifest(ref) or {}).get("files", {})
+        return next((f"damaged: {n}" for n, facts in files.items() if sizes.get(n) != facts["bytes"]), "")
+
+    def _condition(self, ref: Ref) -> str:
         folder = self.local(ref)
         try:
-            files = read_json(folder / MANIFEST)["files"]
+            files = _checked(json.loads((folder / MANIFEST).read_bytes()))["files"]
         except FileNotFoundError:
             return "missing"
-        except (ValueError, KeyError, TypeError):
+        except _NO_MANIFEST:
             return f"damaged: {MANIFEST}"
         for name, entry in files.items():
             path = folder / name
@@ -175,6 +241,20 @@ class Lake:
         hashes = files_sha256(folder / name for name in files)
         wrong = [n for n, h in zip(files, hashes, strict=True) if h != files[n]["sha256"]]
         return f"damaged: {wrong[0]}" if wrong else "present"
+
+    def manifest(self, ref: Ref) -> dict[str, Any] | None:
+        """The manifest of an artifact, of whose files nothing is read; None when it is missing or damaged."""
+        try:
+            text = self._read(f"{ref.folder}/{MANIFEST}")
+            return _checked(json.loads(text))
+        except (FileNotFoundError, *_NO_MANIFEST):
+            return None
+
+    def _read(self, name: str) -> bytes:
+        """The bytes of a small file of the lake."""
+        store, root = self._store
+        with store.open_input_stream(f"{root}/{name}") as stream:
+            return bytes(stream.read())
 
     def stands(self, ref: Ref) -> bool:
         """Whether a manifest is there; a quick look that does not hash the files."""
@@ -223,13 +303,15 @@ class Lake:
         return self.root / ref.folder if self.is_local else self.scratch / "copies" / ref.folder
 
     def _download(self, ref: Ref) -> bool:
-        """Bring a remote artifact to scratch, manifest last; False when the store has none."""
-        if not self.stands(ref):
+        """Bring a remote artifact to scratch, unless the same is there; False when the store has none."""
+        try:
+            manifest = self._read(f"{ref.folder}/{MANIFEST}")
+        except FileNotFoundError:
             return False
         store, root = self._store
         folder = self.local(ref)
-        if not (folder / MANIFEST).exists():
-            shutil.rmtree(folder, ignore_errors=True)
+        if not (folder / MANIFEST).exists() or (folder / MANIFEST).read_bytes() != manifest:
+            self.discard(folder)
             aside = self.aside()
             fs.copy_files(f"{root}/{ref.folder}", str(aside), source_filesystem=store)
             place(aside, folder, MANIFEST)
@@ -245,15 +327,16 @@ class Lake:
 
     def publish(self, ref: Ref, folder: Path) -> Artifact:
         """Move a prepared folder (with its manifest) into place. The first to publish a key wins."""
-        if not self.is_local:
-            return self._upload(ref, folder)
-        target = self.local(ref)
-        if target.exists() and self.condition(ref) != "present":
-            self.discard(target)
-        place(folder, target, MANIFEST)
-        return Artifact(ref, target)
+        local, state = self.local(ref), self.condition(ref)
+        if state != "present":
+            self.remove(ref)  # with what an upload that was interrupted has left
+            if not self.is_local:
+                self._upload(ref, folder)
+        place(folder, local, MANIFEST)
+        return Artifact(ref, local)
 
-    def _upload(self, ref: Ref, folder: Path) -> Artifact:
+    def _upload(self, ref: Ref, folder: Path) -> None:
+        """Copy a folder to the store, its manifest last."""
         store, root = self._store
         target = f"{root}/{ref.folder}"
         manifest = (folder / MANIFEST).read_bytes()
@@ -263,20 +346,14 @@ class Lake:
         with store.open_output_stream(f"{target}/{MANIFEST}") as stream:
             stream.write(manifest)
         (folder / MANIFEST).write_bytes(manifest)
-        local = self.local(ref)
-        if local.exists():
-            self.discard(local)
-        place(folder, local, MANIFEST)
-        return Artifact(ref, local)
 
     def discard(self, folder: Path) -> None:
         """Take a folder out of sight in one rename, then delete it at leisure."""
-        doomed = self.aside() / "discarded"
-        try:
-            folder.rename(doomed)
-        except FileNotFoundError:
-            return
-        shutil.rmtree(doomed.parent, ignore_errors=True)
+        if folder.exists():
+            aside = self.aside()
+            with suppress(FileNotFoundError):  # somebody else has just done it
+                folder.rename(aside / "discarded")
+            shutil.rmtree(aside, ignore_errors=True)
 
     def remove(self, ref: Ref) -> None:
         """Delete an artifact, manifest first."""
@@ -284,22 +361,29 @@ class Lake:
             store, root = self._store
             with suppress(FileNotFoundError):
                 store.delete_file(f"{root}/{ref.folder}/{MANIFEST}")
-            store.delete_dir(f"{root}/{ref.folder}")
+            with suppress(FileNotFoundError):
+                store.delete_dir(f"{root}/{ref.folder}")
         self.discard(self.local(ref))
 
     @contextmanager
-    def claim(self, refs: Iterable[Ref]) -> Iterator[None]:
-        """Hold these keys on a local lake, so that two runs never compute the same artifact at the same time.
+    def claim(self, refs: Iterable[Ref]) -> Iterator[claims.Claim]:
+        """Hold these keys, so that two runs never compute the same artifact at the same time, on whichever machine.
 
-        The lock is the operating system's: it goes with the process, however that ends.
+        In a folder by locks of the operating system, which go with the process, however that ends; in an object store
+        by conditional writes.
         """
+        keys, store = sorted({r.key for r in refs}), self._claims
         with ExitStack() as stack:
             if self.is_local:
                 locks = self.root / ".locks"
                 locks.mkdir(parents=True, exist_ok=True)
-                for key in sorted({r.key for r in refs}):
+                for key in keys:
                     stack.enter_context(lock(locks / key))
-            yield
+            yield stack.enter_context(claims.hold(store, keys)) if store else claims.Claim()
+
+    @property
+    def _claims(self) -> "ObjectStore | None":
+        return None if self.is_local else claims.open_store(self.url, getattr(self._store[0], "region", ""))
 
     # --- pointers ----------------------------------------------------------------------------------------------
 
@@ -312,9 +396,12 @@ class Lake:
         self.write_record(f"current/{ref.dataset}", pointer)
 
     def current(self, dataset: str) -> Ref | None:
-        """What the dataset's `current` pointer names."""
-        pointer = self.record(f"current/{dataset}")
-        return Ref(dataset, pointer["date"], pointer["key"]) if pointer else None
+        """What the dataset's `current` pointer names; None where there is none, or a damaged one."""
+        return self.record(
+            f"current/{dataset}",
+            lambda pointer: Ref(dataset, text_of(pointer, "date"), text_of(pointer, "key")),
+            "it is made again from the newest day that the lake has",
+        )
 
     # --- records: small JSON files in the lake itself, for whoever shares it -----------------------------------------
 
@@ -329,23 +416,27 @@ class Lake:
         with store.open_output_stream(target) as stream:
             stream.write(json.dumps(record, indent=2).encode())
 
-    def record(self, name: str) -> dict[str, Any] | None:
-        """What one says; None where there is none."""
+    def record(self, name: str, make: Callable[[Any], Made], lost: str) -> Made | None:
+        """What one says; None where there is none, or where it is damaged, see `expectations.records`.
+
+        Args:
+            make, lost: as of `read_record`.
+        """
         store, root = self._store
         path = f"{root}/{name}.json"
-        try:
-            with store.open_input_stream(path) as stream:
-                return dict(json.loads(stream.read()))
-        except FileNotFoundError:
-            return None
+        return record_from(
+            path if self.is_local else f"{self.url.partition('?')[0]}/{name}.json",
+            lambda: self._read(f"{name}.json"),
+            make,
+            lost,
+            lambda: store.move(path, path + DAMAGED),
+        )
 
-    def records(self, folder: str) -> dict[str, dict[str, Any]]:
-        """All records of a folder, by name."""
+    def record_names(self, folder: str) -> list[str]:
+        """Names of all records of a folder, sorted."""
         store, root = self._store
         infos = store.get_file_info(fs.FileSelector(f"{root}/{folder}", allow_not_found=True))
-        names = [i.base_name.removesuffix(".json") for i in infos if i.is_file and not i.base_name.startswith(".")]
-        found = {name: self.record(f"{folder}/{name}") for name in sorted(names)}
-        return {name: record for name, record in found.items() if record is not None}
+        return sorted(i.base_name.removesuffix(".json") for i in infos if _is_record(i))
 
     def remove_record(self, name: str) -> None:
         """Remove one; nothing happens where there is none."""
@@ -354,7 +445,9 @@ class Lake:
             store.delete_file(f"{root}/{name}.json")
 
     def sweep(self) -> int:
-        """Remove folders that runs which are dead prepared and never published; returns how many."""
+        """Remove folders that runs which are dead prepared and never published, and old claims; returns how many."""
+        if self._claims:
+            claims.forget_old(self._claims)
         staging = self.root / ".staging"
         left = [f for f in staging.glob("*") if not owner_is_alive(f.name.rsplit("-", 1)[0])]
         for folder in left:

@@ -10,7 +10,9 @@ import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from expectations.records import text_of
 from tasks.engine.lake import Lake, Ref
 
 FOLDER = "leases"
@@ -91,10 +93,27 @@ def leased(lake: Lake, home: Path, recorded: Collection[str] = ()) -> set[Ref]:
     Args:
         recorded: holders of this home of which it has records. When they have ended, those tell what they need.
     """
-    found: set[Ref] = set()
-    for name, told in lake.records(FOLDER).items():
-        if told["until"] < time.time():
+    needed: set[Ref] = set()
+    for name in lake.record_names(FOLDER):
+        lease = lake.record(f"{FOLDER}/{name}", _read, "what its holder needs is kept as far as its own home tells")
+        if lease and lease.until < time.time():
             lake.remove_record(f"{FOLDER}/{name}")
-        elif not (told["is_ended"] and told["home"] == home_name(home) and told["holder"] in recorded):
-            found |= {Ref.of(folder) for folder in told["folders"]}
-    return found
+        elif lease and not (lease.is_ended and lease.home == home_name(home) and lease.holder in recorded):
+            needed |= lease.needs
+    return needed
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A lease as its record tells."""
+
+    holder: str
+    home: str
+    until: float
+    is_ended: bool
+    needs: frozenset[Ref]
+
+
+def _read(told: Any) -> _Read:
+    needs = frozenset(Ref.of(folder) for folder in told["folders"])
+    return _Read(text_of(told, "holder"), text_of(told, "home"), float(told["until"]), bool(told["is_ended"]), needs)

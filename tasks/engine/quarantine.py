@@ -12,7 +12,7 @@ from typing import Any
 from expectations.errors import UserError
 from expectations.files import place, read_json, write_json
 from expectations.records import read_record
-from tasks.engine.lake import MANIFEST, Lake, Ref
+from tasks.engine.lake import MANIFEST, Lake, Ref, sealed
 
 REPORT = "report.json"
 
@@ -71,7 +71,7 @@ def release(lake: Lake, entry: Quarantined, why: str) -> list[Ref]:
     for manifest_path in sorted(entry.path.glob(f"*/{MANIFEST}")):
         manifest = read_json(manifest_path)
         manifest["audit"] = {**manifest["audit"], "released_because": why}
-        write_json(manifest_path, manifest)
+        write_json(manifest_path, sealed(manifest))
         ref = Ref(manifest["dataset"], manifest["date"], manifest["key"])
         lake.publish(ref, manifest_path.parent)
         refs.append(ref)

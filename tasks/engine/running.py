@@ -21,15 +21,16 @@ import pyarrow as pa
 
 from expectations.datasets import DATASETS
 from expectations.errors import Failure
-from expectations.files import read_json, write_json
+from expectations.files import write_json
 from expectations.progress import OnProgress
 from expectations.verdict import Finding, Verdict
 from tasks.engine import fault_points
 from tasks.engine.admission import Machine
+from tasks.engine.claims import Claim
 from tasks.engine.code_digest import edited_since
 from tasks.engine.content_digest import files_sha256, table_digest
 from tasks.engine.groups import Input, each
-from tasks.engine.lake import MANIFEST, RUN, Artifact, Lake, Ref, read_parts
+from tasks.engine.lake import MANIFEST, RUN, Artifact, Lake, Ref, read_parts, sealed
 from tasks.engine.outputs import Outputs, Part, plainly
 from tasks.engine.quarantine import quarantine
 from tasks.engine.stage import Cell, Stage, Step
@@ -122,8 +123,13 @@ class Night:
         return not all(self._is_whole(ref) for ref in cell.refs)
 
     def _is_new(self, ref: Ref) -> bool:
+        if ref in self.machine.made:
+            return self.machine.made[ref] >= self.made_since and self.lake.stands(ref)
         published = self.lake.published(ref)
-        return published is not None and published >= self.made_since
+        if published is None:
+            return False
+        # Object stores count whole seconds.
+        return published >= (int(self.made_since) if published.is_integer() else self.made_since)
 
     def _is_whole(self, ref: Ref) -> bool:
         if ref in self.machine.whole and self.lake.stands(ref):
@@ -145,11 +151,11 @@ class Night:
             return self._conclude(step, "cached", began, mark)
         claimed = [r for c in missing for r in c.refs]
         # Claimed before admitted: who waits for another night's work takes no room from it.
-        with self._turn, self.lake.claim(claimed), self.machine.admission.admit(step.stage):
+        with self._turn, self.lake.claim(claimed) as claim, self.machine.admission.admit(step.stage):
             missing = self.missing(step)
             began, mark = time.monotonic(), self.machine.meter.mark()
             self.watcher.started(step, len(missing))
-            warnings = _run_cells(self, step, missing) if missing else ()
+            warnings = _run_cells(self, step, missing, claim) if missing else ()
         return self._conclude(step, "ran" if missing else "cached", began, mark, len(missing), warnings)
 
     def _conclude(
@@ -189,7 +195,7 @@ class Written:
     run: dict[str, Any]
 
 
-def _run_cells(night: Night, step: Step, cells: list[Cell]) -> tuple[str, ...]:
+def _run_cells(night: Night, step: Step, cells: list[Cell], claim: Claim) -> tuple[str, ...]:
     """Compute, audit and publish; good days are published even when others of them fail their audit."""
     folder = night.lake.aside()
     try:
@@ -203,6 +209,7 @@ def _run_cells(night: Night, step: Step, cells: list[Cell]) -> tuple[str, ...]:
             verdict = verdicts[one.cell.date]
             describe_all(one, verdict)
             if all(v.passed for v in verdict.values()):
+                claim.verify()
                 _publish(night, one)
             else:
                 refused.append(_quarantine(night.lake, one, verdict))
@@ -331,11 +338,8 @@ def _audit(night: Night, step: Step, written: list[Written]) -> dict[str, dict[s
         if not dataset.is_table:
             continue
         parts = {one.cell.date: one.outputs[dataset.name].path for one in written}
-        recent = {
-            ref.date: int(read_json(night.lake.local(ref) / MANIFEST)["rows"])
-            for ref in step.refs(dataset.name)
-            if ref.date not in parts and night.lake.stands(ref)
-        }
+        others = {ref.date: night.lake.manifest(ref) for ref in step.refs(dataset.name) if ref.date not in parts}
+        recent = {date: int(manifest["rows"]) for date, manifest in others.items() if manifest}
         for date, verdict in audit(dataset, parts, references, recent, night.docs).items():
             verdicts[date][dataset.name] = verdict
     return verdicts
@@ -355,6 +359,7 @@ def _publish(night: Night, written: Written) -> None:
         if written.cell.stage.name in night.force:
             night.lake.remove(ref)
         night.lake.publish(ref, written.outputs[ref.dataset].path)
+        night.machine.made[ref] = time.time()
         fault_points.trace("published", ref.folder)
         fault_points.point(f"{written.cell.stage.name}:published")
 
@@ -381,7 +386,7 @@ def describe_all(written: Written, verdicts: Mapping[str, Verdict]) -> None:
         audit = verdict.summary() if verdict else {}
         write_json(folder / RUN, written.run, durable=False)
         manifest = describe(written.cell, ref, folder, written.outputs.notes, audit)
-        write_json(folder / MANIFEST, manifest, durable=False)
+        write_json(folder / MANIFEST, sealed(manifest), durable=False)
 
 
 def describe(cell: Cell, ref: Ref, folder: Path, notes: dict[str, Any], audit: dict[str, Any]) -> dict[str, Any]:

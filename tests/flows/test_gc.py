@@ -140,7 +140,7 @@ def test_the_command_deletes_what_an_earlier_look_has_marked(tmp_path: Path, mon
     first = said("--keep-days", "0", "--delete")
     assert "(marked)" in first and "1 artifacts, 0.0 MiB marked; --delete removes them in 24 hours" in first
     assert lake.stands(ITEMS)
-    marks = lake.record(housekeeping.MARKS)
+    marks = lake.record(housekeeping.MARKS, dict, "")
     assert marks is not None
     lake.write_record(housekeeping.MARKS, {"since": {n: t - 25 * 3600 for n, t in marks["since"].items()}})
     assert "would be deleted with --delete" in said("--keep-days", "0") and lake.stands(ITEMS)

@@ -33,7 +33,7 @@ def test_a_lease_that_nobody_renews_lapses(lake: Lake, tmp_path: Path, monkeypat
     moment = time.time() + leases.LASTS_S + 1
     monkeypatch.setattr(time, "time", lambda: moment)
     assert leased(lake, tmp_path) == set()
-    assert lake.records(leases.FOLDER) == {}, "what has lapsed is removed"
+    assert lake.record_names(leases.FOLDER) == [], "what has lapsed is removed"
 
 
 def test_a_lease_is_renewed_while_its_holder_lives(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

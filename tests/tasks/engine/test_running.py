@@ -5,24 +5,34 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from expectations.errors import Failure
 from tasks.engine.admission import Admission, Machine
-from tasks.engine.lake import MANIFEST, Lake
+from tasks.engine.explain import explain
+from tasks.engine.lake import DIGEST, MANIFEST, Lake
 from tasks.engine.quarantine import find, quarantined, release
 from tasks.engine.running import Night
 from tasks.engine.stage import Stage, merged
 from tasks.machine.config import ResourcesConfig
+from tests.lakes import edit, edit_file
 
 DAYS = ["2026-03-01", "2026-03-02", "2026-03-03"]
+PART = "part-00000.parquet"
 
 
-def test_the_same_key_twice_is_cached(night, stages, calls):
+@pytest.fixture
+def anywhere(lake, tmp_path) -> Night:
+    """A night on a lake in a folder, and one on a lake in an object store."""
+    return Night(lake, tmp_path / "home", Machine(ResourcesConfig()))
+
+
+def test_the_same_key_twice_is_cached(anywhere, stages, calls):
     step = stages[0](DAYS[0])
-    first, second = night.execute(step), night.execute(step)
+    first, second = anywhere.execute(step), anywhere.execute(step)
     assert (first.state, second.state, calls) == ("ran", "cached", [f"counting {DAYS[0]}"])
     assert first.rows == second.rows == 3
 
@@ -78,48 +88,93 @@ def test_order_and_grouping_of_days_do_not_matter(tmp_path, stages):
     assert forward == backward == together
 
 
-def test_only_the_missing_days_run(night, stages, calls):
-    night.execute(stages[0](DAYS[1]))
-    outcome = night.execute(merged(map(stages[0], DAYS)))
+def test_only_the_missing_days_run(anywhere, stages, calls):
+    anywhere.execute(stages[0](DAYS[1]))
+    outcome = anywhere.execute(merged(map(stages[0], DAYS)))
     assert (outcome.ran, outcome.cells) == (2, 3)
     assert calls == [f"counting {d}" for d in (DAYS[1], DAYS[0], DAYS[2])]
 
 
-@pytest.mark.parametrize("damage", ["flip", "truncate", "delete file", "delete manifest", "break manifest"])
-def test_damaged_and_deleted_artifacts_are_rebuilt(night, stages, calls, damage):
+def _rows(data: bytes) -> bytes:
+    return json.dumps({**json.loads(data), "rows": 7}).encode()
+
+
+DAMAGE: dict[str, tuple[str, Callable[[bytes], bytes | None]]] = {
+    "a bit": (PART, lambda data: data[:99] + bytes([data[99] ^ 1]) + data[100:]),
+    "file cut short": (PART, lambda data: data[:-10]),
+    "file deleted": (PART, lambda data: None),
+    "manifest deleted": (MANIFEST, lambda data: None),
+    "manifest cut short": (MANIFEST, lambda data: data[:-10]),
+    "manifest empty": (MANIFEST, lambda data: b""),
+    "manifest of another shape": (MANIFEST, lambda data: b'{"files": ["part-00000.parquet"]}'),
+    "manifest edited by hand": (MANIFEST, _rows),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_and_deleted_artifacts_are_rebuilt(anywhere, stages, calls, damage, tmp_path):
+    """As another machine finds them: the one that made them has a copy of what an object store holds."""
     step = stages[0](DAYS[0])
+    anywhere.execute(step)
+    made = anywhere.lake.find(step.made.ref)
+    assert made
+    edit(anywhere.lake, step.made.ref, *DAMAGE[damage])
+    lake = Lake(anywhere.lake.url, tmp_path / "other")
+    assert lake.find(step.made.ref) is None and (lake.manifest(step.made.ref) is None) == ("manifest" in damage)
+    assert {e.verdict for e in explain(lake, step)} == {"run"}
+    assert Night(lake, anywhere.home, anywhere.machine).execute(step).state == "ran"
+    assert lake.manifest(step.made.ref) == made.manifest and len(calls) == 2
+
+
+def test_a_manifest_of_an_earlier_version_has_no_digest_and_is_believed(anywhere, stages, calls):
+    step = stages[0](DAYS[0])
+    anywhere.execute(step)
+    undigested = lambda data: json.dumps({n: v for n, v in json.loads(data).items() if n != DIGEST}).encode()  # noqa: E731
+    edit(anywhere.lake, step.made.ref, MANIFEST, undigested)
+    assert anywhere.execute(step).state == "cached" and len(calls) == 1
+
+
+@pytest.mark.parametrize("lake", ["s3"], indirect=True)
+def test_a_damaged_copy_of_what_a_store_has_whole_is_fetched_anew(lake, stages, calls, tmp_path):
+    night, step = Night(lake, tmp_path, Machine(ResourcesConfig())), stages[0](DAYS[0])
     night.execute(step)
-    before = night.lake.find(step.made.ref)
-    part = before.files[0]
-    match damage:
-        case "flip":
-            data = bytearray(part.read_bytes())
-            data[len(data) // 2] ^= 1
-            part.write_bytes(data)
-        case "truncate":
-            part.write_bytes(part.read_bytes()[:-10])
-        case "delete file":
-            part.unlink()
-        case "delete manifest":
-            (before.path / MANIFEST).unlink()
-        case "break manifest":
-            (before.path / MANIFEST).write_text("{")
-    digest = before.content_digest if damage in ("flip", "truncate", "delete file") else None
-    assert night.lake.find(step.made.ref) is None
-    assert night.execute(step).state == "ran"
-    after = night.lake.find(step.made.ref)
-    assert after and len(calls) == 2 and digest in (None, after.content_digest)
+    for name in (PART, MANIFEST):
+        (lake.local(step.made.ref) / name).write_bytes(b"damaged")
+        assert Night(lake, tmp_path, Machine(ResourcesConfig())).execute(step).state == "cached"
+    assert len(calls) == 1
 
 
-def test_a_failing_audit_goes_to_quarantine_and_nothing_is_lost(night, stages):
+def test_another_machine_reads_what_was_made_anew(anywhere, stages, tmp_path):
+    """Its copy is compared with what the store has."""
+    step = stages[0](DAYS[0])
+    anywhere.execute(step)
+    other = Lake(anywhere.lake.url, tmp_path / "other")
+    assert other.find(step.made.ref)
+    edit(anywhere.lake, step.made.ref, MANIFEST, lambda data: json.dumps(json.loads(data), indent=3).encode())
+    assert other.find(step.made.ref)
+    assert (other.local(step.made.ref) / MANIFEST).read_text().startswith("{\n   ")
+
+
+def test_what_an_interrupted_upload_left_is_no_part_of_what_comes_after(anywhere, stages, tmp_path):
+    step = stages[0](DAYS[0])
+    left = f"{step.made.ref.folder}/part-00009.parquet"
+    if anywhere.lake.is_local:
+        (anywhere.lake.root / left).parent.mkdir(parents=True)
+    edit_file(anywhere.lake, left, lambda data: b"left over")
+    anywhere.execute(step)
+    found = Lake(anywhere.lake.url, tmp_path / "other").find(step.made.ref)
+    assert found and [path.name for path in found.files] == [PART] and found.table().num_rows == 3
+
+
+def test_a_failing_audit_goes_to_quarantine_and_nothing_is_lost(anywhere, stages):
     good, bad = stages[0](DAYS[0]), stages[0](DAYS[1], rows=-3)
     with pytest.raises(Failure, match=r"popularity.*rank") as error:
-        night.execute(bad)
-    assert night.lake.find(bad.made.ref) is None
-    (entry,) = quarantined(night.lake)
+        anywhere.execute(bad)
+    assert anywhere.lake.find(bad.made.ref) is None
+    (entry,) = quarantined(anywhere.lake)
     assert entry.id in str(error.value) and (entry.path / "popularity" / "part-00000.parquet").exists()
     assert entry.report["findings"][0]["unexpected_count"] == 3
-    assert night.execute(good).state == "ran"
+    assert anywhere.execute(good).state == "ran"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"findings": [3]}'])
@@ -132,38 +187,38 @@ def test_quarantine_without_a_readable_report_is_listed(night, stages, text):
     assert entry.report["findings"] == [{"message": "report.json is damaged"}]
 
 
-def test_good_days_are_published_although_another_fails(night, stages):
+def test_good_days_are_published_although_another_fails(anywhere, stages):
     step = merged(stages[0](day, rows=-3 if day == DAYS[1] else 3) for day in DAYS)
     with pytest.raises(Failure):
-        night.execute(step)
-    assert [night.lake.find(r) is not None for r in step.refs("popularity")] == [True, False, True]
+        anywhere.execute(step)
+    assert [anywhere.lake.find(r) is not None for r in step.refs("popularity")] == [True, False, True]
 
 
-def test_what_is_released_from_quarantine_stands_with_its_reason(night, stages):
+def test_what_is_released_from_quarantine_stands_with_its_reason(anywhere, stages):
     step = stages[0](DAYS[0], rows=-3)
     with pytest.raises(Failure):
-        night.execute(step)
-    release(night.lake, find(night.lake, "counting-2026"), "the source says so")
-    assert night.execute(step).state == "cached"
-    manifest = night.lake.find(step.made.ref).manifest
-    assert manifest["audit"]["released_because"] == "the source says so" and not quarantined(night.lake)
+        anywhere.execute(step)
+    release(anywhere.lake, find(anywhere.lake, "counting-2026"), "the source says so")
+    assert anywhere.execute(step).state == "cached"
+    manifest = anywhere.lake.find(step.made.ref).manifest
+    assert manifest["audit"]["released_because"] == "the source says so" and not quarantined(anywhere.lake)
 
 
-def test_nothing_stays_aside(night, stages):
-    night.execute(merged(map(stages[0], DAYS)))
-    assert list((night.lake.root / ".staging").iterdir()) == []
+def test_nothing_stays_aside(anywhere, stages):
+    anywhere.execute(merged(map(stages[0], DAYS)))
+    assert list((anywhere.lake.root / ".staging").iterdir()) == []
 
 
-def test_a_forced_stage_runs_again_and_replaces(night, stages, calls):
+def test_a_forced_stage_runs_again_and_replaces(anywhere, stages, calls):
     step = stages[0](DAYS[0])
-    night.execute(step)
-    forced = Night(night.lake, night.home, night.machine, force=frozenset({"counting"}))
+    anywhere.execute(step)
+    forced = Night(anywhere.lake, anywhere.home, anywhere.machine, force=frozenset({"counting"}))
     assert forced.execute(step).state == "ran"
     assert forced.execute(step).state == "cached"
     assert len(calls) == 2
 
 
-def test_two_runs_at_once_make_it_once(tmp_path):
+def test_two_runs_at_once_make_it_once(lake, tmp_path):
     root = Path(__file__).resolve().parents[3]
     (tmp_path / "race.py").write_text(
         "import sys, time; from pathlib import Path\n"
@@ -173,11 +228,12 @@ def test_two_runs_at_once_make_it_once(tmp_path):
         "from tasks.engine.admission import Machine; from tasks.machine.config import ResourcesConfig\n"
         "def slowly(out):\n    time.sleep(2)\n    counting(out)\n"
         f"home = Path({str(tmp_path)!r})\n"
-        "night = Night(Lake(str(home / 'lake'), home), home, Machine(ResourcesConfig()))\n"
+        "night = Night(Lake(sys.argv[1], home / sys.argv[2]), home, Machine(ResourcesConfig()))\n"
         f"print(night.execute(make_stage(slowly, 'popularity')({DAYS[0]!r})).state)\n"
     )
     runs = [
-        subprocess.Popen([sys.executable, tmp_path / "race.py"], stdout=subprocess.PIPE, text=True) for _ in range(2)
+        subprocess.Popen([sys.executable, tmp_path / "race.py", lake.url, name], stdout=subprocess.PIPE, text=True)
+        for name in ("one", "other")
     ]
     assert sorted(r.communicate(timeout=400)[0].strip() for r in runs) == ["cached", "ran"]
 

@@ -7,9 +7,10 @@ repairs. So a database is made aside and linked into place. Set-up makes one of 
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,8 +22,16 @@ def place(path: Path, template: Path, make: Callable[[Path], None]) -> None:
     """Bring a database to `path` when there is none: a copy of `template`, or what `make` makes.
 
     Of two who do so at once, the first to finish wins. What a killed one left behind is removed.
+
+    Raises:
+        Failure: there is a file without a table in it. Whoever filled that anew would forget what was there, unsaid.
     """
     if path.exists():
+        if why := _why_it_is_none(path):
+            raise Failure(
+                f"{path} {why}: what was in it is lost, as after a loss of power or on a full disk. Put a backup of it "
+                "in its place; or move it away, and a new one is begun"
+            )
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(".making-*"):
@@ -36,6 +45,32 @@ def place(path: Path, template: Path, make: Callable[[Path], None]) -> None:
             make(made)
         with suppress(FileExistsError):
             path.hardlink_to(made)
+
+
+def _why_it_is_none(path: Path) -> str:
+    """Why a file is no database that somebody has filled; empty when it is one, or is locked, so that one works on it.
+
+    Raises:
+        Failure: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(len(_SQLITE))
+    except OSError as error:
+        raise Failure(f"{path} cannot be read ({error.strerror})") from error
+    if beginning != _SQLITE:
+        return "is no SQLite database" if beginning else "is empty"
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0)) as database:
+            (tables,) = database.execute("select count(*) from sqlite_master where type = 'table'").fetchone()
+    except sqlite3.OperationalError:
+        return ""
+    except sqlite3.DatabaseError as error:
+        return f"is damaged ({error})"
+    return "" if tables else "has no tables"
+
+
+_SQLITE = b"SQLite format 3\0"
 
 
 def make_by_command(

@@ -55,7 +55,11 @@ def down() -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def status(as_json: bool) -> None:
-    """Processes, ports, schedule, last night, next night, newest release; exits with 1 when something is not well."""
+    """Processes, schedule, last and next night, newest release; what is not well, with the remedy: then exits with 1.
+
+    Servers are asked for something of their database, workers for their heartbeat; lake, disk and schedule are looked
+    at. Nothing is waited for longer than a few seconds.
+    """
     from flows.cli.status import look
     from flows.home import home_folder
 
@@ -105,8 +109,11 @@ def _print(found: dict[str, Any]) -> None:
     ]
     for name, value in lines:
         console.print(f"{name:<15} {value}", highlight=False, soft_wrap=True)
-    if found["services"] and not found["well"]:
-        console.print("something is not well; mend it with: nightjar up", style="yellow")
+    if not found["well"]:
+        console.print("something is not well:", style="yellow")
+        for trouble in found["troubles"]:
+            line = f"  {trouble['about']}: {trouble['what']}; {trouble['remedy']}"
+            console.print(line, style="yellow", highlight=False, soft_wrap=True, markup=False)
 
 
 def _sentence(facts: dict[str, Any] | None, *names: str) -> str:

@@ -25,6 +25,7 @@ class RunRecord:
         config, overrides: the config file, and settings given beside it.
         settings: all of them, of a run that was started from no file; `save` makes it one, `night.yaml`.
         planned: artifacts of its plan, made or not; `nightjar gc` keeps them as long as the record.
+        night_hours: how long it may take; 0 for ever.
         owner: tag of the process that ran it; a run that a dead process called running was interrupted.
     """
 
@@ -37,6 +38,7 @@ class RunRecord:
     owner: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     state: str = "running"
+    night_hours: float = 0.0
     seconds: float = 0.0
     peak_bytes: int = 0
     steps: list[dict[str, Any]] = field(default_factory=list)

@@ -17,14 +17,19 @@ class Api:
 
     url: str
     auth: str = ""
+    timeout_s: float = 30.0
 
     def call(self, path: str, body: Any = None, method: str = "") -> Any:
-        return call(f"{self.url}{path}", body, method=method, auth=self.auth)
+        return call(f"{self.url}{path}", body, method=method, auth=self.auth, timeout_s=self.timeout_s)
 
     def make_pool(self) -> None:
         """Make the work pool, when it is not there."""
         if not self.call("/work_pools/filter", OURS):
             self.call("/work_pools/", {"name": POOL, "type": "process"})
+
+    def pool_is_paused(self) -> bool:
+        """Whether the work pool hands out no runs."""
+        return any(pool["is_paused"] for pool in self.call("/work_pools/filter", OURS))
 
     def offline_workers(self) -> set[str]:
         """Names of workers whose heartbeat has stopped."""

@@ -13,6 +13,8 @@ from tasks.machine.processes import OWNER
 
 POOL = "nightjar"
 PORTS = {"prefect": 4200, "mlflow": 5000}
+HEARTBEAT_S = 120.0
+"""A worker this old has been heard of, or never will be."""
 TAG = "NIGHTJAR_SERVICE"
 """Environment variable by which a process of ours is known when its record was lost."""
 

@@ -8,9 +8,10 @@ from expectations.errors import Failure
 from expectations.processes import end
 from flows.service import parts
 from flows.service.api import Api
+from flows.service.health import database_listens, database_trouble, is_ready, silent_workers
 from flows.service.http import answers
 from flows.service.notifications import notify
-from flows.service.parts import PORTS, Part
+from flows.service.parts import HEARTBEAT_S, PORTS, Part
 from flows.service.prefect_database import make_database
 from flows.service.processes import (
     END_WITHIN_S,
@@ -23,13 +24,11 @@ from flows.service.processes import (
     strays,
 )
 from flows.service.registration import register
-from flows.service.settings import Settings, auth_of
+from flows.service.settings import Settings, known_settings
 from flows.service.state import Record, Say, alone, load, load_all
 
 PATIENCE_S = 15.0
 """For a living server to answer: a busy machine is no reason to restart it."""
-HEARTBEAT_S = 120.0
-"""A worker this old has been heard of, or never will be."""
 
 
 def up(home: Path, settings: Settings, say: Say) -> dict[str, Record]:
@@ -41,13 +40,13 @@ def up(home: Path, settings: Settings, say: Say) -> dict[str, Record]:
         if not settings.prefect_database:
             make_database(home)
         servers = {name: _server(home, settings, name, say) for name in PORTS}
-        await_health(servers["prefect"], home)
+        _await_ready(servers["prefect"], home, settings)
         api = Api(f"{servers['prefect'].url}/api", settings.auth)
         api.make_pool()
         _workers(home, settings, api, say)
         registered = register(home, Path(settings.config), api)
         notified = notify(home, api, settings.notify)
-        await_health(servers["mlflow"], home)
+        _await_ready(servers["mlflow"], home, settings)
         _mend_runs(home, api, say)
         after = load_all(home)
         if registered:
@@ -77,7 +76,7 @@ def down(home: Path, say: Say) -> None:
         prefect = load(home, "prefect")
         if prefect and prefect.process() and answers(prefect.health_url):
             try:
-                _mend_runs(home, Api(f"{prefect.url}/api", auth_of(home)), say)
+                _mend_runs(home, Api(f"{prefect.url}/api", known_settings(home).auth), say)
             except Failure as error:  # no reason to let the servers run
                 say(f"runs that have lost their process are told by the next `nightjar up` only: {error}")
         for record in reversed(servers):
@@ -134,13 +133,32 @@ def _answers_in_time(record: Record) -> bool:
     return False
 
 
+def _await_ready(record: Record, home: Path, settings: Settings) -> None:
+    """Wait until a server answers, and answers from its database.
+
+    Raises:
+        Failure: it does not in time, or its database is not there; no restart of the server would help.
+    """
+    try:
+        await_health(record, home)
+    except Failure as error:
+        if database_listens(record.name, settings):
+            raise
+        raise Failure(f"{error}\n{database_trouble(record.name, settings)}") from error
+    until = time.monotonic() + PATIENCE_S
+    while not is_ready(record, settings.auth):
+        if time.monotonic() > until:
+            raise Failure(str(database_trouble(record.name, settings)))
+        time.sleep(0.2)
+
+
 def _workers(home: Path, settings: Settings, api: Api, say: Say) -> None:
     """See to as many workers as are wanted; one whose heartbeat has stopped is started again."""
-    offline = api.offline_workers()
+    silent = silent_workers(api, [r for r in load_all(home) if r.name not in PORTS])
     for number in range(1, settings.workers + 1):
         part = parts.worker(settings, number, api.url)
         record = load(home, part.name)
-        if record and part.name in offline and record.process() and time.time() - record.started > HEARTBEAT_S:
+        if record and part.name in silent and record.process():
             say(f"{part.name}: process {record.pid} lives but has not been heard of; restarting it")
             end_service(record, home)
             record = None

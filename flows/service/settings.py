@@ -55,6 +55,10 @@ class Settings:
         """Address of MLflow's database, with the driver that MLflow wants."""
         return POSTGRES.sub("postgresql+psycopg2://", self.mlflow_database)
 
+    def database_of(self, server: str) -> str:
+        """Address of the PostgreSQL of `prefect` or `mlflow`; empty for SQLite below the home."""
+        return self.prefect_database if server == "prefect" else self.mlflow_database
+
     @property
     def credential(self) -> dict[str, str]:
         """What a client of the Prefect server must say."""
@@ -82,11 +86,10 @@ def load_settings(home: Path) -> Settings:
         raise UserError(f"{_path(home)} cannot be read ({error}); delete it and name your choices again") from None
 
 
-def auth_of(home: Path) -> str:
-    """What both servers ask for; for whoever must go on without it when the settings, which stay, are damaged."""
+def known_settings(home: Path) -> Settings:
+    """What was chosen; the defaults for whoever must go on when the file, which stays, is damaged."""
     lost = "delete it and name your choices again; servers with a password are not asked"
-    found = read_record(_path(home), lambda values: Settings(**values), lost, stays=True)
-    return found.auth if found else ""
+    return read_record(_path(home), lambda values: Settings(**values), lost, stays=True) or Settings()
 
 
 def _path(home: Path) -> Path:

@@ -102,36 +102,62 @@ def make_service(continued: Callable[..., Any]) -> Callable[[], Service]:
     return lambda: Service(continued(), free_port(), free_port())
 
 
+@dataclass
+class Postgres:
+    """A PostgreSQL on loopback with a cluster of its own, run by a user who is not root; as a text its URL."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    def __str__(self) -> str:
+        return f"postgresql://night:se%3Acret%2F1@127.0.0.1:{self.port}"
+
+    def make(self) -> None:
+        if self.common["user"]:
+            subprocess.run(["chown", self.common["user"], self.folder], check=True)
+        (self.folder / "password").write_text("se:cret/1\n")
+        (self.folder / "password").chmod(0o644)
+        options = ["-E", "UTF8", "-U", "night", "-A", "scram-sha-256", f"--pwfile={self.folder / 'password'}"]
+        made = [str(self.programs / "initdb"), "-D", str(self.folder / "data"), *options]
+        subprocess.run(made, check=True, stdout=subprocess.DEVNULL, **self.common)
+
+    def start(self) -> None:
+        command = [str(self.programs / "postgres"), "-D", str(self.folder / "data"), "-p", str(self.port)]
+        command += ["-h", "127.0.0.1", "-k", "", "-F"]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **self.common)
+        Service.wait(lambda: _answers(self.programs / "pg_isready", self.port))
+
+    def stop(self) -> None:
+        """At once, whoever is connected."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(400)
+            self.process = None
+
+    @property
+    def programs(self) -> Path:
+        found = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+        assert found, "PostgreSQL is needed: apt-get install postgresql"
+        return found[-1]
+
+    @property
+    def common(self) -> dict[str, Any]:
+        user = "postgres" if os.geteuid() == 0 else None
+        return {"user": user, "cwd": "/", "env": {"PATH": os.environ["PATH"], "LC_ALL": "C"}}
+
+
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """URL of a PostgreSQL on loopback, without the database's name; a cluster of its own, run by a non-root user."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    assert programs, "PostgreSQL is needed: apt-get install postgresql"
-    user = "postgres" if os.geteuid() == 0 else None
-    port = free_port()
+def postgres() -> Iterator[Postgres]:
     # Not below the tests' own folder, which is its owner's alone.
     with tempfile.TemporaryDirectory(prefix="nightjar-postgres-", dir="/tmp") as folder:
-        place = Path(folder)
-        if user:
-            subprocess.run(["chown", user, place], check=True)
-        (place / "password").write_text("se:cret/1\n")
-        (place / "password").chmod(0o644)
-        common: dict[str, Any] = {"user": user, "cwd": "/", "env": {"PATH": os.environ["PATH"], "LC_ALL": "C"}}
-        options = ["-E", "UTF8", "-U", "night", "-A", "scram-sha-256", f"--pwfile={place / 'password'}"]
-        made: list[str | Path] = [programs[-1] / "initdb", "-D", place / "data", *options]
-        subprocess.run(made, check=True, stdout=subprocess.DEVNULL, **common)
-        server = subprocess.Popen(
-            [programs[-1] / "postgres", "-D", place / "data", "-p", str(port), "-h", "127.0.0.1", "-k", "", "-F"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            **common,
-        )
+        server = Postgres(Path(folder), free_port())
+        server.make()
+        server.start()
         try:
-            Service.wait(lambda: _answers(programs[-1] / "pg_isready", port))
-            yield f"postgresql://night:se%3Acret%2F1@127.0.0.1:{port}"
+            yield server
         finally:
-            server.send_signal(signal.SIGINT)
-            server.wait(400)
+            server.stop()
 
 
 def _answers(pg_isready: Path, port: int) -> bool:

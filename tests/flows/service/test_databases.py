@@ -72,6 +72,28 @@ def test_a_worker_runs_a_night_there(service):
     assert ended["state_type"] == "COMPLETED", ended["state"]
 
 
+def test_a_database_that_is_gone_is_told_by_whoever_needs_it_and_all_goes_on_when_it_is_back(service, postgres):
+    """The servers answer meanwhile, and so do their health addresses."""
+    before = service.pids()
+    postgres.stop()
+    try:
+        assert service.get("prefect", "/api/health") is True
+        told = service.home.ask("status")
+        assert told.returncode == 1
+        for name in ("prefect", "mlflow"):
+            assert f"{name}: its database at 127.0.0.1:{postgres.port}/{name} does not answer; start" in told.stdout
+        status = service.status()
+        assert not status["well"] and {t["about"] for t in status["troubles"]} == {"prefect", "mlflow"}
+        up = service.home.run("up")
+        assert up.returncode == 1 and "does not answer; start PostgreSQL there" in up.stderr
+        assert not [s for s in _secrets() if s in told.stdout + up.stderr]
+    finally:
+        postgres.start()
+    assert service.wait(lambda: service.status()["well"])
+    service.up()
+    assert service.pids() == before, "no server had to be restarted"
+
+
 @pytest.mark.parametrize(
     "arguments, says",
     [
@@ -88,5 +110,6 @@ def test_a_database_that_is_not_there_is_told(make_service):
     service = make_service()
     done = service.home.run("up", "--prefect-database", "postgresql://u:geheim@127.0.0.1:9/d")
     assert done.returncode == 1 and "prefect: ended while it was starting" in done.stderr
+    assert "prefect: its database at 127.0.0.1:9/d does not answer; start PostgreSQL there" in done.stderr
     assert "geheim" not in done.stdout + done.stderr
     service.home.run("down")

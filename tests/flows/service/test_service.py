@@ -94,6 +94,46 @@ def _is_zombie(pid):
     return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
+def _change(service, path, change):
+    service.get("prefect", f"/api{path}", change, method="PATCH")
+
+
+@pytest.mark.parametrize(
+    "what, change",
+    [
+        ("deployment", {"paused": True}),
+        ("schedule", {"active": False}),
+        ("pool", {"is_paused": True}),
+    ],
+)
+def test_status_says_what_keeps_nights_from_starting(service, what, change):
+    deployment = service.deployment("nightly")
+    path = {
+        "deployment": f"/deployments/{deployment['id']}",
+        "schedule": f"/deployments/{deployment['id']}/schedules/{deployment['schedules'][0]['id']}",
+        "pool": "/work_pools/nightjar",
+    }[what]
+    _change(service, path, change)
+    (trouble,) = service.status()["troubles"]
+    told = service.home.ask("status")
+    assert trouble["about"] == "schedule" and "is paused" in trouble["what"] and "resume" in trouble["remedy"]
+    assert told.returncode == 1 and f"schedule: {trouble['what']}; {trouble['remedy']}" in told.stdout
+    _change(service, path, {name: not value for name, value in change.items()})
+    assert service.status()["well"]
+
+
+def test_status_says_that_a_worker_which_lives_has_not_been_heard_of(service, monkeypatch):
+    monkeypatch.setattr("flows.service.health.HEARTBEAT_S", 0.0)  # it has lived for long enough
+    service.kill("nightjar-1", signal.SIGSTOP)
+    # The last that is heard of it says when the next should follow.
+    heartbeat = {"name": "nightjar-1", "heartbeat_interval_seconds": 1}
+    service.api("/work_pools/nightjar/workers/heartbeat", heartbeat)
+    (trouble,) = service.wait(lambda: service.status()["troubles"])
+    assert trouble["about"] == "nightjar-1" and "has not been heard of" in trouble["what"]
+    service.kill("nightjar-1", signal.SIGCONT)
+    assert service.wait(lambda: service.status()["well"])
+
+
 def test_a_pid_that_is_another_process_now_is_left_alone(service):
     path = service.folder / "nightjar-1.pid.json"
     mine, pid = path.read_text(), service.pids()["nightjar-1"]

@@ -22,6 +22,7 @@ from flows.night.interruption import leave_at_once_when_told
 from flows.night.lakes import open_lake
 from flows.night.records import all_runs
 from flows.night.run import take_over
+from flows.night.time_limits import TIMEKEEPER
 from flows.nightly import plan_request
 from tasks.engine.audit import build_docs
 from tasks.engine.stage import plain
@@ -111,7 +112,8 @@ def carry_out(one: Backfill) -> dict[str, Any]:
         one.mark_resumed()
         leave_at_once_when_told(driver.interrupt)
         close_lost_runs(one)
-        driver.run(driver.plan())
+        with TIMEKEEPER.knows(str(flow_run.id or "")):
+            driver.run(driver.plan())
         summary = one.to_dict()
         if one.request.on == "here" and summary["counts"].get("succeeded"):
             build_docs(one.home / "data-docs")

@@ -221,22 +221,15 @@ def _dry_run(request: "BackfillRequest", as_json: bool) -> None:
 def _carry_out(one: "Backfill", as_json: bool) -> None:
     """Run it under Prefect; its id and how to resume it are printed before anything heavy is imported."""
     click.echo(f"backfill {one.id}\nresume:  nightjar backfill resume {one.id}", err=as_json)
-    import logging
-
     from prefect import tags
 
     from flows.backfill import LISTENERS
     from flows.backfill import backfill as flow
     from flows.cli.backfill_display import BackfillDisplay
+    from flows.cli.log_file import log_to
     from flows.service.own_server import await_server
 
-    logging.raiseExceptions = False
-    logging.basicConfig(
-        filename=one.folder / "log.txt",
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        force=True,
-    )
+    log_to(one.folder / "log.txt")
     from datetime import date as Date
 
     first, last = (Date.fromisoformat(day) for day in (one.request.start, one.request.end))

@@ -1,7 +1,6 @@
 """`nightjar grid`: a sweep over settings, and what became of earlier ones."""
 
 import json
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -159,15 +158,11 @@ def _dry_run(request: "GridRequest", home: Path) -> None:
 def _carry_out(request: "GridRequest", home: Path) -> None:
     """Run it under Prefect."""
     from flows.cli.grid_display import GridDisplay, print_results
+    from flows.cli.log_file import log_to
     from flows.grid_search import LISTENER, grid_search
     from flows.service.own_server import await_server
 
-    logging.raiseExceptions = False
-    log = home / "grids" / "log.txt"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    logging.basicConfig(
-        filename=log, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
-    )
+    log_to(home / "grids" / "log.txt")
     await_server()
     console = _console()
     with GridDisplay(console) as display:

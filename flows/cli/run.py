@@ -1,6 +1,5 @@
 """`nightjar run`: one night, with live progress, and what came out of it."""
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,17 +68,12 @@ def run(
 
 def _run(request: "NightRequest", plan: "Plan", home: Path) -> None:
     from flows.cli.display import Display
+    from flows.cli.log_file import log_to
     from flows.cli.summary import print_summary
     from flows.night.records import folder
     from flows.night.run import run
 
-    # A log that cannot be written, on a full disk say, must not hide the message that says so.
-    logging.raiseExceptions = False
-    log = folder(home, request.id) / "log.txt"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    logging.basicConfig(
-        filename=log, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
-    )
+    log_to(folder(home, request.id) / "log.txt")
     for note in plan.notes:
         click.echo(f"note: {note}")
     with Display(plan.steps) as display:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from prefect.runtime import flow_run
+
 from expectations.errors import Failure, UserError
 from flows.grid.request import REQUEST, GridRequest
 from flows.grid.results import Judged, Results, effects_of, read, worth, write
@@ -20,6 +22,7 @@ from flows.grid.work import Planner, Trial, by_bundle, shared_steps
 from flows.night.interruption import leave_at_once_when_told
 from flows.night.lakes import open_lake
 from flows.night.run import take_over
+from flows.night.time_limits import TIMEKEEPER, Limits
 from flows.night.warm_up import WarmUp, reach_registry
 from models.evaluation.effects import Effect
 from tasks.engine.lake import Ref
@@ -81,13 +84,15 @@ def carry_out(request: GridRequest, home: Path, listener: Listener) -> dict[str,
     with sweep.driven():
         night = Night(lake, home, process.machine, watcher=listener)
         tracker = Tracker(sweep, Registry(home, request.night.resources.registry))
+        night.limited = Limits(f"the sweep {sweep.id}", "", night.resources, listener.interrupted).stage
         lease = hold(lake, lease_name(sweep.id), home, _needed(trials))  # before anybody looks at what stands
         run = Run(request, sweep, night, planner, listener, tracker, process.warm_up, lease)
         leave_at_once_when_told(lambda why: _interrupted(run, why))
         request.write(sweep.folder / REQUEST)
         listener.begins(sweep, len(trials) if request.search.method == "grid" else _most(request))
         try:
-            _run(run, trials)
+            with TIMEKEEPER.knows(str(flow_run.id or "")):
+                _run(run, trials)
             return _conclude(run, began)
         except BaseException as error:
             sweep.state, sweep.error = "failed", str(error)

@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from prefect.runtime import flow_run
+
 from expectations.errors import Failure
 from flows.config import SECTIONS
 from flows.night.flow_run import as_flow_run
@@ -21,6 +23,7 @@ from flows.night.records import RunRecord
 from flows.night.request import NightRequest
 from flows.night.results import publish_results
 from flows.night.task_runs import run_steps
+from flows.night.time_limits import TIMEKEEPER, Limits
 from flows.night.warm_up import WarmUp
 from flows.service.own_server import await_server
 from tasks.engine.admission import Machine
@@ -71,8 +74,9 @@ def run(
         **{name: plain(getattr(request.config, name)) for name in SECTIONS},
     }
     try:
-        await_server()
-        return as_flow_run(plan.days.day, parameters, partial(_carry_out, night, ends_when_told=True))
+        with night.limits.night():
+            await_server()
+            return as_flow_run(plan.days.day, parameters, partial(_carry_out, night, ends_when_told=True))
     except Exception as error:
         # A server that cannot keep the state of the run, such as for the same full disk, must not hide how it ended.
         if night.error is not None and night.error is not error:
@@ -87,7 +91,8 @@ def run_in_this_flow(request: NightRequest, plan: Plan, home: Path, watcher: Wat
     """The same in the flow run at hand."""
     night = _begin(request, plan, home, watcher)
     try:
-        return _carry_out(night)
+        with night.limits.night():
+            return _carry_out(night)
     finally:
         with suppress(OSError, Failure):
             night.lease.end()
@@ -99,6 +104,7 @@ class _Run:
 
     Attributes:
         lease: keeps what it needs from being deleted.
+        limits: how long it and its stages may take.
         error: what it ended with.
     """
 
@@ -108,6 +114,7 @@ class _Run:
     record: RunRecord
     warm_up: WarmUp
     lease: Lease
+    limits: Limits
     error: BaseException | None = None
 
 
@@ -126,7 +133,9 @@ def _begin(
     record.save(home)
     lease = hold(lake, record.id, home, plan.refs)  # before anybody looks at what stands
     process.warm_up.begin(night, plan.steps)
-    return _Run(request, plan, night, record, process.warm_up, lease)
+    limits = Limits(f"the night of {plan.days.day}", record.id, night.resources, night.watcher.interrupted)
+    night.limited = limits.stage
+    return _Run(request, plan, night, record, process.warm_up, lease, limits)
 
 
 def _record(request: NightRequest, plan: Plan, home: Path) -> RunRecord:
@@ -137,6 +146,7 @@ def _record(request: NightRequest, plan: Plan, home: Path) -> RunRecord:
         lake=request.lake,
         date=plan.days.day,
         registry=request.config.resources.registry,
+        night_hours=request.config.resources.night_hours,
         owner=owner_tag(),
         settings={} if request.config_name else plain(request.config),
         planned=sorted(ref.folder for ref in plan.refs),
@@ -151,7 +161,7 @@ def _carry_out(run: _Run, ends_when_told: bool = False) -> dict[str, Any]:
     why = {step.name: _explain_briefly(night, step) for step in steps}
     outcomes: list[Outcome] = []
     try:
-        with night.machine.meter:
+        with night.machine.meter, TIMEKEEPER.knows(str(flow_run.id or ""), record.id):
             run.warm_up.wait()
             run_steps(night, steps, outcomes)
             config = run.request.config

@@ -23,6 +23,7 @@ from expectations.processes import end
 from flows.service.http import answers
 from flows.service.prefect_database import make_database
 from flows.service.prefect_internals import APPLICATION, TEMPORARY_SERVER
+from flows.service.rotation import bound_output
 from flows.service.state import open_log
 from tasks.machine.processes import claim_ownership
 
@@ -91,6 +92,7 @@ def serve(descriptor: int, owner: int) -> None:
     """Be that server, on a bound socket, for as long as the process that started it lives."""
     gc.set_threshold(100_000, 50, 50)  # as in `flows.__main__`: imports make a million objects that stay
     threading.Thread(target=_go_with, args=(owner,), daemon=True).start()
+    bound_output()
     import uvicorn
 
     config = uvicorn.Config(APPLICATION, factory=True, log_level="error", lifespan="on")

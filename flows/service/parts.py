@@ -48,6 +48,11 @@ class Part:
         return {**ours, **variables(home), "PYTHONUNBUFFERED": "1", TAG: self.name, **self.environment}
 
 
+def _bounded(module: str, *arguments: str) -> list[str]:
+    """The command of a module whose log does not grow without bound."""
+    return [sys.executable, "-m", "flows.service.rotation", module, *arguments]
+
+
 def prefect_server(settings: Settings, port: int) -> Part:
     environment = {
         # Without it the UI asks port 4200, wherever it is served.
@@ -60,18 +65,18 @@ def prefect_server(settings: Settings, port: int) -> Part:
         **({"PREFECT_SERVER_API_AUTH_STRING": settings.auth} if settings.auth else {}),
         **settings.credential,
     }
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    command = _bounded("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
     return Part("prefect", command, port, environment)
 
 
 def mlflow_server(settings: Settings, port: int) -> Part:
     environment = {"MLFLOW_BACKEND_STORE_URI": settings.mlflow_database_url, "NIGHTJAR_AUTH": settings.auth}
-    return Part("mlflow", [sys.executable, "-m", "flows.service.mlflow_server", str(port)], port, environment)
+    return Part("mlflow", _bounded("flows.service.mlflow_server", str(port)), port, environment)
 
 
 def worker(settings: Settings, number: int, api_url: str) -> Part:
     name = f"{POOL}-{number}"
-    command = [sys.executable, "-m", "prefect", "worker", "start", "--type", "process", "--pool", POOL, "--name", name]
+    command = _bounded("prefect", "worker", "start", "--type", "process", "--pool", POOL, "--name", name)
     environment = {
         "PREFECT_API_URL": api_url,
         **settings.credential,

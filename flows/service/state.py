@@ -12,8 +12,7 @@ from filelock import Timeout
 from expectations.files import write_json
 from expectations.locks import lock
 from expectations.records import checked, read_record
-
-MAX_LOG_BYTES = 10 * 2**20
+from flows.service.rotation import MAX_LOG_BYTES, set_aside
 
 Say = Callable[[str], None]
 """Tells the user one line."""
@@ -28,10 +27,10 @@ def log_file(home: Path, name: str) -> Path:
 
 
 def open_log(path: Path) -> IO[bytes]:
-    """A log to write to at its end, for a process to come; one that has grown large is set aside."""
+    """A log to write to at its end, for a process to come, which bounds it (`rotation`); a large one is set aside."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
-        path.replace(path.with_suffix(".log.1"))
+        path.replace(set_aside(path))
     return path.open("ab")
 
 

@@ -2,17 +2,22 @@
 
 `NIGHTJAR_FAULT=<stage>:<place>` ends the process without warning when it gets there. Places: `begin`, `progress`,
 `computed` (all written aside), `audited` (about to publish), `published` (the first of its datasets).
+`NIGHTJAR_HANG=<stage>:<place>` has it hang there instead, as a library does that waits and keeps Python's lock.
 """
 
+import ctypes
 import os
 import signal
 import time
 
 
 def point(name: str) -> None:
-    """Die here, like a machine that loses power, when the environment asks for it."""
+    """Die here, like a machine that loses power, or hang, when the environment asks for it."""
     if os.environ.get("NIGHTJAR_FAULT") == name:
         os.kill(os.getpid(), signal.SIGKILL)
+    if os.environ.get("NIGHTJAR_HANG") == name:
+        while True:
+            ctypes.PyDLL(None).pause()
 
 
 def trace(what: str, folder: str) -> None:

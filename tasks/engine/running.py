@@ -83,6 +83,7 @@ class Night:
     Attributes:
         force: stages whose artifacts are made anew, but for those published after `made_since`, seconds since 1970: by
             default the start of the run. A backfill gives its own start, so that a day of the log is made anew once.
+        limited: what a step runs in, once it has got room, so that it does not take for ever.
         promotes: whether a release that passes its gates becomes the champion; a backfilled night's does not.
     """
 
@@ -96,6 +97,7 @@ class Night:
     builds_docs: bool = True
     promotes: bool = True
     around: Part = plainly
+    limited: Callable[[Step], AbstractContextManager[Any]] = nullcontext
 
     def __post_init__(self) -> None:
         self._turn: AbstractContextManager[Any] = nullcontext()
@@ -151,7 +153,8 @@ class Night:
             return self._conclude(step, "cached", began, mark)
         claimed = [r for c in missing for r in c.refs]
         # Claimed before admitted: who waits for another night's work takes no room from it.
-        with self._turn, self.lake.claim(claimed) as claim, self.machine.admission.admit(step.stage):
+        admitted = self.machine.admission.admit(step.stage)
+        with self._turn, self.lake.claim(claimed) as claim, admitted, self.limited(step):
             missing = self.missing(step)
             began, mark = time.monotonic(), self.machine.meter.mark()
             self.watcher.started(step, len(missing))

@@ -17,6 +17,12 @@ class ResourcesConfig:
     threads: Annotated[int, Field(ge=1, le=1024)] = 2
     """CPU threads that steps running side by side share."""
 
+    stage_hours: Annotated[float, Field(ge=0, le=8760)] = 12
+    """Longest that a stage may run, in hours; a night with one that takes longer is ended as failed. 0: no limit."""
+
+    night_hours: Annotated[float, Field(ge=0, le=8760)] = 24
+    """The same of a whole night: one that hangs would hold up every night after it."""
+
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where training and embedding run; `auto` takes a GPU when there is one."""
 

@@ -6,6 +6,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from expectations.locks import lock
+
 
 @pytest.fixture(scope="module")
 def received():
@@ -58,6 +60,26 @@ def test_a_night_that_is_late_is_told(service, received):
     service.await_state(run, "FAILED", "CRASHED", "COMPLETED")
     told = _about(service, received, run)
     assert told["flow"] == "watch" and "the night of 2026-01-12 is late: no release of it yet" in told["message"]
+
+
+def test_a_night_that_hangs_is_ended_and_told_and_the_next_has_its_place(service, received, golden):
+    """It waits for what somebody else claims and never makes; the next waits for it, as one runs at a time."""
+    (key,) = (golden.path / "home/lake/release").glob("*/*")
+    locks = service.home.path / "home/lake/.locks"
+    locks.mkdir(exist_ok=True)
+    resources = service.deployment("nightly")["parameters"]["resources"]
+    with lock(locks / key.name):
+        hanging = service.start_run("nightly", date="2026-01-12", resources={**resources, "night_hours": 0.01})
+        service.await_state(hanging, "RUNNING")
+        following = service.start_run("nightly", date="2026-01-12")
+        ended = service.await_state(hanging, "COMPLETED", "FAILED", "CRASHED")
+    assert (ended["state_type"], ended["state_name"]) == ("FAILED", "TimedOut")
+    sentence = "the night of 2026-01-12 took longer than 36 s, which is all that resources.night_hours (0.01) allows"
+    assert sentence in ended["state"]["message"]
+    told = _about(service, received, hanging)
+    assert told["state"] == "TimedOut" and sentence in told["message"]
+    ended = service.await_state(following, "COMPLETED", "FAILED", "CRASHED")
+    assert ended["state_type"] == "COMPLETED", ended["state"]
 
 
 def test_a_night_that_is_there_is_not(service, received):

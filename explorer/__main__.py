@@ -7,6 +7,7 @@ import sys
 import threading
 import webbrowser
 
+from expectations.errors import Failure
 from flows.home import home_folder, prepare
 from flows.service.processes import is_free, next_free
 
@@ -33,23 +34,23 @@ def main() -> int:
 
     from explorer.app import build
     from explorer.nights import Nights
-    from explorer.theme import css, theme
+    from explorer.server import Server
 
     nights = Nights(home)
-    blocks = build(home, nights)
+    server = Server(build(home, nights), home, options.port or next_free(FIRST_PORT, set()))
     try:
-        _, address, _ = blocks.launch(
-            server_name="127.0.0.1", server_port=options.port or next_free(FIRST_PORT, set()), share=False, quiet=True,
-            prevent_thread_lock=True, ssr_mode=False, footer_links=[], theme=theme(), css=css(), mcp_server=False,
-        )  # fmt: skip
-        sys.stdout.write(f"Nightjar explorer: {address}\nCtrl-C ends it\n")
+        server.start()
+        sys.stdout.write(f"Nightjar explorer: {server.url}\nCtrl-C ends it\n")
         sys.stdout.flush()
         if not options.no_browser:
-            webbrowser.open(address)
+            webbrowser.open(server.url)
         ended.wait()
+    except Failure as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
     finally:
         nights.cancel()
-        blocks.close(verbose=False)
+        server.end()
     return 0
 
 

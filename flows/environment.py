@@ -30,6 +30,8 @@ def variables(home: Path) -> dict[str, str]:
         "PREFECT_LOGGING_LEVEL": "WARNING",
         # One that Prefect starts itself, for a flow that is called from Python, shares the terminal of that program.
         "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+        # Nor does it let pages of every site in; ours stand behind a guard (flows/service/origins.py).
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_LOGGING_LEVEL": "ERROR",
         "TQDM_DISABLE": "1",

@@ -21,6 +21,12 @@ import click
 @click.option("--mlflow-database", metavar="URL", envvar="NIGHTJAR_MLFLOW_DATABASE", help="The same for MLflow.")
 @click.option("--auth", metavar="USER:PASSWORD", envvar="NIGHTJAR_AUTH", help="Both servers ask for it.")
 @click.option("--notify", metavar="URL", envvar="NIGHTJAR_NOTIFY", help="Post failed, crashed and late runs there.")
+@click.option(
+    "--allow-hosts",
+    metavar="HOST,HOST:PORT,...",
+    envvar="NIGHTJAR_ALLOW_HOSTS",
+    help="Names under which people reach the servers, such as a proxy's; loopback is always one.",
+)
 def up(config: Path | None, **choices: Any) -> None:
     """Start Prefect, MLflow and the workers on loopback, and register the deployments.
 

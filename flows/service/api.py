@@ -22,10 +22,21 @@ class Api:
     def call(self, path: str, body: Any = None, method: str = "") -> Any:
         return call(f"{self.url}{path}", body, method=method, auth=self.auth, timeout_s=self.timeout_s)
 
-    def make_pool(self) -> None:
-        """Make the work pool, when it is not there."""
-        if not self.call("/work_pools/filter", OURS):
-            self.call("/work_pools/", {"name": POOL, "type": "process"})
+    def make_pool(self) -> bool:
+        """Make the work pool when it is not there, and put its template of jobs right; returns whether that was wrong.
+
+        The template has the command and the environment of every run, so it is Prefect's own and nobody else's.
+        """
+        template = self.call("/collections/views/aggregate-worker-metadata")["prefect"]["process"]
+        wanted = {"base_job_template": template["default_base_job_configuration"]}
+        standing = self.call("/work_pools/filter", OURS)
+        if not standing:
+            self.call("/work_pools/", {"name": POOL, "type": "process", **wanted})
+            return False
+        if standing[0]["base_job_template"] == wanted["base_job_template"]:
+            return False
+        self.call(f"/work_pools/{POOL}", wanted, method="PATCH")
+        return True
 
     def pool_is_paused(self) -> bool:
         """Whether the work pool hands out no runs."""
@@ -38,6 +49,11 @@ class Api:
     def deployments(self) -> list[dict[str, Any]]:
         """Every deployment of our work pool."""
         return list(self.call("/deployments/filter", OURS))
+
+    def deployment(self, flow: str, name: str) -> dict[str, Any] | None:
+        """A deployment by its flow's name and its own, in whichever work pool; None when there is none."""
+        named = {"flows": {"name": {"any_": [flow]}}, "deployments": {"name": {"any_": [name]}}}
+        return next(iter(self.call("/deployments/filter", named)), None)
 
     def runs(self, types: Iterable[str], **more: Any) -> list[dict[str, Any]]:
         """Runs in our work pool in states of these types; `more` goes into the request (`sort`, `limit`)."""

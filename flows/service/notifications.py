@@ -4,15 +4,13 @@ One JSON object is posted: `flow`, `run`, `state`, `message`, `url` (of the run 
 there by a certain hour is a failed run too: that of the deployment `watch`.
 """
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from expectations.files import write_json
-from expectations.records import read_record, text_of
+from expectations.records import checked, read_record, text_of
 from flows.service.api import Api
-from flows.service.state import folder
+from flows.service.state import Say, digest_of, folder
 
 NAME = "nightjar-notify"
 STATES = ("Failed", "Crashed", "TimedOut", "Late")
@@ -25,10 +23,10 @@ FIELDS = {
 }
 
 
-def notify(home: Path, api: Api, url: str) -> bool:
+def notify(home: Path, api: Api, url: str, say: Say) -> bool:
     """Make, change or remove the automation, so that it posts to `url`; returns whether there was anything to do.
 
-    What a person changed about it in the UI stands until the URL or the flows change.
+    Paused in the UI, it stays so. What somebody has changed of when it posts, what or whereto is put right, and told.
     """
     standing = api.call("/automations/filter", {"automations": {"name": {"any_": [NAME]}}})
     if not url:
@@ -37,16 +35,27 @@ def notify(home: Path, api: Api, url: str) -> bool:
         _path(home).unlink(missing_ok=True)
         return bool(standing)
     flows = sorted({d["flow_id"] for d in api.deployments()})
-    digest = hashlib.sha256(json.dumps([url, flows, STATES, FIELDS]).encode()).hexdigest()
-    if standing and _remembered(home) == digest:
-        return False
+    digest, before = digest_of([url, flows, STATES, FIELDS]), _remembered(home)
+    if standing and before.get("digest") == digest:
+        if before.get("standing") == _stands(api, standing[0]):
+            return False
+        say(f"automation {NAME}: somebody has changed when it posts, what or whereto; putting it right")
     wanted = _automation(flows, _webhook(api, url))
     if standing:
         api.call(f"/automations/{standing[0]['id']}", {**wanted, "enabled": standing[0]["enabled"]}, method="PUT")
     else:
         api.call("/automations/", wanted)
-    write_json(_path(home), {"digest": digest}, private=True)
+    (made, *_) = api.call("/automations/filter", {"automations": {"name": {"any_": [NAME]}}})
+    write_json(_path(home), {"digest": digest, "standing": _stands(api, made)}, private=True)
     return True
+
+
+def _stands(api: Api, automation: dict[str, Any]) -> str:
+    """Digest of when an automation posts, what and whereto."""
+    trigger = {name: value for name, value in automation["trigger"].items() if name != "id"}
+    blocks = [api.call(f"/block_documents/{a['block_document_id']}?include_secrets=true")["data"]
+              for a in automation["actions"] if a.get("block_document_id")]  # fmt: skip
+    return digest_of([trigger, automation["actions"], blocks])
 
 
 def _automation(flows: list[str], block: str) -> dict[str, Any]:
@@ -85,8 +94,12 @@ def _webhook(api: Api, url: str) -> str:
     return str(made["id"])
 
 
-def _remembered(home: Path) -> str:
-    return read_record(_path(home), lambda values: text_of(values, "digest"), "who is notified is set anew") or ""
+def _remembered(home: Path) -> dict[str, str]:
+    def make(values: Any) -> dict[str, str]:
+        text_of(values, "digest")
+        return checked(dict[str, str], values)
+
+    return read_record(_path(home), make, "who is notified is set anew") or {}
 
 
 def _path(home: Path) -> Path:

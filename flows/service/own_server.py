@@ -22,7 +22,7 @@ from expectations.errors import Failure
 from expectations.processes import end
 from flows.service.http import answers
 from flows.service.prefect_database import make_database
-from flows.service.prefect_internals import APPLICATION, TEMPORARY_SERVER
+from flows.service.prefect_internals import TEMPORARY_SERVER
 from flows.service.rotation import bound_output
 from flows.service.state import open_log
 from tasks.machine.processes import claim_ownership
@@ -95,7 +95,9 @@ def serve(descriptor: int, owner: int) -> None:
     bound_output()
     import uvicorn
 
-    config = uvicorn.Config(APPLICATION, factory=True, log_level="error", lifespan="on")
+    from flows.service.prefect_server import application
+
+    config = uvicorn.Config(application(), log_level="error", lifespan="on")
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows.environment import variables
+from flows.service.origins import VARIABLE as ALLOW_HOSTS
 from flows.service.settings import Settings
 from tasks.machine.processes import OWNER
 
@@ -55,8 +56,8 @@ def _bounded(module: str, *arguments: str) -> list[str]:
 
 def prefect_server(settings: Settings, port: int) -> Part:
     environment = {
-        # Without it the UI asks port 4200, wherever it is served.
-        "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api",
+        # The UI asks where its page is from, under whichever name that was.
+        "PREFECT_UI_API_URL": "/api",
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         # Notifications link there.
@@ -64,13 +65,17 @@ def prefect_server(settings: Settings, port: int) -> Part:
         **({"PREFECT_API_DATABASE_CONNECTION_URL": settings.prefect_database_url} if settings.prefect_database else {}),
         **({"PREFECT_SERVER_API_AUTH_STRING": settings.auth} if settings.auth else {}),
         **settings.credential,
+        ALLOW_HOSTS: settings.allow_hosts,
     }
-    command = _bounded("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
-    return Part("prefect", command, port, environment)
+    return Part("prefect", _bounded("flows.service.prefect_server", str(port)), port, environment)
 
 
 def mlflow_server(settings: Settings, port: int) -> Part:
-    environment = {"MLFLOW_BACKEND_STORE_URI": settings.mlflow_database_url, "NIGHTJAR_AUTH": settings.auth}
+    environment = {
+        "MLFLOW_BACKEND_STORE_URI": settings.mlflow_database_url,
+        "NIGHTJAR_AUTH": settings.auth,
+        ALLOW_HOSTS: settings.allow_hosts,
+    }
     return Part("mlflow", _bounded("flows.service.mlflow_server", str(port)), port, environment)
 
 

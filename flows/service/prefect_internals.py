@@ -4,6 +4,8 @@ Each part says why no public way serves, and what to look at when a new release 
 and still does what is relied on, `tests/flows/service/test_prefect_internals.py` checks.
 """
 
+from typing import Any
+
 FLOW_RUN = "PREFECT__FLOW_RUN_ID"
 """Environment variable that tells the process of a flow run its id.
 
@@ -21,8 +23,16 @@ TEMPORARY_SERVER = {
 and `create_app` in `prefect/server/api/server.py`.
 """
 
-APPLICATION = "prefect.server.api.server:create_app"
-"""What makes the server, as uvicorn takes it. To look at: as for `TEMPORARY_SERVER`."""
+
+def server_application() -> Any:
+    """Prefect's server as an ASGI application of this process.
+
+    `prefect server start` takes nothing to stand in front of it. To look at: `create_app` in
+    `prefect/server/api/server.py`, and `_run_in_foreground` in `prefect/cli/_server_utils.py`.
+    """
+    from prefect.server.api.server import create_app
+
+    return create_app(final=True)
 
 
 def set_up_mappers() -> None:

@@ -42,10 +42,12 @@ def up(home: Path, settings: Settings, say: Say) -> dict[str, Record]:
         servers = {name: _server(home, settings, name, say) for name in PORTS}
         _await_ready(servers["prefect"], home, settings)
         api = Api(f"{servers['prefect'].url}/api", settings.auth)
-        api.make_pool()
+        if mended := api.make_pool():
+            say(f"work pool {parts.POOL}: its template of jobs was not Prefect's own; putting it right")
+        registered = register(home, Path(settings.config), api, say)
+        notified = notify(home, api, settings.notify, say)
+        # Not before: they would run what somebody has made of a deployment.
         _workers(home, settings, api, say)
-        registered = register(home, Path(settings.config), api)
-        notified = notify(home, api, settings.notify)
         _await_ready(servers["mlflow"], home, settings)
         _mend_runs(home, api, say)
         after = load_all(home)
@@ -57,7 +59,7 @@ def up(home: Path, settings: Settings, say: Say) -> dict[str, Record]:
                 if settings.notify
                 else "nobody is notified any more"
             )
-        if before == after and not registered and not notified:
+        if before == after and not (mended or registered or notified):
             say("everything is up already; nothing changed")
         return {r.name: r for r in after}
 

@@ -10,6 +10,7 @@ from typing import Any
 from expectations.errors import UserError
 from expectations.files import write_json
 from expectations.records import read_record
+from flows.service.origins import hosts_of
 from flows.service.state import folder
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "deployments" / "demo.yaml"
@@ -30,6 +31,7 @@ class Settings:
     mlflow_database: str = ""
     auth: str = ""
     notify: str = ""
+    allow_hosts: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what no server could use.
@@ -44,6 +46,7 @@ class Settings:
             raise UserError("--notify: must be an http:// or https:// address")
         if self.auth and not re.match(r"[^:]+:.+$", self.auth):
             raise UserError("--auth: must be USER:PASSWORD")
+        hosts_of(self.allow_hosts)
 
     @property
     def prefect_database_url(self) -> str:

@@ -1,5 +1,7 @@
 """What runs: one small JSON a service in `<home>/service/`, and the operating system's word on whether it is true."""
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -112,6 +114,11 @@ def _path(home: Path, name: str) -> Path:
 def redacted(text: str) -> str:
     """A text without the passwords of its URLs."""
     return re.sub(r"://([^:@/\s]*):[^@/\s]+@", r"://\1:***@", text)
+
+
+def digest_of(value: Any) -> str:
+    """Hex digest of something that JSON can say."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
 @contextmanager

@@ -37,6 +37,10 @@ def _help(*words: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=400).stdout
 
 
+def _source(module: str) -> str:
+    return (ROOT / module.replace(".", "/")).with_suffix(".py").read_text()
+
+
 def _calls(service: dict[str, Any]) -> list[list[str]]:
     """The commands of a service, those of its shell script one by one."""
     command = service["command"]
@@ -52,6 +56,10 @@ CALLS = [pytest.param(call, id=f"{n}: {' '.join(call[:3])}") for n, s in OURS.it
 
 @pytest.mark.parametrize("call", CALLS)
 def test_every_command_exists_with_every_option(call):
+    if call[0] == "python":
+        _, how, module, port, address = call
+        assert how == "-m" and f"python -m {module} PORT [ADDRESS]`" in _source(module) and port.isdecimal() and address
+        return
     words = [w for w in call if not w.startswith("-")]
     depth = {"mlflow": 2, "prefect": 2 if words[1] == "deploy" else 3}[words[0]]
     told = _help(*words[:depth])
@@ -73,6 +81,12 @@ def test_every_variable_is_read_by_its_program(name):
         else:
             known = hasattr(prefect.settings, variable) if name in OURS else variable in POSTGRES
             assert known, f"{name}: {variable}"
+
+
+@pytest.mark.parametrize("name", ["prefect", "mlflow"])
+def test_each_server_answers_under_the_name_that_others_ask_it_by(name):
+    asked = re.findall(rf"http://{name}(?::\d+)?", TEXT)
+    assert asked and name in SERVICES[name]["environment"]["NIGHTJAR_ALLOW_HOSTS"].split(",")
 
 
 def test_what_the_services_refer_to_is_there():

@@ -15,7 +15,7 @@ from prefect.runtime import flow_run
 from prefect.workers.base import BaseJobConfiguration
 
 from flows.environment import variables
-from flows.service import parts, prefect_internals
+from flows.service import parts, prefect_internals, prefect_server
 from flows.service.own_server import ENVIRONMENT
 from flows.service.settings import Settings
 
@@ -35,12 +35,22 @@ def test_a_process_of_a_flow_run_is_told_its_id(monkeypatch):
 def test_a_temporary_server_is_started_as_prefect_starts_one():
     from prefect.server.api import server
 
-    told = door("TEMPORARY_SERVER, APPLICATION", "prefect/server/api/server.py")
+    told = door("TEMPORARY_SERVER, server_application", "prefect/server/api/server.py")
     start = inspect.getsource(server.SubprocessASGIServer._run_uvicorn_command)
     for name, value in prefect_internals.TEMPORARY_SERVER.items():
         assert f'"{name}": "{value}"' in start, f"{name}: {told}"
     assert start.count('": "') == len(prefect_internals.TEMPORARY_SERVER), told
-    assert f'"--factory",\n                "{prefect_internals.APPLICATION}"' in start, told
+    assert f"{server.__name__}:{server.create_app.__name__}" in start, told
+
+
+def test_the_server_is_the_application_that_prefects_own_command_serves():
+    from prefect.cli import _server_utils
+
+    told = door("server_application", "prefect/cli/_server_utils.py")
+    start = inspect.getsource(_server_utils._run_in_foreground)
+    assert "app=create_app(final=True, webserver_only=no_services)" in start, told
+    for option in ("timeout_keep_alive", "ws_ping_interval", "ws_ping_timeout", "log_level"):
+        assert f"{option}=" in start and f"{option}=" in inspect.getsource(prefect_server.main), told
 
 
 @pytest.mark.parametrize("whose", ["a command's server", "every process", "the service's server", "a worker"])

@@ -5,6 +5,7 @@ import signal
 import socket
 from contextlib import suppress
 
+import httpx
 import psutil
 import pytest
 import yaml
@@ -30,7 +31,7 @@ def test_a_taken_port_is_told_and_the_next_one_is_used(service):
     assert f"prefect: port {service.prefect_port} is taken; using {port}" in service.told
     assert f"Prefect   http://127.0.0.1:{port}" in service.told
     assert f"MLflow    http://127.0.0.1:{service.mlflow_port}" in service.told
-    assert service.get("prefect", "/ui-settings")["api_url"] == f"http://127.0.0.1:{port}/api"
+    assert service.get("prefect", "/ui-settings")["api_url"] == "/api", "where its page is from"
 
 
 def test_status_says_that_all_is_well(service):
@@ -199,6 +200,67 @@ def _patch(service, name, change):
     deployment = service.deployment(name)
     schedule = deployment["schedules"][0]["id"]
     service.get("prefect", f"/api/deployments/{deployment['id']}/schedules/{schedule}", change, method="PATCH")
+
+
+TAKEN = {
+    "entrypoint": "os.system",
+    "path": "/tmp",
+    "job_variables": {"command": "touch taken", "env": {"A": "B"}},
+    "pull_steps": [{"prefect.deployments.steps.run_shell_script": {"script": "touch taken"}}],
+    "work_queue_name": "elsewhere",
+    "enforce_parameter_schema": False,
+}
+"""What somebody could make of a deployment, so that its runs are theirs."""
+
+
+def test_what_somebody_has_changed_of_what_runs_do_is_put_right_and_told(service):
+    def standing():
+        automation = service.api("/automations/filter", {"automations": {"name": {"any_": ["nightjar-notify"]}}})[0]
+        block = service.api(f"/block_documents/{automation['actions'][0]['block_document_id']}?include_secrets=true")
+        nightly = service.deployment("nightly")
+        runs = {name: nightly[name] for name in (*TAKEN, "parameters")}
+        template = service.api("/work_pools/nightjar")["base_job_template"]
+        return runs, template, automation["trigger"]["within"], automation["actions"], block["data"]
+
+    service.up("--notify", "http://127.0.0.1:9/told")
+    before, nightly = standing(), service.deployment("nightly")
+    template = {**before[1], "job_configuration": {**before[1]["job_configuration"], "command": "touch taken"}}
+    more = {**nightly["parameters"], "catch_up_days": 0}
+    changes = {
+        f"/deployments/{nightly['id']}": {**TAKEN, "parameters": more},
+        "/work_pools/nightjar": {"base_job_template": template},
+        f"/block_documents/{before[3][0]['block_document_id']}": {"data": {"url": "http://127.0.0.1:9/elsewhere"}},
+    }
+    for path, change in changes.items():
+        service.get("prefect", f"/api{path}", change, method="PATCH")
+    service.api("/deployments/", {"name": "theirs", "flow_id": nightly["flow_id"], "entrypoint": "os.system",
+                                  "work_pool_name": "nightjar"})  # fmt: skip
+    assert standing() != before
+    told = service.up().stdout
+    assert standing() == before
+    (line,) = [line for line in told.splitlines() if line.startswith("deployment ")]
+    assert line.startswith("deployment nightly: somebody has changed its ") and line.endswith("; putting it right")
+    assert all(part in line for part in ("entrypoint", "path", "job_variables", "pull_steps", "parameters"))
+    assert "work pool nightjar: its template of jobs was not Prefect's own; putting it right" in told
+    assert "automation nightjar-notify: somebody has changed when it posts, what or whereto" in told
+    assert "a deployment that is none of ours: 'theirs' runs 'os.system'; if it is none of yours, delete it" in told
+    assert "everything is up already; nothing changed" in service.up().stdout
+    service.get("prefect", f"/api/deployments/{service.deployment('theirs')['id']}", method="DELETE")
+
+
+def test_names_that_people_reach_it_by_are_said_once(service):
+    def status(**headers):
+        return httpx.post(f"{service.records()['mlflow']['url']}/api/2.0/mlflow/experiments/search", headers=headers,
+                          json={"max_results": 1}, trust_env=False).status_code  # fmt: skip
+
+    asked = {"Host": "mlflow.example.com", "Origin": "https://mlflow.example.com"}
+    assert status(**asked) == 403
+    assert (
+        "mlflow: its settings have changed; restarting it" in service.up("--allow-hosts", "mlflow.example.com").stdout
+    )
+    assert status(**asked) == 200
+    wrong = service.home.ask("up", "--allow-hosts", "*")
+    assert wrong.returncode == 2 and "--allow-hosts: '*' is no HOST or HOST:PORT" in wrong.stderr
 
 
 def test_a_scheduled_night_goes_on_after_down_and_up(service):

@@ -19,11 +19,12 @@ from expectations.files import read_json
 from flows.night.lakes import open_lake
 from flows.night.records import all_runs
 from flows.registry import open_registry, open_release
-from tasks.engine.lake import Artifact, Lake, Ref
+from tasks.engine.lake import Artifact, Lake
 from tasks.pages.commands import RUN
 from tasks.pages.quality import Evaluation
 from tasks.registry.registry import Registry, Version
 from tasks.registry.release_layout import FOLDER
+from tasks.releases.trust import made_from
 
 MOST_OPEN = 4
 """Releases held in memory at a time; the one asked for longest ago goes first."""
@@ -168,8 +169,7 @@ class Store:
 
     def artifact(self, version: Version, tag: str) -> Artifact | None:
         """What a version was made from: `bundle`, `recommendations`, `evaluation`; None when it is gone."""
-        folder = version.tags.get(f"nightjar.{tag}")
-        return self.lake.find(Ref.of(folder)) if folder else None
+        return made_from(self.lake, version, tag)
 
     def command(self, version: Version, changes: Sequence[str]) -> str:
         """What makes a release like a version with some settings changed: from the config of its run, where known."""

@@ -19,6 +19,7 @@ COMMANDS = {
     "status": ("flows.cli.service:status", "The service, its schedule, last and next night."),
     "logs": ("flows.cli.service:logs", "What the service's processes say."),
     "pull": ("flows.cli.pull:pull", "Pull a release, or parts of it, into a folder."),
+    "key": ("flows.cli.key:key", "Who signs releases here, and whose signature is asked for."),
     "recommend": ("flows.cli.pull:recommend", "What a release recommends to a user or a history, and why."),
     "similar": ("flows.cli.pull:similar", "The items nearest to an item."),
     "explore": ("flows.cli.explore:explore", "Look at releases in the browser."),

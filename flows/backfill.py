@@ -132,7 +132,7 @@ def carry_out(one: Backfill) -> dict[str, Any]:
 def _promote(one: Backfill) -> None:
     """Move `champion` to the newest release of the newest day, which may have stood before."""
     registry, newest = Registry(one.home, one.request.night.resources.registry), max(one.request.days)
-    numbers = [v.number for v in registry.versions() if v.tags.get("nightjar.date") == newest]
+    numbers = [v.number for v in registry.versions() if v.day == newest]
     # A backfill that is resumed has said so already.
     if numbers and Ledger(registry).repair() != max(numbers):
         Ledger(registry).move(max(numbers), f"backfill {one.id} --promote")

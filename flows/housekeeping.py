@@ -19,8 +19,9 @@ from flows.night.records import RunRecord, all_runs, began
 from tasks.engine.lake import Lake, Ref
 from tasks.engine.leases import FOLDER, leased
 from tasks.registry.registry import Registry
+from tasks.releases.trust import source_of
 
-RELEASED = ("nightjar.bundle", "nightjar.recommendations", "nightjar.evaluation")
+RELEASED = ("bundle", "recommendations", "evaluation")
 """Tags of a version that name artifacts: what is released, and what `nightjar compare` reads."""
 
 MARKS = "garbage"
@@ -112,7 +113,7 @@ def _roots(home: Path, lake: Lake, keep_days: int) -> set[Ref]:
         roots |= {current} if current else set()
     for registry in _registries(home, runs):
         for version in registry.versions():
-            roots |= {Ref.of(version.tags[t]) for t in RELEASED if t in version.tags}
+            roots |= {ref for part in RELEASED if (ref := source_of(version, part))}
     return roots
 
 

@@ -3,9 +3,10 @@
 import os
 from typing import Any
 
+from expectations.errors import Failure
 from flows.home import home_folder, prepare
 from flows.night.records import all_runs
-from tasks.registry.registry import Registry, Version
+from tasks.registry.registry import MODEL, Registry, Version
 
 
 def open_registry(url: str) -> Registry:
@@ -24,11 +25,39 @@ def open_registry(url: str) -> Registry:
     return registry
 
 
-def open_release(registry: Registry, version: Version) -> Any:
-    """The bundle of a version, through its own runtime; its copy in `<home>/releases` is made or brought up to date."""
+def find_release(registry: Registry, reference: str) -> Version:
+    """The version that a reference names; `@champion`, also by no name at all, is what the ledger says.
+
+    Raises:
+        UserError: there is none.
+        Failure: somebody has set the alias `champion` beside the ledger.
+    """
+    from tasks.registry.ledger import CHAMPION, Ledger, head
+
+    version = registry.find(reference)
+    if reference.strip().removeprefix("models:/").rpartition("@")[2] in ("", CHAMPION, MODEL):
+        newest = head(Ledger(registry).entries())
+        if newest is None:
+            raise Failure(
+                f"{CHAMPION} is version {version.number} by its alias, but the ledger knows of no champion, so nobody "
+                f'vouches for that; name the version, or make it so: nightjar promote {version.number} --why "..."'
+            )
+        return version if newest.to == version.number else registry.find(str(newest.to))
+    return version
+
+
+def open_release(registry: Registry, version: Version, trust: bool = False) -> Any:
+    """The bundle of a version, through its own runtime; its copy in `<home>/releases` is made or brought up to date.
+
+    Args:
+        trust: open it although nobody vouches for it.
+
+    Raises:
+        Failure: nobody vouches for it, or it does not come whole.
+    """
     from models.serving.bundle_runtime import open_bundle
     from tasks.releases.pulling import pull
 
     folder = registry.home / "releases" / str(version.number)
-    pull(registry, version, folder, wait=True)
+    pull(registry, version, folder, wait=True, trust=trust)
     return open_bundle(folder, verify=False)

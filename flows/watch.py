@@ -31,9 +31,9 @@ def watch(date: Date | None = None, registry: str = "", lake: str = "") -> int:
     if troubles:
         raise Failure(f"what a night needs is not well on the morning after {day}:\n" + "\n".join(map(str, troubles)))
     versions = Registry(home, registry).versions()
-    found = [v.number for v in versions if v.tags.get("nightjar.date") == day.isoformat()]
+    found = [v.number for v in versions if v.day == day.isoformat()]
     if not found:
-        newest = max((v.tags.get("nightjar.date", "") for v in versions), default="") or "none at all"
+        newest = max((v.day for v in versions), default="") or "none at all"
         raise Failure(
             f"the night of {day} is late: no release of it yet, the newest is of {newest}; see the runs of `nightly`, "
             f"and make it with: nightjar backfill {day} {day}"

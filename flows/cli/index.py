@@ -32,7 +32,7 @@ def add(items: Path | None, removed: str, reference: str, promote: bool, why: st
     """
     import pyarrow as pa
 
-    from flows.registry import open_registry
+    from flows.registry import find_release, open_registry
     from tasks.registry.ledger import Ledger, check_why, head
     from tasks.releases.new_items import add_items, read_items
 
@@ -44,7 +44,7 @@ def add(items: Path | None, removed: str, reference: str, promote: bool, why: st
     ledger = Ledger(registry)
     ledger.repair()
     newest = head(ledger.entries())
-    version = registry.find(reference)
+    version = find_release(registry, reference)
     table = read_items(items) if items else pa.table({"external_id": pa.array([], pa.string())})
     gone = [i.strip() for i in removed.split(",") if i.strip()]
     made, done = add_items(registry, version, table, gone, registry.home / "scratch")

@@ -18,6 +18,7 @@ REFERENCE = "a number, @alias or :YYYY-MM-DD"
 REGISTRY = click.option("--registry", "url", default="", help="Registry URL. Default: the last run's.")
 RELEASE = click.option("--release", "reference", default="@champion", show_default=True,
                        help=f"{REFERENCE.capitalize()}, or a folder that was pulled.")  # fmt: skip
+TRUST = click.option("--trust", is_flag=True, help="Take it, and run its code, although nobody vouches for it.")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
@@ -25,9 +26,19 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON d
 @click.argument("reference", default="@champion", metavar="[NAME][@alias|/version|:date]")
 @click.option("--to", "target", required=True, type=click.Path(path_type=Path), help="Folder that will hold it.")
 @click.option("--part", "parts", multiple=True, default=("all",), type=click.Choice(PARTS), help="May be repeated.")
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    metavar="FILE|TEXT",
+    help="Public key that must have signed it; may be repeated. Default: those of `nightjar key pin`.",
+)
+@TRUST
 @AS_JSON
 @REGISTRY
-def pull(reference: str, target: Path, parts: tuple[str, ...], as_json: bool, url: str) -> None:
+def pull(
+    reference: str, target: Path, parts: tuple[str, ...], keys: tuple[str, ...], trust: bool, as_json: bool, url: str
+) -> None:
     """Pull a release into a folder: by default the champion, whole.
 
     Every file is checked, a query is tried, then the folder is swapped in at once. A pull that was interrupted goes on
@@ -41,25 +52,32 @@ def pull(reference: str, target: Path, parts: tuple[str, ...], as_json: bool, ur
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    from flows.registry import open_registry
+    from flows.registry import find_release, open_registry
+    from tasks.registry.signing import Keys, public_key
     from tasks.releases.pulling import pull as fetch
 
     registry = open_registry(url)
-    version = registry.find(reference)
-    named = f"{version.name} ({', '.join([*version.aliases, version.tags.get('nightjar.date', '')])})"
+    version = registry.find(reference) if trust else find_release(registry, reference)
+    asked = [public_key(key) for key in keys] or Keys(registry.home).pinned()
+    named = f"{version.name} ({', '.join([*version.aliases, version.day or 'of no day'])})"
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     console = Console(stderr=True)
     console.print(f"pulling {named}", highlight=False)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("fetching", total=None)
-        done = fetch(registry, version, target, parts, lambda n, of: progress.update(task, completed=n, total=of))
+
+        def show(completed: int, total: int) -> None:
+            progress.update(task, completed=completed, total=total)
+
+        done = fetch(registry, version, target, parts, show, keys=asked, trust=trust)
     if as_json:
-        return click.echo(json.dumps({**asdict(done), "target": str(target.absolute())}, indent=2))
+        return click.echo(json.dumps({**asdict(done), "target": str(target.absolute())}, indent=2, default=str))
     moved = f"{done.fetched / 1e6:,.1f} MB fetched" if done.fetched else "nothing to fetch"
+    checked = "nobody vouches for it: --trust" if trust else "every hash checked" + ", signed" * bool(asked)
     tried = ", smoke query answered" if "all" in done.parts and done.fetched else ""
     click.echo(
         f"{target} holds {named}: {', '.join(done.parts)}; {done.num_files} files, {done.total / 1e6:,.1f} MB, {moved}"
-        f", every hash checked{tried}"
+        f", {checked}{tried}"
     )
     return None
 
@@ -69,13 +87,16 @@ def pull(reference: str, target: Path, parts: tuple[str, ...], as_json: bool, ur
 @click.option("--history", help="Outside ids of items, oldest first, with commas between them.")
 @click.option("-k", "k", default=20, show_default=True, type=click.IntRange(1, 1000), help="Length of the list.")
 @RELEASE
+@TRUST
 @AS_JSON
 @REGISTRY
-def recommend(user: str | None, history: str | None, k: int, reference: str, as_json: bool, url: str) -> None:
+def recommend(
+    user: str | None, history: str | None, k: int, reference: str, trust: bool, as_json: bool, url: str
+) -> None:
     """Recommend items to a user, or to somebody with a history, and say why each."""
     if (user is None) == (history is None):
         raise UserError("give --user ID or --history ITEM,ITEM,...")
-    bundle, name = _open(reference, url)
+    bundle, name = _open(reference, url, trust)
     note = ""
     if user is not None and user in _known(bundle, "user"):
         result = bundle.recommend(bundle.ids("user", [user]).tolist(), k=k, trace=True)
@@ -114,11 +135,12 @@ def recommend(user: str | None, history: str | None, k: int, reference: str, as_
 @click.argument("item")
 @click.option("-k", "k", default=10, show_default=True, type=click.IntRange(1, 1000), help="Length of the list.")
 @RELEASE
+@TRUST
 @AS_JSON
 @REGISTRY
-def similar(item: str, k: int, reference: str, as_json: bool, url: str) -> None:
+def similar(item: str, k: int, reference: str, trust: bool, as_json: bool, url: str) -> None:
     """Show the items nearest to ITEM (its outside id) by their vectors."""
-    bundle, name = _open(reference, url)
+    bundle, name = _open(reference, url, trust)
     (dense,) = _ids(bundle, [item])
     rows = _named(bundle, bundle.similar(dense, k))
     if as_json:
@@ -129,22 +151,33 @@ def similar(item: str, k: int, reference: str, as_json: bool, url: str) -> None:
     return None
 
 
-def _open(reference: str, url: str) -> tuple[Any, str]:
+def _open(reference: str, url: str, trust: bool) -> tuple[Any, str]:
     """A bundle by reference or folder, and what to call it."""
-    from flows.registry import open_registry, open_release
+    from flows.registry import find_release, open_registry, open_release
     from models.serving.bundle_runtime import open_bundle
-    from tasks.releases.pulling import held
 
     if Path(reference).is_dir():
-        if not (Path(reference) / "manifest.json").is_file():
-            raise UserError(f"{reference}/manifest.json: missing; nightjar pull --to {reference} puts a release there")
-        parts = held(Path(reference)).get("parts", ["all"])
-        if "all" not in parts:
-            raise UserError(f"{reference} holds only {', '.join(parts)}; pull the rest: nightjar pull --to {reference}")
-        return open_bundle(Path(reference)), reference
+        _check_folder(Path(reference), trust)
+        return open_bundle(Path(reference), verify=trust), reference
     registry = open_registry(url)
-    version = registry.find(reference)
-    return open_release(registry, version), version.name
+    version = registry.find(reference) if trust else find_release(registry, reference)
+    return open_release(registry, version, trust), version.name
+
+
+def _check_folder(folder: Path, trust: bool) -> None:
+    """See that a folder has a whole release, and that it is what a pull has put there."""
+    from flows.home import home_folder
+    from tasks.registry.signing import Keys
+    from tasks.releases.trust import RECORD, check_folder, held
+
+    if not (folder / "manifest.json").is_file():
+        raise UserError(f"{folder}/manifest.json: missing; nightjar pull --to {folder} puts a release there")
+    record = held(folder) if (folder / RECORD).is_file() else {}
+    parts = record.get("parts", ["all"])
+    if "all" not in parts:
+        raise UserError(f"{folder} holds only {', '.join(parts)}; pull the rest: nightjar pull --to {folder}")
+    if not trust:
+        check_folder(folder, record, Keys(home_folder()).pinned())
 
 
 def _known(bundle: Any, kind: str) -> set[str]:

@@ -91,7 +91,7 @@ def run_due_nights(request: NightRequest, home: Path, plan: Planner, catch_up_da
         newest = dataclasses.replace(request, date=source.last_day(request.config.window))
         _rename(f"{NAME} {newest.date}")
         return run_in_this_flow(newest, plan(newest, home, source), home)
-    released = [v.tags.get("nightjar.date", "") for v in Registry(home, request.config.resources.registry).versions()]
+    released = [v.day for v in Registry(home, request.config.resources.registry).versions()]
     missed, left_out = missed_days(released, day, catch_up_days) if not request.stages else ([], [])
     if left_out:
         get_run_logger().warning(

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from expectations.errors import Failure, UserError
 from tasks.engine import fault_points
 from tasks.registry.registry import MODEL, Registry
+from tasks.registry.signing import DATE_TAG
 
 LEDGER = "nightjar-ledger"
 CHAMPION = "champion"
@@ -92,9 +93,16 @@ class Ledger:
 
         Raises:
             UserError: `after` is no move.
-            Failure: somebody else moved the alias in between; nothing is moved.
+            Failure: the version is of no real day, or somebody else moved the alias in between; nothing is moved.
         """
         check_why(why)
+        for version in self.registry.versions():
+            if version.number == to and not version.day:
+                day = version.tags.get(DATE_TAG, "")
+                raise Failure(
+                    f"version {to} is of {day[:40]!r}, which is no day, or was still to come when it was made: it "
+                    f"takes no alias; {alias} stays"
+                )
         entries = self.entries()
         newest = head(entries, alias)
         seen = newest if after is None else next((e for e in entries if e.sequence == after), None)

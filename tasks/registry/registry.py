@@ -7,8 +7,9 @@ made last in one transaction, so a night that is killed leaves no half version, 
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -21,10 +22,13 @@ from expectations.retrying import retrying
 from tasks.engine import fault_points
 from tasks.machine.databases import make_by_command, place
 from tasks.registry.mlflow_internals import files_at
+from tasks.registry.signing import DATE_TAG, SIGNATURE_TAG, Keys, is_signed
 
 MODEL = "nightjar-recommender"
 EXPERIMENT = "nightjar"
 KEY_TAG = "nightjar.key"
+FURTHEST_EAST = timedelta(hours=14)
+"""How far the earliest time zone is ahead of UTC."""
 MOST_DESCRIBED = 5000
 """Characters that MLflow keeps of a description."""
 CODE = Path(__file__).with_name("pyfunc_model.py")
@@ -39,10 +43,23 @@ class Version:
     run_id: str
     tags: dict[str, str]
     aliases: tuple[str, ...] = ()
+    created: datetime | None = None
+    """When the registry made it, as far as that is known."""
 
     @property
     def name(self) -> str:
         return f"{MODEL} {self.number}"
+
+    @property
+    def day(self) -> str:
+        """Its logical day, ISO 8601; empty for what is no day, or one that had begun nowhere when it was made."""
+        told = self.tags.get(DATE_TAG, "")
+        try:
+            day = date.fromisoformat(told)
+        except ValueError:
+            return ""
+        begun = self.created is None or day <= (self.created + FURTHEST_EAST).date()
+        return told if begun and told == day.isoformat() else ""
 
 
 @dataclass(frozen=True)
@@ -120,7 +137,13 @@ class Registry:
         found = self.client.search_model_versions(f"name = '{MODEL}'")
         aliases = self.aliases()
         rows = [
-            Version(int(v.version), v.run_id, dict(v.tags), tuple(a for a, n in aliases.items() if n == int(v.version)))
+            Version(
+                int(v.version),
+                v.run_id,
+                dict(v.tags),
+                tuple(a for a, n in aliases.items() if n == int(v.version)),
+                datetime.fromtimestamp(v.creation_timestamp / 1000, UTC),
+            )
             for v in found
         ]
         return sorted(rows, key=lambda v: -v.number)
@@ -135,9 +158,10 @@ class Registry:
             return {}
         return {alias: int(number) for alias, number in model.aliases.items()}
 
-    def version_of(self, key: str) -> Version | None:
-        """The version that was made from the release with this key."""
-        return next((v for v in self.versions() if v.tags.get(KEY_TAG) == key), None)
+    def version_of(self, key: str, signers: Sequence[str] = ()) -> Version | None:
+        """The version that was made from the release with this key, and signed by one of these where there are any."""
+        found = (v for v in self.versions() if v.tags.get(KEY_TAG) == key)
+        return next((v for v in found if not signers or is_signed(MODEL, v.tags, signers)), None)
 
     def publish(
         self,
@@ -148,8 +172,14 @@ class Registry:
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
     ) -> Version:
-        """Log a bundle and register it as one version; the same key twice gives the same version."""
-        found = self.version_of(key)
+        """Log a bundle and register it as one version; the same key twice gives the same version.
+
+        It is signed where this home has a key to sign with; a version that somebody else has put there under the same
+        key is another one then.
+        """
+        keys = Keys(self.home)
+        tags = {**tags, **keys.signed(MODEL, tags)}
+        found = self.version_of(key, (keys.public(),) if SIGNATURE_TAG in tags else ())
         if found:
             return found
         self._forget_unfinished(key)
@@ -224,7 +254,7 @@ class Registry:
             raise UserError(f"no model {name!r}; write @alias, /version or :YYYY-MM-DD, {MODEL} before it or not")
         versions = self.versions()
         if sign == ":":
-            found = [v for v in versions if v.tags.get("nightjar.date") == chosen]
+            found = [v for v in versions if chosen and v.day == chosen]
         elif sign == "/":
             found = [v for v in versions if str(v.number) == chosen]
         else:
@@ -255,18 +285,23 @@ class Registry:
     def follow(self, alias: str) -> None:
         """Move an alias to the latest night's newest version; a backfill of earlier nights never moves it back.
 
+        A version of no real day, or of one that was still to come when it was made, takes no alias; nor does one
+        without a signature where public keys are pinned.
+
         An alias has no compare-and-set, so of two nights that end at once the earlier may overwrite the later. Whoever
         has set it looks again, until it is where it belongs.
         """
+        pinned = Keys(self.home).pinned()
         while True:
-            newest = max(self.versions(), key=lambda v: (v.tags.get("nightjar.date", ""), v.number))
-            if alias in newest.aliases:
+            dated = [v for v in self.versions() if v.day and (not pinned or is_signed(MODEL, v.tags, pinned))]
+            newest = max(dated, key=lambda v: (v.day, v.number), default=None)
+            if newest is None or alias in newest.aliases:
                 return
             self.point(alias, newest.number)
 
     def date_at(self, alias: str) -> str:
         """Logical day of the version that an alias names; empty when it names none."""
-        return next((v.tags.get("nightjar.date", "") for v in self.versions() if alias in v.aliases), "")
+        return next((v.day for v in self.versions() if alias in v.aliases), "")
 
     def point(self, alias: str, number: int) -> None:
         """Move an alias to a version."""

@@ -2,17 +2,18 @@
 
 import dataclasses
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from expectations.errors import Failure, UserError
-from expectations.files import read_json
 from models.evaluation.config import EvaluationConfig
 from models.serving.bundle_runtime import open_bundle
-from tasks.engine.lake import MANIFEST, Artifact, Lake, Ref
+from tasks.engine.lake import Artifact, Lake
 from tasks.registry.registry import Registry, Version
 from tasks.registry.release_layout import FOLDER
+from tasks.registry.signing import Keys
 from tasks.releases.champion_lists import champion_lists
+from tasks.releases.pulling import manifest_of
+from tasks.releases.trust import made_from, vouched_manifest
 from tasks.stages.judged_users import inputs_of, judged_and_catalogue, segments_of
 
 MOST_JUDGED = 2000
@@ -30,13 +31,16 @@ def compare_versions(registry: Registry, lake: Lake, a: Version, b: Version, scr
 
     Raises:
         UserError: both are the same version.
+        Failure: nobody vouches for one of them.
     """
     if a.number == b.number:
         raise UserError(f"both are version {a.number}; name two, such as: nightjar compare @champion @candidate")
+    for version in (a, b):
+        vouched_manifest(version, Keys(registry.home).pinned())
     notes: list[str] = []
 
     def both(tag: str) -> tuple[Artifact, Artifact] | None:
-        found = [_artifact(lake, v, tag) for v in (a, b)]
+        found = [made_from(lake, v, tag) for v in (a, b)]
         missing = [str(v.number) for v, one in zip((a, b), found, strict=True) if one is None]
         if missing:
             notes.append(f"{tag} of version {' and '.join(missing)} is not in the lake {lake.url}")
@@ -65,11 +69,6 @@ def compare_versions(registry: Registry, lake: Lake, a: Version, b: Version, scr
     }
 
 
-def _artifact(lake: Lake, version: Version, tag: str) -> Artifact | None:
-    folder = version.tags.get(f"nightjar.{tag}")
-    return lake.find(Ref.of(folder)) if folder else None
-
-
 def judged_alike(registry: Registry, lake: Lake, a: Version, b: Version, scratch: Path) -> dict[str, Any]:
     """Both releases on the same users and days, user by user, so that what differs is the releases and not the days.
 
@@ -88,7 +87,7 @@ def judged_alike(registry: Registry, lake: Lake, a: Version, b: Version, scratch
     from models.evaluation.systems import lists_from_table
 
     newer, older = (b, a) if _day(b) >= _day(a) else (a, b)
-    evaluation = _artifact(lake, newer, "evaluation")
+    evaluation = made_from(lake, newer, "evaluation")
     assert evaluation is not None
     made = inputs_of(lake, evaluation)
     users, items, histories, popularity = (made[n][0] for n in ("users", "items", "histories", "popularity"))
@@ -121,7 +120,7 @@ def judged_alike(registry: Registry, lake: Lake, a: Version, b: Version, scratch
 
 
 def _day(version: Version) -> str:
-    return version.tags.get("nightjar.date", "")
+    return version.day
 
 
 def _beside(a: dict[str, float], b: dict[str, float]) -> dict[str, dict[str, float]]:
@@ -154,9 +153,5 @@ def overlap(a: Artifact, b: Artifact) -> float | None:
 
 def _differing(registry: Registry, a: Version, b: Version) -> list[str]:
     """Names of files that only one has, or that differ, by the manifests in the registry."""
-    files = []
-    for version in (a, b):
-        with TemporaryDirectory() as folder:
-            registry.files(version.number)(MANIFEST, path := Path(folder) / MANIFEST)
-            files.append(read_json(path)["files"])
-    return sorted(n for n in files[0].keys() | files[1].keys() if files[0].get(n) != files[1].get(n))
+    first, second = (manifest_of(registry, version)["files"] for version in (a, b))
+    return sorted(n for n in first.keys() | second.keys() if first.get(n) != second.get(n))

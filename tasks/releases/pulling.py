@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from filelock import lock_descriptor
@@ -29,9 +29,8 @@ from tasks.engine.content_digest import file_sha256
 from tasks.engine.lake import MANIFEST
 from tasks.registry.registry import MODEL, Registry, Version
 from tasks.registry.release_layout import MANIFEST_TAG
-
-RECORD = ".pulled.json"
-"""What a target holds; a folder without it was not made by a pull."""
+from tasks.registry.signing import DATE_TAG, SIGNATURE_TAG, Keys
+from tasks.releases.trust import RECORD, File, held, vouched_manifest
 
 PARTS = patterns_by_part()
 COMMON = PARTS.pop(EVERY)
@@ -46,21 +45,6 @@ Fetch = Callable[[str, Path], None]
 
 OnBytes = Callable[[int, int], None]
 """Called with bytes that are there, and bytes in all."""
-
-
-@dataclass(frozen=True)
-class File:
-    """A file of a release, by its place in the bundle."""
-
-    name: str
-    bytes: int
-    sha256: str
-
-    def matches(self, patterns: Iterable[str]) -> bool:
-        return any(fnmatchcase(self.name, pattern) for pattern in patterns)
-
-    def is_at(self, path: Path) -> bool:
-        return path.is_file() and path.stat().st_size == self.bytes and _has(path, self.sha256)
 
 
 @dataclass(frozen=True)
@@ -81,6 +65,8 @@ def pull(
     parts: Iterable[str] = ("all",),
     on_progress: OnBytes = lambda done, total: None,
     wait: bool = False,
+    keys: Iterable[str] | None = None,
+    trust: bool = False,
 ) -> Pulled:
     """Make `target` hold parts of a version.
 
@@ -89,11 +75,16 @@ def pull(
     Args:
         parts: of `PARTS`.
         wait: for another pull into the same target, instead of refusing.
+        keys: public keys, one of which must have signed the version; by default those that the home has pinned.
+        trust: take the version although nobody vouches for it.
 
     Raises:
         UserError: the target is not for us, or somebody else pulls into it.
-        Failure: the registry does not give what it promised; the target is as before.
+        Failure: nobody vouches for the version, or the registry does not give what it promised; the target is as it
+            was.
     """
+    if not trust:
+        vouched_manifest(version, Keys(registry.home).pinned() if keys is None else keys)
     target = target.resolve()
     if target.is_mount():
         raise UserError(f"{target} is a mount point, whose place nothing can take; name a folder inside it")
@@ -106,19 +97,37 @@ def pull(
         fetch = registry.files(version.number)
         files = _files(fetch, version, chosen, side, target)
         total = sum(f.bytes for f in files)
+        told = {"registry": registry.uri, "model": MODEL, "version": version.number, "parts": list(chosen)}
+        # With these a later look at the folder knows whether it is still what was vouched for.
+        tags = {name: version.tags[name] for name in (DATE_TAG, SIGNATURE_TAG) if name in version.tags}
+        told |= {"date": version.day, "manifest": files[0].sha256, "tags": tags}
         if same and set(chosen) == set(record["parts"]) and all(f.is_at(target / f.name) for f in files):
             shutil.rmtree(side)
+            if record != told:
+                write_json(target / RECORD, told)
             return Pulled(version, chosen, 0, total, len(files))
         missing = [f for f in files if not f.is_at(side / f.name) and not _copied(f, target, side)]
         _fetch(fetch, missing, side, total, on_progress)
         _drop_others(side, files)
         _keep_what_is_not_ours(target, side)
         try_release(side, chosen)
-        told = {"registry": registry.uri, "model": MODEL, "version": version.number, "parts": chosen}
-        write_json(side / RECORD, told | {"date": version.tags.get("nightjar.date", "")})
+        write_json(side / RECORD, told)
         fault_points.point("pull:checked")
         swap(side, target)
         return Pulled(version, chosen, sum(f.bytes for f in missing), total, len(files))
+
+
+def manifest_of(registry: Registry, version: Version) -> dict[str, Any]:
+    """The manifest of a version, as it was registered.
+
+    Raises:
+        Failure: nobody vouches for it, or it is another.
+    """
+    vouched_manifest(version, Keys(registry.home).pinned())
+    with TemporaryDirectory() as folder:
+        place = Path(folder)
+        _files(registry.files(version.number), version, (), place, place)
+        return dict(read_json(place / MANIFEST))
 
 
 def _checked(parts: Iterable[str]) -> set[str]:
@@ -141,7 +150,7 @@ def _files(fetch: Fetch, version: Version, parts: tuple[str, ...], side: Path, t
         shutil.copyfile(target / MANIFEST, path)
     elif not (digest and _has(path, digest)):
         _fetch_patiently(lambda: fetch(MANIFEST, path), MANIFEST)
-        if digest and not _has(path, digest):
+        if digest and not _has(path, digest):  # without one it is only here when somebody trusts it all the same
             path.unlink()
             raise Failure(f"{MANIFEST} of version {version.number} is not the one that was registered: it was edited")
     try:
@@ -313,24 +322,6 @@ def _open_parts(folder: Path) -> None:
 
 
 # --- the target --------------------------------------------------------------------------------------------------
-
-
-def held(target: Path) -> dict[str, Any]:
-    """What a target holds; empty when there is none."""
-    if not target.exists():
-        return {}
-    if not target.is_dir():
-        raise UserError(f"{target} is a file; name a folder")
-    # A damaged one stays: that it is there says whose folder this is, until the next pull writes it again.
-    record = read_record(target / RECORD, _record, "a pull into its folder compares every file", stays=True)
-    if record is None and not (target / RECORD).is_file() and any(target.iterdir()):
-        raise UserError(f"{target} has files that no pull has put there; name a new or an empty folder")
-    return record or {}
-
-
-def _record(values: Any) -> dict[str, Any]:
-    parts = [str(part) for part in values["parts"]]
-    return {**values, "version": int(values["version"]), "registry": str(values["registry"]), "parts": parts}
 
 
 @contextmanager

@@ -43,7 +43,7 @@ def lake_trouble(url: str, home: Path) -> Trouble | None:
     try:
         if lake.is_local and not lake.root.is_dir():
             return Trouble("lake", f"the folder {lake.root} is not there", remedy)
-        lake.records("current")
+        lake.record_names("current")
     except Exception as error:  # whatever a file system throws
         why = next(iter(str(error).splitlines()), type(error).__name__)[:200]
         return Trouble("lake", f"{url.partition('?')[0]} cannot be read ({why})", remedy)

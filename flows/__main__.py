@@ -1,6 +1,5 @@
 """The `nightjar` command: one table of commands, each imported when it is called, so that `--help` is quick."""
 
-import errno
 import gc
 import importlib
 import sys
@@ -97,18 +96,19 @@ def run(arguments: Sequence[str]) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return _print_error("interrupted; what was published stands, the same command continues", 130, None, debug)
-    except OSError as error:
-        return _print_error(_os_error(error), 1, error, debug)
     except Exception as error:
-        return _print_error(f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1, error, debug)
+        return _print_error(_in_words(error), 1, error, debug)
 
 
-def _os_error(error: OSError) -> str:
-    from expectations.errors import FREES_SPACE
+def _in_words(error: Exception) -> str:
+    from flows.home import home_folder
+    from flows.outages import in_our_words
 
-    if error.errno == errno.ENOSPC:
-        return f"the disk is full; free some space ({FREES_SPACE}) and run the same command again"
-    return f"{error.filename or 'file system'}: {error.strerror} (--debug shows where)"
+    if told := in_our_words(error, home_folder()):
+        return str(told)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'file system'}: {error.strerror} (--debug shows where)"
+    return f"unexpected {type(error).__name__}: {error} (--debug shows where)"
 
 
 def _print_error(message: str, code: int, error: BaseException | None, debug: bool) -> int:

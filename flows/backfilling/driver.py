@@ -17,6 +17,7 @@ from flows.backfilling.work import DayWork, WorkList
 from flows.night.plan import Plan
 from flows.night.request import NightRequest
 from flows.night.run import Process, run
+from flows.outages import Outage
 from tasks.engine.lake import Lake, Ref
 
 LOST_AT_MOST = 3
@@ -129,7 +130,8 @@ class Driver:
                     watcher.watch(request.id, lambda: run(request, plan, self.backfill.home, watcher, self.process))
         except Exception as error:
             self._states[work.day] = self.backfill.day(work.day)
-            return error if isinstance(error, UserError | Failure) or api_answers() else Gone(str(error))
+            told = isinstance(error, UserError | Failure) and not isinstance(error, Outage)
+            return error if told or api_answers() else Gone(str(error))
         return None
 
     def _request(self, work: DayWork, plan: Plan) -> NightRequest:

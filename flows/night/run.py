@@ -25,6 +25,7 @@ from flows.night.results import publish_results
 from flows.night.task_runs import run_steps
 from flows.night.time_limits import TIMEKEEPER, Limits
 from flows.night.warm_up import WarmUp
+from flows.outages import in_our_words
 from flows.service.own_server import await_server
 from tasks.engine.admission import Machine
 from tasks.engine.explain import explain
@@ -81,7 +82,10 @@ def run(
         # A server that cannot keep the state of the run, such as for the same full disk, must not hide how it ended.
         if night.error is not None and night.error is not error:
             raise night.error  # noqa: B904
-        raise
+        told = in_our_words(error, home)
+        if told is None or told is error:
+            raise
+        raise told from error
     finally:
         with suppress(OSError, Failure):
             night.lease.end()
@@ -169,8 +173,11 @@ def _carry_out(run: _Run, ends_when_told: bool = False) -> dict[str, Any]:
         record.state = "succeeded"
         return summary
     except BaseException as error:
-        run.error, record.state, record.error = error, "failed", str(error)
-        raise
+        told = in_our_words(error, night.home) or error
+        run.error, record.state, record.error = told, "failed", str(told)
+        if told is error:
+            raise
+        raise told from error
     finally:
         record.seconds = time.monotonic() - night.began
         record.peak_bytes = night.machine.meter.peak_since()

@@ -3,8 +3,6 @@
 Parts that a stage tells of, such as the shards of an index, are task runs of their own.
 """
 
-import errno
-import shutil
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,16 +11,14 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, State
 
-from expectations.errors import FREES_SPACE, Failure, UserError
+from expectations.errors import Failure
+from flows.outages import in_our_words
 from tasks.engine.lake import Ref
 from tasks.engine.running import Night, Outcome
 from tasks.engine.stage import Step
 
 Futures = dict[Ref, PrefectFuture[Any]]
 """Artifact -> the task run that makes it."""
-
-FULL_BYTES = 2**20
-"""A disk with less room than this is full."""
 
 
 def run_steps(night: Night, steps: Iterable[Step], outcomes: list[Outcome]) -> None:
@@ -85,16 +81,10 @@ def _body(night: Night, step: Step, errors: list[BaseException]) -> Callable[[],
 
 
 def in_its_own_words(night: Night, step: Step, error: Exception) -> Exception:
-    """An error as one message for people; a full disk, which strikes anywhere and in many guises, named as such."""
-    full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-    if full or shutil.disk_usage(night.home).free < FULL_BYTES:
-        failure = Failure(
-            f"{step.name}: the disk is full at {night.home}; free some space ({FREES_SPACE}) "
-            "and run the same command again: what was published stands"
-        )
-    elif isinstance(error, UserError | Failure):
+    """An error as one message for people; what was away, such as room on the disk, named as such."""
+    told = in_our_words(error, night.home, step.name)
+    if told is error:
         return error
-    else:
-        failure = Failure(f"{step.name}: {type(error).__name__}: {error} (--debug shows where)")
-    failure.__cause__ = error
-    return failure
+    told = told or Failure(f"{step.name}: {type(error).__name__}: {error} (--debug shows where)")
+    told.__cause__ = error
+    return told

@@ -8,6 +8,7 @@ is the first thing that a command starts, and it gets a socket that is bound alr
 import atexit
 import gc
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from expectations.errors import Failure
+from expectations.errors import FREES_SPACE, Failure
 from expectations.processes import end
 from flows.service.http import answers
 from flows.service.prefect_database import make_database
@@ -30,6 +31,8 @@ from tasks.machine.processes import claim_ownership
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 180.0
 LOG = "logs/prefect.log"
+FULL_BYTES = 2**20
+"""A disk with less room than this has none for a database."""
 ENVIRONMENT = {
     **TEMPORARY_SERVER,
     # Nights use none of Prefect's block types. Two servers that start at once on a fresh database would both register
@@ -51,6 +54,8 @@ class _Server:
 
 def start_server(home: Path) -> None:
     """Start a server where the environment names none; to be called before Prefect is imported, which reads that."""
+    # What Prefect's own threads say while its server is away, with tracebacks: the command says it in a sentence.
+    os.environ.setdefault("PREFECT_INTERNAL_LOGGING_LEVEL", "CRITICAL")
     if os.environ.get("PREFECT_API_URL"):
         return
     make_database(home)
@@ -83,9 +88,22 @@ def await_server() -> None:
     until = time.monotonic() + PATIENCE_S
     while not answers(f"{_Server.url}/health"):
         if _Server.process.poll() is not None or time.monotonic() > until:
-            words = [line for line in _Server.log.read_text(errors="replace").splitlines() if line.strip()][-3:]
-            raise Failure(f"Prefect's server did not start; its log {_Server.log} ends:\n  " + "\n  ".join(words))
+            raise Failure(_why_not(_Server.process.poll(), _Server.log))
         time.sleep(0.05)
+
+
+def _why_not(code: int | None, log: Path) -> str:
+    """Why the server did not start, also where there is no room for a log that would say it."""
+    if shutil.disk_usage(log.parent).free < FULL_BYTES:
+        return (
+            f"Prefect's server did not start: the disk is full at {log.parent}; free some space ({FREES_SPACE}) and "
+            "run the same command again: what was published stands"
+        )
+    words = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-3:]
+    if words:
+        return f"Prefect's server did not start; its log {log} ends:\n  " + "\n  ".join(words)
+    how = f"it ended with {code}" if code is not None else f"it did not answer within {PATIENCE_S:.0f} s"
+    return f"Prefect's server did not start: {how}, and its log {log} says nothing; run the same command again"
 
 
 def serve(descriptor: int, owner: int) -> None:

@@ -86,10 +86,15 @@ def test_a_database_that_is_gone_is_told_by_whoever_needs_it_and_all_goes_on_whe
         assert not status["well"] and {t["about"] for t in status["troubles"]} == {"prefect", "mlflow"}
         up = service.home.run("up")
         assert up.returncode == 1 and "does not answer; start PostgreSQL there" in up.stderr
-        assert not [s for s in _secrets() if s in told.stdout + up.stderr]
+        night = service.home.night()
+        (line,) = night.stderr.splitlines()
+        assert night.returncode == 1 and line.startswith("error: Prefect's server")
+        assert "does not answer" in line and "run the same command again: what was published stands" in line
+        assert not [s for s in _secrets() if s in told.stdout + up.stderr + line]
     finally:
         postgres.start()
     assert service.wait(lambda: service.status()["well"])
+    assert service.home.night().returncode == 0
     service.up()
     assert service.pids() == before, "no server had to be restarted"
 

@@ -1,6 +1,7 @@
 """Many nights: the flow behind `nightjar backfill` and behind the deployment of that name in Prefect's UI."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import date as Date
 from typing import Annotated, Any
 
@@ -12,13 +13,13 @@ from pydantic import Field
 from expectations.errors import Failure
 from flows.backfilling.driver import Driver
 from flows.backfilling.listener import Listener
-from flows.backfilling.prefect_runs import close_lost_runs, tag_this_run
+from flows.backfilling.prefect_runs import cancel_nights, close_lost_runs, tag_this_run
 from flows.backfilling.request import RERUN_DEFAULT, BackfillRequest, OnFailure, Order, Rerun, Where
-from flows.backfilling.state import Backfill, all_backfills, find_backfill
+from flows.backfilling.state import CANCELLED, Backfill, all_backfills, find_backfill
 from flows.backfilling.work import WorkList
 from flows.config import NightlyConfig
 from flows.home import home_folder, prepare
-from flows.night.interruption import leave_at_once_when_told
+from flows.night.interruption import is_cancelled_in_prefect, leave_at_once_when_told
 from flows.night.lakes import open_lake
 from flows.night.records import all_runs
 from flows.night.run import take_over
@@ -110,7 +111,7 @@ def carry_out(one: Backfill) -> dict[str, Any]:
     driver = Driver(one, work, lake, LISTENERS.get(one.id, Listener()), process)
     with one.driven():
         one.mark_resumed()
-        leave_at_once_when_told(driver.interrupt)
+        leave_at_once_when_told(lambda why: _interrupted(one, driver, why), lambda: TIMEKEEPER.flow_runs)
         close_lost_runs(one)
         with TIMEKEEPER.knows(str(flow_run.id or "")):
             driver.run(driver.plan())
@@ -127,6 +128,16 @@ def carry_out(one: Backfill) -> dict[str, Any]:
             f"  when that is mended: nightjar backfill resume {one.id}"
         )
     return summary
+
+
+def _interrupted(one: Backfill, driver: Driver, why: str) -> bool:
+    """Write down how far it came; whether somebody has cancelled it: here, or its run in Prefect."""
+    if not one.is_cancelled and is_cancelled_in_prefect(str(flow_run.id)):
+        one.mark_cancelled()
+        with suppress(Exception):  # its nights in the pool end as well, where the server can be asked
+            cancel_nights(one, but=str(flow_run.id))
+    driver.interrupt(CANCELLED if one.is_cancelled else why)
+    return one.is_cancelled
 
 
 def _promote(one: Backfill) -> None:

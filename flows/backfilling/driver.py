@@ -8,7 +8,7 @@ from prefect import tags
 
 from expectations.errors import Failure, UserError
 from flows.backfilling.listener import Listener
-from flows.backfilling.pool import Gone, Lost, Withdrawn, run_in_pool
+from flows.backfilling.pool import Cancelled, Gone, Lost, Withdrawn, run_in_pool
 from flows.backfilling.prefect_runs import api_answers
 from flows.backfilling.request import Rerun
 from flows.backfilling.state import CANCELLED, Backfill, DayState, StageState, State
@@ -99,7 +99,8 @@ class Driver:
                 )
                 return self._interrupt(work.day, self._gone)
             lost, attempts = lost + isinstance(error, Lost), attempts + (not isinstance(error, Lost))
-            if isinstance(error, UserError) or attempts > self.backfill.request.retries or lost > LOST_AT_MOST:
+            is_for_good = isinstance(error, UserError | Cancelled)
+            if is_for_good or attempts > self.backfill.request.retries or lost > LOST_AT_MOST:
                 break
             error = self._attempt(work, work.plan)
         if error is None:
@@ -108,6 +109,8 @@ class Driver:
             return self._move(work.day, "skipped", self._stopped)
         if self._stopped == CANCELLED:
             return self._interrupt(work.day, CANCELLED)
+        if isinstance(error, Cancelled):
+            return self._interrupt(work.day, str(error))
         self._remember_failure(work.plan, work.day)
         if self.backfill.request.on_failure == "stop":
             self._stopped = f"stopped, as {work.day} failed"

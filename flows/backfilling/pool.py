@@ -35,6 +35,10 @@ class Lost(Failure):
     """The process of a night is gone, killed with its machine or its worker; the night can be run again."""
 
 
+class Cancelled(Failure):
+    """Somebody has cancelled the run of a night in Prefect."""
+
+
 class Withdrawn(Failure):
     """A night that no worker had begun when the backfill was stopped."""
 
@@ -44,6 +48,7 @@ def run_in_pool(one: Backfill, day: str, stopped: Callable[[], bool]) -> None:
 
     Raises:
         Failure: the night failed.
+        Cancelled: somebody has cancelled its run.
         Lost: its process is gone.
         Withdrawn: the backfill was stopped before a worker took it.
         Gone: Prefect's server is.
@@ -84,6 +89,8 @@ def _follow(client: SyncPrefectClient, one: Backfill, day: str, run_id: UUID, st
         if state is not None and state.is_final():
             if state.is_completed():
                 return
+            if state.is_cancelled():
+                raise Cancelled("its run was cancelled in Prefect")
             if state.is_crashed():
                 raise Lost(state.message or "its process is gone")
             raise Failure(one.day(day).failure or state.message or state.name)

@@ -45,10 +45,14 @@ def close_lost_runs(one: Backfill) -> int:
     return len(runs)
 
 
-def cancel_nights(one: Backfill) -> None:
-    """Have Prefect end the nights that the pool runs, and take those from it that no worker has begun."""
+def cancel_nights(one: Backfill, but: str = "") -> None:
+    """Have Prefect end the nights that the pool runs, and take those from it that no worker has begun.
+
+    Args:
+        but: id of a run of it that is left alone, as Prefect sees to it.
+    """
     with get_client(sync_client=True) as client:
-        for run in open_runs(client, one.tag):
+        for run in (run for run in open_runs(client, one.tag) if str(run.id) != but):
             # A worker ends the process of a run that is to be cancelled, and then calls it so.
             runs = run.state_type == StateType.RUNNING and run.infrastructure_pid and not process_is_gone(run)
             state: State = Cancelling() if runs else Cancelled(message="its backfill was cancelled")

@@ -20,6 +20,9 @@ from tasks.engine.stage import Cell, Step
 
 Kind = Literal["cached", "missing", "stale"]
 
+NOT_DONE = ("failed", "interrupted", "cancelled")
+"""States of a run that did not get to its end."""
+
 
 @dataclass(frozen=True)
 class StageWork:
@@ -167,7 +170,11 @@ class WorkList:
                 plan = plan.up_to(self.request.stages)
             before = last.get(day)
             stages = tuple(self._stage(plan, step, before, holdings, estimates, listed) for step in plan.steps)
-            failed = before.error or before.state if before and before.state in ("failed", "interrupted") else ""
+            failed = (
+                before.error or before.state
+                if before and before.state in ("failed", "interrupted", "cancelled")
+                else ""
+            )
             yield DayWork(day, plan, stages, failed=failed)
 
     def _stage(

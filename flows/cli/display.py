@@ -96,6 +96,9 @@ class Display(Watcher):
         if not self.live:
             self.console.print(self._plain(self._lines[step.name]), highlight=False)
 
+    def warned(self, sentence: str) -> None:
+        self.warnings.append(sentence)
+
     def interrupted(self) -> None:
         self.__exit__()
         self.console.print("interrupted; what was published stands, the same command continues", style="yellow")

@@ -19,7 +19,7 @@ from flows.grid.running import Hopeless, run_trials
 from flows.grid.state import Sweep, lease_name, sweep_of
 from flows.grid.tracking import Tracker
 from flows.grid.work import Planner, Trial, by_bundle, shared_steps
-from flows.night.interruption import leave_at_once_when_told
+from flows.night.interruption import is_cancelled_in_prefect, leave_at_once_when_told
 from flows.night.lakes import open_lake
 from flows.night.run import take_over
 from flows.night.time_limits import TIMEKEEPER, Limits
@@ -87,7 +87,7 @@ def carry_out(request: GridRequest, home: Path, listener: Listener) -> dict[str,
         night.limited = Limits(f"the sweep {sweep.id}", "", night.resources, listener.interrupted).stage
         lease = hold(lake, lease_name(sweep.id), home, _needed(trials))  # before anybody looks at what stands
         run = Run(request, sweep, night, planner, listener, tracker, process.warm_up, lease)
-        leave_at_once_when_told(lambda why: _interrupted(run, why))
+        leave_at_once_when_told(lambda why: _interrupted(run, why), lambda: TIMEKEEPER.flow_runs)
         request.write(sweep.folder / REQUEST)
         listener.begins(sweep, len(trials) if request.search.method == "grid" else _most(request))
         try:
@@ -116,7 +116,8 @@ def _most(request: GridRequest) -> int:
 
 
 def _interrupted(run: Run, why: str) -> None:
-    run.sweep.state, run.sweep.error = "interrupted", why
+    by_somebody = is_cancelled_in_prefect(str(flow_run.id))
+    run.sweep.state, run.sweep.error = ("cancelled", "in Prefect") if by_somebody else ("interrupted", why)
     run.sweep.save()
     run.listener.interrupted()
 

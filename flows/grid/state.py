@@ -23,7 +23,7 @@ from flows.finding import find
 from flows.night.records import check_id, new_id
 from tasks.machine.processes import owner_is_alive, owner_tag
 
-State = Literal["running", "interrupted", "failed", "succeeded"]
+State = Literal["running", "interrupted", "cancelled", "failed", "succeeded"]
 
 
 @dataclass

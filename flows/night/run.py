@@ -5,18 +5,21 @@
 """
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from prefect import get_run_logger
+from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
 
 from expectations.errors import Failure
 from flows.config import SECTIONS
 from flows.night.flow_run import as_flow_run
-from flows.night.interruption import leave_at_once_when_told
+from flows.night.interruption import is_cancelled_in_prefect, leave_at_once_when_told
 from flows.night.plan import Plan
 from flows.night.prefect_page import show_stages
 from flows.night.records import RunRecord
@@ -160,7 +163,7 @@ def _record(request: NightRequest, plan: Plan, home: Path) -> RunRecord:
 def _carry_out(run: _Run, ends_when_told: bool = False) -> dict[str, Any]:
     """Run the steps, publish what came out, keep the record."""
     if ends_when_told:
-        leave_at_once_when_told(partial(_note_interruption, run))
+        leave_at_once_when_told(partial(_note_interruption, run), lambda: TIMEKEEPER.flow_runs)
     night, record, steps = run.night, run.record, run.plan.steps
     why = {step.name: _explain_briefly(night, step) for step in steps}
     outcomes: list[Outcome] = []
@@ -172,6 +175,10 @@ def _carry_out(run: _Run, ends_when_told: bool = False) -> dict[str, Any]:
             summary = publish_results(night, run.plan, record, outcomes, config) if run.plan.is_whole else {}
         record.state = "succeeded"
         return summary
+    except (KeyboardInterrupt, TerminationSignal):
+        by_somebody = is_cancelled_in_prefect(str(flow_run.id))
+        record.state, record.error = ("cancelled", "in Prefect") if by_somebody else ("interrupted", "SIGTERM")
+        raise
     except BaseException as error:
         told = in_our_words(error, night.home) or error
         run.error, record.state, record.error = told, "failed", str(told)
@@ -182,6 +189,10 @@ def _carry_out(run: _Run, ends_when_told: bool = False) -> dict[str, Any]:
         record.seconds = time.monotonic() - night.began
         record.peak_bytes = night.machine.meter.peak_since()
         record.steps = [{**asdict(o), "why": why[o.step] if o.state == "ran" else ""} for o in outcomes]
+        if above := memory_above(outcomes, night.resources.memory_gib):
+            night.watcher.warned(above)
+            with suppress(Exception):
+                get_run_logger().warning(above)
         done = {o.step for o in outcomes}
         record.refs = {}
         for ref in (ref for step in steps if step.name in done for cell in step.cells for ref in cell.refs):
@@ -191,6 +202,17 @@ def _carry_out(run: _Run, ends_when_told: bool = False) -> dict[str, Any]:
         # A server that does not answer must not hide how the night ended.
         with suppress(Exception):
             show_stages(outcomes)
+
+
+def memory_above(outcomes: Sequence[Outcome], memory_gib: float) -> str:
+    """A sentence about the stage during which the process tree took most, when that was more than was given it."""
+    worst = max((o for o in outcomes if o.state == "ran"), key=lambda o: o.peak_bytes, default=None)
+    if worst is None or worst.peak_bytes <= memory_gib * 2**30:
+        return ""
+    return (
+        f"{worst.step} ran while the run took {worst.peak_bytes / 2**30:.1f} GiB, more than resources.memory_gib "
+        f"({memory_gib:g}): see that the machine has as much, and give it that"
+    )
 
 
 def _note_interruption(run: _Run, why: str) -> None:

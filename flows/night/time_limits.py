@@ -51,6 +51,11 @@ class _Timekeeper:
             with self._lock:
                 self._listeners.pop(key, None)
 
+    @property
+    def flow_runs(self) -> list[str]:
+        """Ids of the flow runs of Prefect that this process carries."""
+        return list(self._flow_runs)
+
     @contextmanager
     def knows(self, flow_run: str, run: str = "") -> Iterator[None]:
         """Meanwhile a flow run of Prefect's ends as its night does; without a `run` as any night of this process."""

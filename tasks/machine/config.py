@@ -12,7 +12,8 @@ class ResourcesConfig:
     """What a night may use. Placement only: no value here changes any artifact."""
 
     memory_gib: Annotated[float, Field(ge=2, le=4096)] = 8
-    """Upper bound for the whole process tree, in GiB; steps wait for each other rather than pass it."""
+    """Memory that steps side by side may declare to need, in GiB; a step waits for room. It is no bound: a step that
+    takes more than it declares is not stopped, and the run warns of it."""
 
     threads: Annotated[int, Field(ge=1, le=1024)] = 2
     """CPU threads that steps running side by side share."""

@@ -261,7 +261,11 @@ def _drop_others(side: Path, files: list[File]) -> None:
 
 
 def _keep_what_is_not_ours(target: Path, side: Path) -> None:
-    """Take along what somebody has put beside a release: files that its manifest does not have."""
+    """Take along what somebody has put beside a release: files, links, empty folders that its manifest does not have.
+
+    Raises:
+        UserError: the new release has a file in such a place.
+    """
     if not (target / MANIFEST).exists():
         return
     # Without its manifest nobody knows which files were the release's: all are kept.
@@ -270,10 +274,20 @@ def _keep_what_is_not_ours(target: Path, side: Path) -> None:
     ours = {*(listed or ()), MANIFEST, RECORD}
     for path in target.rglob("*"):
         name = path.relative_to(target)
-        if path.is_file() and name.as_posix() not in ours and "__pycache__" not in name.parts:
-            (side / name).parent.mkdir(parents=True, exist_ok=True)
-            if not (side / name).exists():
-                shutil.copy2(path, side / name)
+        if name.as_posix() in ours or "__pycache__" in name.parts:
+            continue
+        kept = side / name
+        if path.is_dir() and not path.is_symlink():
+            if not any(path.iterdir()):
+                kept.mkdir(parents=True, exist_ok=True)
+            continue
+        if os.path.lexists(kept) or any((side / parent).is_file() for parent in name.parents):
+            raise UserError(
+                f"{path} is no file of the release that {target} holds, and the one that is pulled has a file there: "
+                "move yours elsewhere, or pull into another folder; nothing was replaced"
+            )
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, kept, follow_symlinks=False)
 
 
 def try_release(folder: Path, parts: tuple[str, ...]) -> None:

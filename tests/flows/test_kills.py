@@ -6,6 +6,7 @@ real night is killed where several things are under way. `make soak` kills it in
 
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 
@@ -68,6 +69,9 @@ def test_an_interrupted_run_leaves_at_once_and_cleans_up(make_home, number):
     assert done.returncode == 128 + number
     assert "the same command continues" in done.stdout and "Traceback" not in done.stderr
     assert home.record()["state"] == "interrupted" and home.left_running() == []
+    with sqlite3.connect(home.path / "home/prefect/prefect.db") as database:
+        ((state,),) = database.execute("select state_type from flow_run").fetchall()
+    assert state == {signal.SIGINT: "CANCELLED", signal.SIGTERM: "CRASHED"}[number]
 
 
 def _same(home, golden) -> None:

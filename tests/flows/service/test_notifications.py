@@ -82,6 +82,18 @@ def test_a_night_that_hangs_is_ended_and_told_and_the_next_has_its_place(service
     assert ended["state_type"] == "COMPLETED", ended["state"]
 
 
+def test_a_night_that_somebody_cancels_has_not_failed(service, received):
+    """In Prefect's UI, which asks for the same."""
+    run = service.start_run("nightly", date="2026-01-14")  # not cached: under way for long enough
+    service.await_state(run, "RUNNING")
+    service.wait(lambda: service.status()["last_night"]["state"] == "running")
+    service.api(f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}})
+    assert service.await_state(run, "COMPLETED", "FAILED", "CRASHED", "CANCELLED")["state_type"] == "CANCELLED"
+    service.wait(lambda: service.status()["last_night"]["state"] == "cancelled")
+    assert service.wait(lambda: len(service.home.processes()) == 3)
+    assert not [b for _, _, b in received[0] if run.encode() in b]
+
+
 def test_a_night_that_is_there_is_not(service, received):
     done = service.home.night()
     assert done.returncode == 0, done.stderr

@@ -168,6 +168,33 @@ def test_what_somebody_put_beside_a_release_stays(both, newer, tmp_path):
     assert contents(tmp_path / "at").items() > contents(newer).items()
 
 
+def test_links_and_empty_folders_beside_a_release_stay_too(both, tmp_path):
+    registry, old, new = both
+    pull(registry, old, tmp_path / "at")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "at/models").symlink_to("../elsewhere")
+    (tmp_path / "at/later").symlink_to("not-there-yet")
+    (tmp_path / "at/empty").mkdir()
+    pull(registry, new, tmp_path / "at")
+    assert (tmp_path / "at/models").readlink() == Path("../elsewhere") and (tmp_path / "at/models").is_dir()
+    assert (tmp_path / "at/later").readlink() == Path("not-there-yet") and (tmp_path / "at/empty").is_dir()
+
+
+def test_what_would_be_replaced_by_a_file_of_the_new_release_is_told_before_anything_is(both, newer, tmp_path):
+    """A file of one's own whose name the next release happens to have: as a file, or as a folder."""
+    registry, old, new = both
+    pull(registry, old, tmp_path / "at")
+    manifest = tmp_path / "at/manifest.json"
+    written = json.loads(manifest.read_text())
+    (name, _) = next((n, e) for n, e in written["files"].items() if "/" in n)
+    del written["files"][name]  # as if the release before had not had it
+    manifest.write_text(json.dumps(written))
+    before = contents(tmp_path / "at")
+    with pytest.raises(UserError, match="nothing was replaced"):
+        pull(registry, new, tmp_path / "at")
+    assert contents(tmp_path / "at") == before and (tmp_path / "at" / name).exists()
+
+
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@
 """
 
 import os
+import stat
 from pathlib import Path
 
 from expectations.errors import UserError
@@ -25,6 +26,10 @@ def prepare(home: Path) -> None:
         UserError: the home cannot be written.
     """
     try:
+        if not home.exists():
+            # Passwords, logs and what people watched; whoever wants others to read along opens it by hand.
+            home.parent.mkdir(parents=True, exist_ok=True)
+            home.mkdir(mode=0o700, exist_ok=True)
         for name in FOLDERS:
             (home / name).mkdir(parents=True, exist_ok=True)
         probe = home / "tmp" / f".probe-{os.getpid()}"
@@ -36,3 +41,10 @@ def prepare(home: Path) -> None:
         ) from error
     os.environ.update(variables(home))
     os.environ.update(connection(home))
+
+
+def open_to(home: Path) -> str:
+    """Who besides its owner may look into the home, in words; empty when nobody may."""
+    mode = home.stat().st_mode
+    every = {"everybody": stat.S_IRWXO, "its group": stat.S_IRWXG}
+    return next((who for who, rights in every.items() if mode & rights), "")

@@ -94,12 +94,15 @@ def _packages() -> Iterator[Finding]:
 
 
 def _home() -> Iterator[Finding]:
-    from flows.home import home_folder, prepare
+    from flows.home import home_folder, open_to, prepare
 
     home = home_folder()
     try:
         prepare(home)
         yield Finding("home", "ok", f"{home} can be written")
+        if who := open_to(home):
+            remedy = f"chmod 700 {home}, unless others are meant to look into it"
+            yield Finding("home", "warn", f"{home} is open to {who} of this machine", remedy)
     except UserError as error:
         yield Finding("home", "fail", str(error), "make the folder writable, or set NIGHTJAR_HOME to another")
 

@@ -117,3 +117,16 @@ def test_doctor_names_a_taken_port(make_home):
         taken.listen()
         done = make_home().ask("doctor")
     assert done.returncode == 0 and "5000, MLflow's UI's, is taken" in done.stdout and "lsof -i :5000" in done.stdout
+
+
+def test_a_new_home_is_its_owners_alone_and_an_open_one_stays_open_and_is_told(make_home):
+    home = make_home()
+    folder = home.path / "home"
+    home.ask("doctor")
+    assert folder.stat().st_mode & 0o777 == 0o700
+    for mode, who in ((0o750, "its group"), (0o755, "everybody"), (0o700, "")):
+        folder.chmod(mode)
+        said = home.ask("doctor").stdout.replace("\n", " ")
+        assert folder.stat().st_mode & 0o777 == mode, "what somebody has chosen stays"
+        assert ("is open to" in said) == bool(who) and f"is open to {who}" * bool(who) in said
+        assert ("remedy: chmod 700" in said) == bool(who)

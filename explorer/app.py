@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from explorer.data import Store
-from explorer.guard import words
+from explorer.guard import warn, words
 from explorer.nights import Nights
 from explorer.people import anyone, choices
 from explorer.shared import Asked, Shared
@@ -54,7 +54,7 @@ def newest(shared: Shared) -> Any:
     try:
         found = shared.choices()
     except Exception as error:
-        gr.Warning(words(error))
+        warn(words(error))
         found = []
     return gr.Dropdown(choices=found, value=found[0][1] if found else None)
 
@@ -66,7 +66,7 @@ def _look_at(store: Store, number: int | None, asked: Asked | None) -> Any:
     try:
         release = store.release(number)
     except Exception as error:
-        gr.Warning(words(error))
+        warn(words(error))
         return gr.skip(), gr.skip()
     person = {n: v for n, v in (asked or {}).items() if n != "release"} or {"user": anyone(release, seed=0)}
     return gr.Dropdown(choices=choices(release), value=person.get("user") or None), {"release": number, **person}

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from markupsafe import escape
+
 from expectations.errors import Failure, UserError
 from explorer.pages import message, page
 from explorer.theme import gr
@@ -22,12 +24,17 @@ def guarded(num_outputs: int) -> Callable[[Callable[..., Any]], Callable[..., An
                 return fill(*arguments)
             except Exception as error:
                 said = page(message(words(error)))
-                gr.Warning(words(error))
+                warn(words(error))
                 return said if num_outputs == 1 else [said, *[""] * (num_outputs - 1)]
 
         return told
 
     return decorate
+
+
+def warn(text: str) -> None:
+    """Show a warning above the page, which gradio takes for HTML."""
+    gr.Warning(str(escape(text)))
 
 
 def words(error: Exception) -> str:

@@ -117,10 +117,12 @@ def _print_error(message: str, code: int, error: BaseException | None, debug: bo
         import traceback
 
         traceback.print_exception(error)
+    from flows.cli.plain_text import echo, visible
+
     first, *rest = message.splitlines() or [""]
-    click.secho(f"error: {first}", fg="red", err=True)
+    click.secho(f"error: {visible(first)}", fg="red", err=True)
     for line in rest:
-        click.echo(line, err=True)
+        echo(line, err=True)
     return code
 
 

@@ -6,7 +6,7 @@ from typing import Any, get_args, get_type_hints
 from markupsafe import Markup
 
 from expectations.errors import UserError
-from explorer.guard import words
+from explorer.guard import warn, words
 from explorer.nights import DATA, ROOT, NightProgress, Nights, tail
 from explorer.pages import bar, card, heading, message, page, table, tiles, welcome
 from explorer.shared import Shared
@@ -149,7 +149,7 @@ def build(shared: Shared, name: str) -> None:
         try:
             begin(shared.nights, config, system, numbers, more, only_data)
         except Exception as error:
-            gr.Warning(words(error).replace(f"{ROOT}/", ""))
+            warn(words(error).replace(f"{ROOT}/", ""))
 
     def look(seen: str) -> Any:
         progress = shared.nights.look()

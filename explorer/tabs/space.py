@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from expectations.errors import UserError
 from explorer.data import TOWERS, Release
+from explorer.guard import warn
 from explorer.pages import bar, card, columns, heading, message, page, table, titled
 from explorer.people import genres_line
 from explorer.plots import PALETTE, Point, points
@@ -156,7 +157,7 @@ def build(shared: Shared, name: str) -> None:
         try:
             return of_text(asked, of, text)
         except UserError as error:
-            gr.Warning(str(error))
+            warn(str(error))
             return gr.skip(), page(message(str(error)))
 
     shared.fills(name, fill, [plot], [model, method, picked], (model.change, method.input, picked.change))

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from expectations.errors import UserError
 from explorer.data import Release, Store
-from explorer.guard import guarded, words
+from explorer.guard import guarded, warn, words
 from explorer.judging import KNOBS, judged_live
 from explorer.knobs import Knob, applies, differences, knobs, reach, turned, value_of
 from explorer.nights import last_settings
@@ -246,7 +246,7 @@ def _dimensions(shared: Shared) -> None:
             shared.nights.start(f"A night with {int(dim)} dimensions", checked, config, changed)
             gr.Info("started; the tab Night shows how it goes")
         except Exception as error:
-            gr.Warning(words(error))
+            warn(words(error))
 
     shared.release.change(known, shared.release, trained, show_progress="hidden")
     trained.input(lambda number: number if number else gr.skip(), trained, shared.release)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from flows.cli.plain_text import echo
+
 if TYPE_CHECKING:
     from flows.backfilling.request import BackfillRequest
     from flows.backfilling.state import Backfill
@@ -95,9 +97,9 @@ def list_(as_json: bool) -> None:
         return _print_json([{k: v for k, v in one.items() if k != "days"} for one in found])
     for one in found:
         days = f"{one['request']['start']} to {one['request']['end']}"
-        click.echo(f"{one['id']}  {one['state']:<12} {days}  {_in_words(one['counts'])}")
+        echo(f"{one['id']}  {one['state']:<12} {days}  {_in_words(one['counts'])}")
     if not found:
-        click.echo("no backfill yet; start one: nightjar backfill START END")
+        echo("no backfill yet; start one: nightjar backfill START END")
     return None
 
 
@@ -114,9 +116,8 @@ def status(id_: str, as_json: bool) -> None:
     if as_json:
         _print_json(summary)
     else:
-        from rich.console import Console
-
         from flows.cli.backfill_display import whole
+        from flows.cli.terminal import Console
 
         Console().print(whole(one, one.days()))
     click.get_current_context().exit(1 if summary["counts"].get("failed") else 0)
@@ -153,7 +154,7 @@ def cancel(id_: str, as_json: bool) -> None:
     cancel_one(one)
     if as_json:
         return _print_json(one.to_dict())
-    click.echo(f"cancelled {one.id}: {_in_words(one.to_dict()['counts'])}; resume: nightjar backfill resume {one.id}")
+    echo(f"cancelled {one.id}: {_in_words(one.to_dict()['counts'])}; resume: nightjar backfill resume {one.id}")
     return None
 
 
@@ -220,7 +221,8 @@ def _dry_run(request: "BackfillRequest", as_json: bool) -> None:
 
 def _carry_out(one: "Backfill", as_json: bool) -> None:
     """Run it under Prefect; its id and how to resume it are printed before anything heavy is imported."""
-    click.echo(f"backfill {one.id}\nresume:  nightjar backfill resume {one.id}", err=as_json)
+    echo(f"backfill {one.id}
+resume:  nightjar backfill resume {one.id}", err=as_json)
     from prefect import tags
 
     from flows.backfill import LISTENERS
@@ -243,7 +245,7 @@ def _carry_out(one: "Backfill", as_json: bool) -> None:
 
 
 def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, sort_keys=False, default=str))
+    echo(json.dumps(value, indent=2, sort_keys=False, default=str))
 
 
 def _in_words(counts: dict[str, int]) -> str:

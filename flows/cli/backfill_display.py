@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date as Date
 from datetime import timedelta
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from flows.backfilling.listener import Listener
 from flows.backfilling.state import Backfill, DayState, counts
+from flows.cli.terminal import Console
 
 MARKS = {
     "planned": ("·", "dim"),

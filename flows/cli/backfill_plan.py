@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from flows.backfilling.request import BackfillRequest
 from flows.backfilling.work import DayWork
+from flows.cli.terminal import Console
 
 LETTERS = {"missing": ("R", "yellow"), "stale": ("S", "magenta"), "cached": ("=", "blue")}
 

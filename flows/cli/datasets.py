@@ -8,6 +8,7 @@ import click
 
 from expectations.errors import UserError
 from expectations.files import replacing
+from flows.cli.plain_text import echo
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -21,21 +22,24 @@ V = TypeVar("V")
 @click.option("--rows", default=5, show_default=True, type=click.IntRange(0, 1000), help="Rows to show.")
 def show(dataset: str, date: str | None, lake: str, key: str, rows: int) -> None:
     """Show a DATASET: schema, row count, a few rows, lineage up to the raw inputs, audit result."""
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
     from rich.tree import Tree
 
     from expectations.datasets import DATASETS
+    from flows.cli.terminal import Console, styled
 
     opened, artifact = _open(dataset, date, lake, key)
     manifest, declared = artifact.manifest, DATASETS[artifact.dataset]
     console = Console()
-    console.print(f"[bold]{artifact.dataset}[/] {artifact.date}  {manifest['rows']:,} rows  {declared.meaning}")
-    console.print(f"[dim]{artifact.path}[/]\ncontent {manifest['content_digest'][:16]}  key {artifact.key}")
+    rows_told = f"{manifest['rows']:,} rows"
+    console.print(styled("[bold]{}[/] {}  {}  {}", artifact.dataset, artifact.date, rows_told, declared.meaning))
+    console.print(styled("[dim]{}[/]", artifact.path))
+    console.print(f"content {manifest['content_digest'][:16]}  key {artifact.key}")
     if declared.is_table:
         schema = Table("column", "type", "unit", "meaning", box=None, header_style="bold")
         for column in declared.columns:
-            name = f"[bold]{column.name}[/]" if column.name in declared.key else column.name
+            name = Text(column.name, style="bold" if column.name in declared.key else "")
             schema.add_row(name, str(column.type), column.unit, column.meaning)
         console.print(schema)
         if rows:
@@ -46,7 +50,7 @@ def show(dataset: str, date: str | None, lake: str, key: str, rows: int) -> None
     tree = Tree(f"lineage of {artifact.dataset} {artifact.date}")
     _lineage(opened, artifact, tree, set())
     console.print(tree)
-    console.print("audit: " + _audit_line(manifest["audit"]))
+    console.print(_audit_line(manifest["audit"]))
 
 
 def _rows(artifact: Any, rows: int) -> Any:
@@ -83,7 +87,9 @@ def _lineage(lake: Any, artifact: Any, tree: Any, seen: set[str]) -> None:
             if found:
                 _lineage(lake, found, branch, seen)
     if not any(artifact.manifest["inputs"].values()):
-        tree.add(f"[dim]made by {artifact.manifest['stage']} from its settings[/]")
+        from flows.cli.terminal import styled
+
+        tree.add(styled("[dim]made by {} from its settings[/]", artifact.manifest["stage"]))
 
 
 def _by(values: Iterable[V], kind: Callable[[V], K]) -> dict[K, list[V]]:
@@ -94,13 +100,15 @@ def _by(values: Iterable[V], kind: Callable[[V], K]) -> dict[K, list[V]]:
     return found
 
 
-def _audit_line(audit: dict[str, Any]) -> str:
+def _audit_line(audit: dict[str, Any]) -> Any:
+    from flows.cli.terminal import styled
+
     if not audit:
-        return "none (files are checked by their own stage)"
+        return "audit: none (files are checked by their own stage)"
     state = "[green]passed[/]" if audit.get("passed") else "[red]failed[/]"
-    if "released_because" in audit:
-        state += f", released because: {audit['released_because']}"
-    return f"{state}  " + ", ".join(f"{k} {v}" for k, v in audit.items() if isinstance(v, int) and k != "passed")
+    why = f", released because: {audit['released_because']}" if "released_because" in audit else ""
+    counts = ", ".join(f"{k} {v}" for k, v in audit.items() if isinstance(v, int) and k != "passed")
+    return styled(f"audit: {state}{{}}  {{}}", why, counts)
 
 
 @click.command()
@@ -127,7 +135,7 @@ def export(dataset: str, date: str | None, lake: str, key: str, target: Path) ->
             pyarrow.csv.write_csv(_flat(table), aside)
         else:
             pyarrow.parquet.write_table(table, aside)
-    click.echo(f"{table.num_rows:,} rows of {dataset} {artifact.date} in {target}")
+    echo(f"{table.num_rows:,} rows of {dataset} {artifact.date} in {target}")
 
 
 def _flat(table: Any) -> Any:

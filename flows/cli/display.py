@@ -4,12 +4,13 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from flows.cli.terminal import Console
 from tasks.engine.running import Outcome, Watcher
 from tasks.engine.stage import Step
 

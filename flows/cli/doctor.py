@@ -31,14 +31,14 @@ class Finding:
 @click.command()
 def doctor() -> None:
     """Check Java, versions, disk, memory, ports and write access; exits with 1 when a night could not run."""
-    from rich.console import Console
+    from flows.cli.terminal import Console, styled
 
     console, failed = Console(), False
     for finding in examine():
         mark = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "fail": "[red]✗[/]"}[finding.state]
-        console.print(f"{mark} {finding.check:<12} {finding.says}", highlight=False)
+        console.print(styled(mark + " {} {}", f"{finding.check:<12}", finding.says))
         if finding.remedy:
-            console.print(f"  {'':<12} [bold]remedy:[/] {finding.remedy}", highlight=False)
+            console.print(styled("  {} [bold]remedy:[/] {}", f"{'':<12}", finding.remedy))
         failed |= finding.state == "fail"
     if failed:
         raise click.exceptions.Exit(1)

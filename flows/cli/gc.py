@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from flows.cli.plain_text import echo
+
 if TYPE_CHECKING:
     from flows.housekeeping import Garbage
 
@@ -38,15 +40,15 @@ def gc(keep_days: int, delete: bool, grace_hours: float) -> None:
     due = [one for one in found if time.time() - since[one.name] >= grace_hours * 3600]
     gone = []
     for one in found:
-        click.echo(f"{one.bytes / 2**20:9.1f} MiB  {one.name}{'' if one in due else '  (marked)'}")
+        echo(f"{one.bytes / 2**20:9.1f} MiB  {one.name}{'' if one in due else '  (marked)'}")
         if delete and one in due and one.remove():
             gone.append(one)
     if delete:
-        click.echo(f"{_told(gone)} deleted")
+        echo(f"{_told(gone)} deleted")
     if waiting := [one for one in found if one not in due]:
-        click.echo(f"{_told(waiting)} marked; --delete removes them in {grace_hours:g} hours (--grace-hours 0: now)")
+        echo(f"{_told(waiting)} marked; --delete removes them in {grace_hours:g} hours (--grace-hours 0: now)")
     elif not delete:
-        click.echo(f"{_told(due)} would be deleted with --delete")
+        echo(f"{_told(due)} would be deleted with --delete")
 
 
 def _told(some: "list[Garbage]") -> str:

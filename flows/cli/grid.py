@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from flows.cli.plain_text import echo
 
+if TYPE_CHECKING:
+    from flows.cli.terminal import Console
     from flows.grid.request import GridRequest
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -72,14 +73,14 @@ def list_(as_json: bool) -> None:
 
     found = all_sweeps(home_folder())
     if as_json:
-        click.echo(json.dumps([_facts(one) for one in found], indent=2))
+        echo(json.dumps([_facts(one) for one in found], indent=2))
         return
     for one in found:
         best = ", ".join(f"{name} {value:.4f}" for name, value in one.best.get("figures", {}).items())
         rows = f"{one.counts.get('configurations', 0):>5} configurations"
-        click.echo(f"{one.id}  {one.state:<11} {rows}  {best}  {one.best.get('name', '')}")
+        echo(f"{one.id}  {one.state:<11} {rows}  {best}  {one.best.get('name', '')}")
     if not found:
-        click.echo("no sweep yet; start one: nightjar grid deployments/grid.yaml")
+        echo("no sweep yet; start one: nightjar grid deployments/grid.yaml")
 
 
 @grid.command()
@@ -93,16 +94,16 @@ def show(id_: str, as_json: bool) -> None:
 
     one = find_sweep(home_folder(), id_)
     if as_json:
-        click.echo(json.dumps(_facts(one), indent=2))
+        echo(json.dumps(_facts(one), indent=2))
         return
-    click.echo(f"grid {one.id}: {one.state}" + (f", {one.error}" if one.error else ""))
+    echo(f"grid {one.id}: {one.state}" + (f", {one.error}" if one.error else ""))
     if (one.folder / "results.parquet").exists():
         print_results(one.folder, _console())
 
 
 def _console() -> "Console":
     """A console as wide as the terminal; elsewhere it is wide enough for every column."""
-    from rich.console import Console
+    from flows.cli.terminal import Console
 
     return Console(width=None if Console().is_terminal else 200)
 
@@ -148,11 +149,11 @@ def _dry_run(request: "GridRequest", home: Path) -> None:
         most = f"up to {request.search.trials} of each sweep" + (
             f" within {request.search.minutes:g} minutes" if request.search.minutes else ""
         )
-        click.echo(f"search {request.search.method}: {most}; what the first of each sweep needs:")
+        echo(f"search {request.search.method}: {most}; what the first of each sweep needs:")
     for name in dict.fromkeys(t.row.sweep for t in trials):
-        click.echo(f"{name:<12} {sum(t.row.sweep == name for t in trials):>4} configurations")
+        echo(f"{name:<12} {sum(t.row.sweep == name for t in trials):>4} configurations")
     for name, amount in amounts(trials, lake).items():
-        click.echo(f"{name:<28} {amount.total:>4}, {amount.standing} there already")
+        echo(f"{name:<28} {amount.total:>4}, {amount.standing} there already")
 
 
 def _carry_out(request: "GridRequest", home: Path) -> None:

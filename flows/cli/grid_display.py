@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from flows.cli.terminal import Console, styled
 from flows.grid.driver import Listener
 from flows.grid.metrics import YARDSTICKS
 from flows.grid.results import Judged, table_for_people
@@ -49,8 +50,8 @@ class GridDisplay(Listener):
 
     def begins(self, sweep: Sweep, total: int) -> None:
         self._total, self._heading = total, ""
-        self.console.print(f"grid {sweep.id}; the same command continues it, [bold]nightjar grid show {sweep.id}[/] "
-                           "shows it", highlight=False)  # fmt: skip
+        told = "grid {}; the same command continues it, [bold]nightjar grid show {}[/] shows it"
+        self.console.print(styled(told, sweep.id, sweep.id))
 
     def judged(self, row: Judged) -> None:
         with self._lock:

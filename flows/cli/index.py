@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from expectations.errors import UserError
+from flows.cli.plain_text import echo
 
 REGISTRY = click.option("--registry", "url", default="", help="Registry URL. Default: the last run's.")
 
@@ -56,11 +57,11 @@ def add(items: Path | None, removed: str, reference: str, promote: bool, why: st
         "num_items": done.num_items, "recall": done.recall, "recall_k": done.recall_k, "champion": promote,
     }  # fmt: skip
     if as_json:
-        return click.echo(json.dumps(facts, indent=2))
-    click.echo(
+        return echo(json.dumps(facts, indent=2))
+    echo(
         f"{made.name}: version {version.number} with {done.added} items more and {done.removed} fewer, "
         f"{done.num_items:,} in all; recall@{done.recall_k} {done.recall:.3f}, base and delta together"
     )
     if not promote:
-        click.echo(f'it is a candidate; make it the champion: nightjar promote {made.number} --why "..."')
+        echo(f'it is a candidate; make it the champion: nightjar promote {made.number} --why "..."')
     return None

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from expectations.errors import UserError
+from flows.cli.plain_text import echo
 
 if TYPE_CHECKING:
     from tasks.registry.signing import Keys
@@ -23,7 +24,7 @@ def key(ctx: click.Context) -> None:
         public = keys.public()
         if not public:
             raise UserError(f"no private key in {keys.private_file}; make one: nightjar key new")
-        click.echo(public)
+        echo(public)
 
 
 @key.command()
@@ -31,8 +32,8 @@ def new() -> None:
     """Make a key pair; every release from now on is signed. Prints the public key, which consumers pin."""
     keys = _keys()
     public = keys.make()
-    click.echo(f"{keys.private_file} signs the releases of this home from now on; only you can read it", err=True)
-    click.echo(public)
+    echo(f"{keys.private_file} signs the releases of this home from now on; only you can read it", err=True)
+    echo(public)
 
 
 @key.command()
@@ -47,9 +48,9 @@ def pin(public: tuple[str, ...], nobody: bool) -> None:
     if public or nobody:
         keys.pin(public)
     for line in keys.pinned():
-        click.echo(line)
+        echo(line)
     if not keys.pinned():
-        click.echo("no key is pinned: releases need no signature", err=True)
+        echo("no key is pinned: releases need no signature", err=True)
 
 
 @key.command()
@@ -69,7 +70,7 @@ def sign(reference: str, url: str) -> None:
     if not signed:
         raise UserError(f"no private key in {keys.private_file}; make one: nightjar key new")
     registry.tag(version.number, SIGNATURE_TAG, signed[SIGNATURE_TAG])
-    click.echo(f"{version.name} of {version.day} is signed by {keys.public()}")
+    echo(f"{version.name} of {version.day} is signed by {keys.public()}")
 
 
 def _keys() -> "Keys":

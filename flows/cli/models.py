@@ -22,9 +22,9 @@ def models(name: str | None) -> None:
 
 
 def _list() -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from flows.cli.terminal import Console
     from models.catalogue import MODELS
 
     table = Table(box=None, header_style="bold")
@@ -38,9 +38,9 @@ def _list() -> None:
 
 
 def _tell(name: str) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from flows.cli.terminal import Console, styled
     from flows.reference import entries
     from models.catalogue import MODELS
 
@@ -49,7 +49,7 @@ def _tell(name: str) -> None:
         hint = f", did you mean {near[0]}?" if near else ""
         raise UserError(f"no model {name!r}{hint}; there are: {', '.join(MODELS)}")
     model, console = MODELS[name], Console()
-    console.print(f"[bold]{model.name}[/]  {model.summary}")
+    console.print(styled("[bold]{}[/]  {}", model.name, model.summary))
     if model.rates_with is not None:
         needed = ", ".join(f"{name}: {value}" for name, value in model.rates_with.items())
         console.print(f"predicts ratings{needed and ', with ' + needed}", highlight=False)

@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from flows.cli.terminal import Console
 from tasks.engine.explain import explain as explain_step
 from tasks.engine.lake import Lake
 
@@ -32,8 +33,8 @@ def print_plan(
         shown = list(dict.fromkeys(reasons))
         why = "; ".join(shown[:5]) + (f"; and {len(shown) - 5} more" if len(shown) > 5 else "")
         days = f"{len(runs)} of {len(found)}" if len(found) > 1 else found[0].date
-        verdict = "[yellow]would run[/]" if runs else "[blue]cached[/]"
-        row = [step.name, days, verdict, why]
+        verdict = Text("would run", style="yellow") if runs else Text("cached", style="blue")
+        row: list[str | Text] = [step.name, days, verdict, why]
         if record:
             was = then.get(step.name, {})
             reason = f" ({was['why']})" if was.get("state") == "ran" and was.get("why") else ""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from expectations.errors import UserError
+from flows.cli.plain_text import echo
 from models.runtime.files import EVERY, patterns_by_part
 
 if TYPE_CHECKING:
@@ -49,9 +50,9 @@ def pull(
     """
     from dataclasses import asdict
 
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+    from flows.cli.terminal import Console
     from flows.registry import find_release, open_registry
     from tasks.registry.signing import Keys, public_key
     from tasks.releases.pulling import pull as fetch
@@ -71,11 +72,11 @@ def pull(
 
         done = fetch(registry, version, target, parts, show, keys=asked, trust=trust)
     if as_json:
-        return click.echo(json.dumps({**asdict(done), "target": str(target.absolute())}, indent=2, default=str))
+        return echo(json.dumps({**asdict(done), "target": str(target.absolute())}, indent=2, default=str))
     moved = f"{done.fetched / 1e6:,.1f} MB fetched" if done.fetched else "nothing to fetch"
     checked = "nobody vouches for it: --trust" if trust else "every hash checked" + ", signed" * bool(asked)
     tried = ", smoke query answered" if "all" in done.parts and done.fetched else ""
-    click.echo(
+    echo(
         f"{target} holds {named}: {', '.join(done.parts)}; {done.num_files} files, {done.total / 1e6:,.1f} MB, {moved}"
         f", {checked}{tried}"
     )
@@ -113,9 +114,9 @@ def recommend(
         "items": rows,
     }
     if as_json:
-        return click.echo(json.dumps(facts, indent=2, default=str))
+        return echo(json.dumps(facts, indent=2, default=str))
     if note:
-        click.echo(f"note: {note}")
+        echo(f"note: {note}")
     found_by = [c for c in result.table.column_names if c.startswith("rank_in_")]
     _table(
         f"{name}: {len(rows)} items",
@@ -127,7 +128,7 @@ def recommend(
         ],
     )  # fmt: skip
     passed = ", ".join(f"{name} ({number} candidates removed)" for name, number in result.removals.items())
-    click.echo(f"every item passed the filters {passed}" if passed else "no filter is on")
+    echo(f"every item passed the filters {passed}" if passed else "no filter is on")
     return None
 
 
@@ -144,7 +145,7 @@ def similar(item: str, k: int, reference: str, trust: bool, as_json: bool, url: 
     (dense,) = _ids(bundle, [item])
     rows = _named(bundle, bundle.similar(dense, k))
     if as_json:
-        return click.echo(json.dumps({"release": name, "items": rows}, indent=2, default=str))
+        return echo(json.dumps({"release": name, "items": rows}, indent=2, default=str))
     title = bundle.titles[dense].as_py()
     lines = [(n, r["item"], r["title"], f"{r['score']:.4f}") for n, r in enumerate(rows, 1)]
     _table(f"{name}: nearest to {item} {title or ''}", ("", "item", "title", "cosine"), lines)
@@ -206,11 +207,12 @@ def _named(bundle: Any, table: "pa.Table") -> list[dict[str, Any]]:
 
 
 def _table(title: str, names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from flows.cli.terminal import Console
 
     table = Table(*names, box=None, header_style="bold")
     for row in rows:
         table.add_row(*("" if v is None else str(v) for v in row))
-    click.echo(title)
+    echo(title)
     Console().print(table, highlight=False)

@@ -3,6 +3,7 @@
 import click
 
 from expectations.errors import UserError
+from flows.cli.plain_text import echo
 
 
 @click.group()
@@ -18,25 +19,25 @@ def list_() -> None:
     entries = quarantined(_lake())
     for entry in entries:
         findings = entry.report["findings"]
-        click.echo(f"{entry.id}  {len(findings)} findings  {findings[0]['message'] if findings else ''}")
+        echo(f"{entry.id}  {len(findings)} findings  {findings[0]['message'] if findings else ''}")
     if not entries:
-        click.echo("quarantine is empty")
+        echo("quarantine is empty")
 
 
 @quarantine.command("show")
 @click.argument("id_", metavar="ID")
 def show(id_: str) -> None:
     """Show one entry: dataset, expectation, count and example rows of every finding."""
-    from rich.console import Console
     from rich.table import Table
 
+    from flows.cli.terminal import Console, styled
     from tasks.engine.quarantine import find
 
     entry = find(_lake(), id_)
     console = Console()
-    console.print(f"[bold]{entry.id}[/]  [dim]{entry.path}[/]")
+    console.print(styled("[bold]{}[/]  [dim]{}[/]", entry.id, entry.path))
     for finding in entry.report["findings"]:
-        console.print(f"\n[red]{finding['message']}[/]")
+        console.print(styled("\n[red]{}[/]", finding["message"]))
         examples = finding.get("examples", [])
         if examples:
             names = [n for n in examples[0] if any(row.get(n) is not None for row in examples)]
@@ -62,7 +63,7 @@ def release(id_: str, why: str) -> None:
         raise UserError("--why is empty; say why this data is acceptable")
     lake = _lake()
     for ref in publish(lake, find(lake, id_), why):
-        click.echo(f"published {ref.folder}")
+        echo(f"published {ref.folder}")
 
 
 def _lake():  # type: ignore[no-untyped-def]  # Lake: imported late

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from expectations.errors import UserError
+from flows.cli.plain_text import echo
 
 if TYPE_CHECKING:
     from tasks.registry.ledger import Entry, Ledger
@@ -79,14 +80,14 @@ def history(day: str | None, as_json: bool, url: str) -> None:
             raise UserError(f"--on {day}: there was no champion yet; see nightjar history")
         entries = [then]
     if as_json:
-        return click.echo(json.dumps([asdict(e) for e in reversed(entries)], indent=2))
+        return echo(json.dumps([asdict(e) for e in reversed(entries)], indent=2))
     for entry in reversed(entries):
-        click.echo(_line(entry))
+        echo(_line(entry))
         for verdict in entry.gates.values():
             mark = "passed" if verdict["passed"] else "failed"
-            click.echo(f"      {mark} {GateVerdict(**verdict)}")
+            echo(f"      {mark} {GateVerdict(**verdict)}")
     if not entries:
-        click.echo('no entry yet; make a release the champion: nightjar promote VERSION --why "..."')
+        echo('no entry yet; make a release the champion: nightjar promote VERSION --why "..."')
     return None
 
 
@@ -105,24 +106,24 @@ def compare(a: str, b: str, lake: str, as_json: bool, url: str) -> None:
     registry, home = _ledger(url).registry, home_folder()
     found = compare_versions(registry, open_lake(home, lake), registry.find(a), registry.find(b), home / "scratch")
     if as_json:
-        return click.echo(json.dumps(found, indent=2))
-    click.echo(f"version {found['a']} beside version {found['b']}, each as judged in its own night")
+        return echo(json.dumps(found, indent=2))
+    echo(f"version {found['a']} beside version {found['b']}, each as judged in its own night")
     for part in ("metrics", "segments"):
         for name, row in found[part].items():
-            click.echo(f"  {name:<44} {row['a']:>10.4f} {row['b']:>10.4f} {row['difference']:>+10.4f}")
+            echo(f"  {name:<44} {row['a']:>10.4f} {row['b']:>10.4f} {row['difference']:>+10.4f}")
     if paired := found["paired"]:
         days = " to ".join(dict.fromkeys((paired["judged_days"][0], paired["judged_days"][-1])))
-        click.echo(f"both on the same {paired['users']:,} users of {days}, the days of version {paired['judged_by']}")
-        click.echo(f"  {'':<44} {'A':>10} {'B':>10} {'B - A':>10}   interval            p      users")
+        echo(f"both on the same {paired['users']:,} users of {days}, the days of version {paired['judged_by']}")
+        echo(f"  {'':<44} {'A':>10} {'B':>10} {'B - A':>10}   interval            p      users")
         for name, row in paired["figures"].items():
             figures = f"{row['a']:>10.4f} {row['b']:>10.4f} {row['difference']:>+10.4f}"
             ends = f"{row['low']:+.4f} to {row['high']:+.4f}"
-            click.echo(f"  {name:<44} {figures}   {ends}  {row['p_value']:.3f}  {row['users']:>6,}")
+            echo(f"  {name:<44} {figures}   {ends}  {row['p_value']:.3f}  {row['users']:>6,}")
     if found["overlap"] is not None:
-        click.echo(f"lists: {found['overlap']:.1%} of the places of A are also in B's list, mean over users of both")
-    click.echo("files that differ: " + (", ".join(found["files"]) or "none"))
+        echo(f"lists: {found['overlap']:.1%} of the places of A are also in B's list, mean over users of both")
+    echo("files that differ: " + (", ".join(found["files"]) or "none"))
     for note in found["notes"]:
-        click.echo(f"note: {note}")
+        echo(f"note: {note}")
     return None
 
 
@@ -138,10 +139,8 @@ def _ledger(url: str) -> "Ledger":
 
 def _report(number: int, entry: "Entry | None") -> None:
     if entry is None:
-        return click.echo(f"version {number} is the champion already; nothing is moved, and the ledger is as it was")
-    click.echo(
-        f"champion is version {entry.to}{f' (was {entry.before})' if entry.before else ''}, entry {entry.sequence}"
-    )
+        return echo(f"version {number} is the champion already; nothing is moved, and the ledger is as it was")
+    echo(f"champion is version {entry.to}{f' (was {entry.before})' if entry.before else ''}, entry {entry.sequence}")
     return None
 
 

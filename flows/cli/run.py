@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flows.cli.options import parse_date
+from flows.cli.plain_text import echo
 
 if TYPE_CHECKING:
     from flows.night.plan import Plan
@@ -75,9 +76,11 @@ def _run(request: "NightRequest", plan: "Plan", home: Path) -> None:
 
     log_to(folder(home, request.id) / "log.txt")
     for note in plan.notes:
-        click.echo(f"note: {note}")
+        echo(f"note: {note}")
     with Display(plan.steps) as display:
         summary = run(request, plan, home, display)
+    from flows.cli.terminal import styled
+
     for warning in display.warnings:
-        display.console.print(f"[yellow]warning[/] {warning}", highlight=False, soft_wrap=True)
+        display.console.print(styled("[yellow]warning[/] {}", warning), soft_wrap=True)
     print_summary(request, home, plan, summary, display.console)

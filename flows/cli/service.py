@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from flows.cli.plain_text import echo
+
 
 @click.command()
 @click.option("--config", type=click.Path(path_type=Path), help="Run config whose settings the nights start from.")
@@ -44,9 +46,9 @@ def up(config: Path | None, **choices: Any) -> None:
     home = home_folder()
     prepare(home)
     settings = load_settings(home).changed(config=str(config.resolve()) if config else None, **choices)
-    services = bring_up(home, settings, click.echo)
-    click.echo(f"Prefect   {services['prefect'].url}\nMLflow    {services['mlflow'].url}")
-    click.echo(f"workers   {', '.join(n for n in services if n not in ('prefect', 'mlflow'))}")
+    services = bring_up(home, settings, echo)
+    echo(f"Prefect   {services['prefect'].url}\nMLflow    {services['mlflow'].url}")
+    echo(f"workers   {', '.join(n for n in services if n not in ('prefect', 'mlflow'))}")
 
 
 @click.command()
@@ -55,7 +57,7 @@ def down() -> None:
     from flows.home import home_folder
     from flows.service.service import down as take_down
 
-    take_down(home_folder(), click.echo)
+    take_down(home_folder(), echo)
 
 
 @click.command()
@@ -71,7 +73,7 @@ def status(as_json: bool) -> None:
 
     found = look(home_folder())
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        echo(json.dumps(found, indent=2))
     else:
         _print(found)
     if not found["well"]:
@@ -88,12 +90,14 @@ def logs(service: str | None, follow: bool, lines: int) -> None:
     from flows.service.logs import tail
 
     for line in tail(home_folder(), service, lines, follow):
-        click.echo(line)
+        echo(line)
 
 
 def _print(found: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
+
+    from flows.cli.terminal import Console
 
     console = Console()
     if not found["services"]:
@@ -102,7 +106,7 @@ def _print(found: dict[str, Any]) -> None:
         table = Table("service", "state", "pid", "address", box=None, header_style="bold", pad_edge=False)
         for s in found["services"]:
             style = "green" if s["state"] == "up" else "bold red"
-            table.add_row(s["name"], f"[{style}]{s['state']}[/]", str(s["pid"]), s["url"])
+            table.add_row(s["name"], Text(s["state"], style=style), str(s["pid"]), s["url"])
         console.print(table)
     lines = [
         *(

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from flows.cli.terminal import Console, styled
 from flows.night.plan import Plan
 from flows.night.records import folder
 from flows.night.request import NightRequest
@@ -23,13 +23,14 @@ def print_summary(request: NightRequest, home: Path, plan: Plan, summary: dict[s
         highlight=False,
     )
     console.print(
-        f"\n[bold green]released[/] nightjar-recommender version {summary['version']} for {summary['date']}\n",
-        highlight=False,
+        styled(
+            "\n[bold green]released[/] nightjar-recommender version {} for {}\n", summary["version"], summary["date"]
+        )
     )
     gates = summary["gates"]
     for verdict in gates["verdicts"]:
         mark = "[green]passed[/]" if verdict["passed"] else "[red]failed[/]"
-        console.print(f"gate {mark} {verdict['gate']}: {verdict['figures']}", highlight=False, soft_wrap=True)
+        console.print(styled(f"gate {mark} {{}}: {{}}", verdict["gate"], verdict["figures"]), soft_wrap=True)
     console.print(f"{gates['decision']}\n", highlight=False, soft_wrap=True)
     rows = {
         "report": summary["report"],

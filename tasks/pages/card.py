@@ -11,7 +11,7 @@ from typing import Any
 from tasks.pages.breakdowns import in_words
 from tasks.pages.commands import with_its_config
 from tasks.pages.data import ReportData, RunFacts, Section, Table
-from tasks.pages.markdown import picture
+from tasks.pages.markdown import picture, prose
 from tasks.pages.page import format_cell
 from tasks.pages.quality import Evaluation
 
@@ -57,7 +57,7 @@ def brief_card(data: ReportData, evaluation: Evaluation, run: RunFacts) -> str:
         *_head(data, run),
         f"## Metrics\n\n{_table(short)}",
         "## Limits\n\n" + _bullets(limits(data, evaluation)),
-        f"## Gates\n\n{run.decision}" if run.decision else "",
+        f"## Gates\n\n{prose(run.decision)}" if run.decision else "",
         "The whole card is `report/model_card.md` among the artifacts of the run.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -65,7 +65,7 @@ def brief_card(data: ReportData, evaluation: Evaluation, run: RunFacts) -> str:
 
 def _head(data: ReportData, run: RunFacts) -> list[str]:
     title = f"# Model card: {run.version or data.title}, night of {data.date}"
-    return [title, data.verdict, f"## Intended use\n\n{_USE}"]
+    return [title, prose(data.verdict), f"## Intended use\n\n{_USE}"]
 
 
 def limits(data: ReportData, evaluation: Evaluation) -> list[str]:
@@ -105,19 +105,19 @@ def _is_clearly_better(evaluation: Evaluation, segment: str) -> bool:
 
 def _data(volumes: Section | None) -> str:
     tables = [_table(table) for table in volumes.tables] if volumes else []
-    return "\n\n".join([volumes.lead if volumes else "", *tables]).strip()
+    return "\n\n".join([prose(volumes.lead) if volumes else "", *tables]).strip()
 
 
 def _chapter(title: str, section: Section | None, plots: bool = False) -> list[str]:
     if section is None:
         return []
     shown = [picture(figure) for figure in section.figures] if plots else []
-    return [f"## {title}", section.lead, *(f"{_table(t)}\n\n{t.caption}" for t in section.tables), *shown]
+    return [f"## {title}", prose(section.lead), *(f"{_table(t)}\n\n{prose(t.caption)}" for t in section.tables), *shown]
 
 
 def _table(table: Table) -> str:
-    rows = [[format_cell(cell, table.digits).replace("|", "\\|") for cell in row] for row in table.rows]
-    head = [f"| {' | '.join(table.columns)} |", f"|{'---|' * len(table.columns)}"]
+    rows = [[prose(format_cell(cell, table.digits)) for cell in row] for row in table.rows]
+    head = [f"| {' | '.join(map(prose, table.columns))} |", f"|{'---|' * len(table.columns)}"]
     return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
@@ -126,14 +126,14 @@ def _settings(settings: Mapping[str, Any]) -> str:
 
 
 def _bullets(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
+    return "\n".join(f"- {prose(line)}" for line in lines)
 
 
 def _gates(run: RunFacts) -> list[str]:
     if not run.gates:
         return []
     return [
-        f"## Gates\n\n{run.decision}",
+        f"## Gates\n\n{prose(run.decision)}",
         _bullets(f"{gate}: {verdict}, {figures}" for gate, verdict, figures in run.gates),
     ]
 

@@ -10,6 +10,8 @@ from tasks.pages.page import TEMPLATE
 PICTURED = "quality"
 """The section whose plots are shown; those of all sections would be a quarter of a megabyte a night."""
 
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
 
 def markdown(data: ReportData, links: Mapping[str, str]) -> str:
     """The page.
@@ -18,17 +20,27 @@ def markdown(data: ReportData, links: Mapping[str, str]) -> str:
         links: words -> where to look: an address becomes a link, anything else is shown as it is.
     """
     where = [f"| {words} | {_shown(place)} |" for words, place in links.items()]
-    tiles = [f"| {t.label} | **{t.value}** | {t.note} |" for t in data.tiles]
+    tiles = [f"| {prose(t.label)} | **{prose(t.value)}** | {prose(t.note)} |" for t in data.tiles]
     plots = [picture(f) for section in data.sections if section.id == PICTURED for f in section.figures]
     parts = [
-        f"# {data.title} {data.date}",
-        data.verdict,
-        *(f"> {text}" for text in (*data.warnings, *data.substitutes)),
+        f"# {prose(data.title)} {data.date}",
+        prose(data.verdict),
+        *(f"> {prose(text)}" for text in (*data.warnings, *data.substitutes)),
         "\n".join(["| figure | | |", "|---|---:|---|", *tiles]),
         "\n".join(["| look at | |", "|---|---|", *where]),
         *plots,
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def prose(text: str) -> str:
+    """Words, perhaps other people's, in a line of Markdown: no link, picture, table or HTML comes of them.
+
+    Code between backticks stays code.
+    """
+    line = _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), " ".join(text.split()))
+    escaped = re.sub(r"[\\\[\]|]", r"\\\g<0>", line).replace("<", "&lt;")
+    return escaped if escaped.count("`") % 2 == 0 else escaped.replace("`", "\\`")
 
 
 def _shown(place: str) -> str:
@@ -40,7 +52,8 @@ def picture(figure: Figure) -> str:
     head = f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {_palette()} '
     picture = figure.svg.replace("<svg ", head, 1)
     encoded = base64.b64encode(picture.encode()).decode()
-    return f"### {figure.title}\n\n![{figure.title}](data:image/svg+xml;base64,{encoded})\n\n{figure.caption}"
+    title, caption = prose(figure.title), prose(figure.caption)
+    return f"### {title}\n\n![{title}](data:image/svg+xml;base64,{encoded})\n\n{caption}"
 
 
 def _palette() -> str:

@@ -8,6 +8,7 @@ import json
 import logging
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from flows.home import home_folder, prepare
 from flows.service.own_server import start_server
 from tasks.engine.running import Outcome, Watcher
 from tasks.engine.stage import Step
+from tasks.machine.home import lake_of
 
 REQUEST, EVENTS, ERROR = "request.json", "events.jsonl", "error.txt"
 
@@ -65,10 +67,12 @@ def _run(request: dict[str, Any], home: Path, teller: Teller) -> None:
     from flows.night.run import run
     from flows.nightly import plan_request
 
+    config = check_config(request["settings"], "settings")
     night = NightRequest(
-        config=check_config(request["settings"], "settings"),
+        # Settings start from the last run's, wherever that released to; this night is for those who look at this home.
+        config=replace(config, resources=replace(config.resources, registry="")),
         date=None,
-        lake=str(home / "lake"),
+        lake=lake_of(home),
         stages=tuple(request["stages"]),
         config_name=request["config"],
         overrides=tuple(request["overrides"]),

@@ -17,9 +17,10 @@ import pyarrow.parquet as pq
 from expectations.errors import UserError
 from expectations.files import read_json
 from flows.night.lakes import open_lake
-from flows.night.records import all_runs
+from flows.night.records import RunRecord, all_runs
 from flows.registry import open_registry, open_release
 from tasks.engine.lake import Artifact, Lake
+from tasks.machine.home import opened
 from tasks.pages.commands import RUN
 from tasks.pages.quality import Evaluation
 from tasks.registry.registry import Registry, Version
@@ -133,22 +134,23 @@ class Store:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self._open: dict[int, Release] = {}
+        self._open: dict[tuple[int, str], Release] = {}
         self._lock = threading.RLock()
 
     @property
     def registry(self) -> Registry:
-        """The last run's registry, which the newest night is in."""
+        """The home's registry."""
         return open_registry("")
 
     @property
     def lake(self) -> Lake:
-        """The last run's lake."""
+        """The home's lake."""
         return open_lake(self.home)
 
     def versions(self) -> list[Version]:
         """Every release, newest first; none in an empty home, whose registry is not even made for the question."""
-        return self.registry.versions() if all_runs(self.home) else []
+        own = Registry(self.home)
+        return self.registry.versions() if own.address or own.database.exists() else []
 
     def release(self, number: int) -> Release:
         """A release, opened; the first time takes a second or two.
@@ -158,14 +160,15 @@ class Store:
             Failure: it cannot be fetched, or is damaged.
         """
         with self._lock:
-            if number not in self._open:
-                registry = self.registry
-                version = registry.find(str(number))
+            registry = self.registry
+            version = registry.find(str(number))
+            key = (number, version.digest)  # the home may have another registry by now
+            if key not in self._open:
                 while len(self._open) >= MOST_OPEN:
                     self._open.pop(next(iter(self._open)))
-                self._open[number] = Release(version, open_release(registry, version))
-            self._open[number] = self._open.pop(number)
-            return self._open[number]
+                self._open[key] = Release(version, open_release(registry, version))
+            self._open[key] = self._open.pop(key)
+            return self._open[key]
 
     def artifact(self, version: Version, tag: str) -> Artifact | None:
         """What a version was made from: `bundle`, `recommendations`, `evaluation`; None when it is gone."""
@@ -173,8 +176,8 @@ class Store:
 
     def command(self, version: Version, changes: Sequence[str]) -> str:
         """What makes a release like a version with some settings changed: from the config of its run, where known."""
-        runs = all_runs(self.home)
-        made = [r for r in runs if r.release.get("version") == version.number and r.registry == runs[-1].registry]
+        uri = self.registry.uri
+        made = [run for run in all_runs(self.home) if _is_of(run, version, self.home, uri)]
         known = made[-1].command(self.home, changes) if made else ""
         return known or shlex.join([*RUN.split(), *(word for change in changes for word in ("--set", change))])
 
@@ -198,3 +201,10 @@ class Store:
         made += [f"{facts['dim']}-d"] if "dim" in facts else []
         words = [str(version.number), version.tags.get("nightjar.date", ""), ", ".join(version.aliases), *made]
         return " · ".join(word for word in words if word)
+
+
+def _is_of(run: RunRecord, version: Version, home: Path, registry: str) -> bool:
+    """Whether a run has made a version of a registry (a URL); earlier code kept its number alone."""
+    if "digest" in run.release:
+        return bool(run.release["digest"] == version.digest)
+    return run.release.get("version") == version.number and Registry(home, opened(home, run.registry)).uri == registry

@@ -33,6 +33,7 @@ COMMANDS = {
     "export": ("flows.cli.datasets:export", "Write a dataset to a CSV or Parquet file."),
     "quarantine": ("flows.cli.quarantine:quarantine", "What failed its audit: list, show, release."),
     "gc": ("flows.cli.gc:gc", "Find (and delete) artifacts that nothing needs."),
+    "home": ("flows.cli.home:home", "The home: its folder, its lake, its registry; choose others."),
     "doctor": ("flows.cli.doctor:doctor", "Check this machine; each failure with its remedy."),
 }
 

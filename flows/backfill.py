@@ -27,6 +27,7 @@ from flows.night.time_limits import TIMEKEEPER
 from flows.nightly import plan_request
 from tasks.engine.audit import build_docs
 from tasks.engine.stage import plain
+from tasks.machine.home import lake_of
 from tasks.registry.ledger import Ledger
 from tasks.registry.registry import Registry
 
@@ -65,7 +66,7 @@ def backfill(
         retries: How often a day that failed is tried again.
         rerun: Which days run: missing, failed, stale (the default is these three), or all of them anew.
         promote: Move the alias `champion` to the newest day's release when every day has succeeded.
-        lake: Lake URL; by default the folder `lake` of the home.
+        lake: Lake URL, or a folder below the home; by default the home's lake.
         night: Settings of every night; its `date` is not used.
         resume: Id of a backfill to go on with, instead of a new one.
     """
@@ -79,7 +80,7 @@ def backfill(
             end=end.isoformat(),
             config=plain(night),
             config_name="",
-            lake=lake or str(home / "lake"),
+            lake=lake_of(home, lake),
             stages=tuple(stages or ()),
             exclude=tuple(d.isoformat() for d in exclude or ()),
             max_parallel=max_parallel,

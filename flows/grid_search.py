@@ -20,6 +20,7 @@ from flows.grid.driver import Listener, carry_out
 from flows.grid.request import GridRequest
 from flows.grid.results import table_for_people
 from flows.home import home_folder, prepare
+from tasks.machine.home import lake_of
 
 LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
 """Who the command line wants told of the sweep that it starts."""
@@ -40,14 +41,14 @@ def grid_search(
         sweeps: What varies, system by system: {"all": {"axes": {"pipeline.k": [5, 10, 20]}}}.
         search: Every combination, or what Optuna chooses; and which figures decide.
         date: Logical day; by default that of a night.
-        lake: Lake URL; by default the folder `lake` of the home.
+        lake: Lake URL, or a folder below the home; by default the home's lake.
         max_parallel: Configurations judged side by side (≤ 64); 0 for as many as `resources.threads`.
         night: Settings that the configurations have in common.
     """
     home = home_folder()
     prepare(home)
     grid = GridConfig(sweeps=sweeps, search=search)
-    request = GridRequest(grid, night, date, lake or str(home / "lake"), max_parallel)
+    request = GridRequest(grid, night, date, lake_of(home, lake), max_parallel)
     summary = carry_out(request, home, LISTENER.get() or Listener())
     rows = table_for_people(summary["results"])
     create_table_artifact(rows, key="grid-search", description=f"{len(rows)} configurations, the best first")

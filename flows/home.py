@@ -10,13 +10,20 @@ from pathlib import Path
 from expectations.errors import UserError
 from flows.environment import variables
 from flows.service.connection import connection
+from flows.settling import settle, settle_if_possible
 
 FOLDERS = ("lake", "tmp", "scratch", "runs", "prefect", "mlflow", "cache")
 
 
 def home_folder() -> Path:
-    """`NIGHTJAR_HOME`, or `.nightjar` in the current folder."""
-    return Path(os.environ.get("NIGHTJAR_HOME") or ".nightjar").resolve()
+    """`NIGHTJAR_HOME`, or `.nightjar` in the current folder; one that was copied is another home from then on.
+
+    Raises:
+        UserError: what it says of itself is damaged.
+    """
+    home = Path(os.environ.get("NIGHTJAR_HOME") or ".nightjar").resolve()
+    settle_if_possible(home)
+    return home
 
 
 def prepare(home: Path) -> None:
@@ -39,6 +46,7 @@ def prepare(home: Path) -> None:
         raise UserError(
             f"home {home} cannot be written ({error.strerror}); make it writable, or name another with NIGHTJAR_HOME"
         ) from error
+    settle(home)
     os.environ.update(variables(home))
     os.environ.update(connection(home))
 

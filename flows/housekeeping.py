@@ -18,6 +18,7 @@ from flows.grid.state import all_sweeps, lease_name
 from flows.night.records import RunRecord, all_runs, began
 from tasks.engine.lake import Lake, Ref
 from tasks.engine.leases import FOLDER, leased
+from tasks.machine.home import opened
 from tasks.registry.registry import Registry
 from tasks.releases.trust import source_of
 
@@ -132,12 +133,29 @@ def _in_flight(backfill: Backfill, keep_days: int) -> list[DayState]:
 
 
 def _registries(home: Path, runs: list[RunRecord]) -> list[Registry]:
-    """Every registry that a run of this home has released to."""
+    """The home's registry, and every other one that a run of it has released to.
+
+    Raises:
+        Failure: one of them does not answer, so that nobody knows what it needs.
+    """
     own = Registry(home)
-    urls = {run.registry for run in runs} | {own.address}
+    released = {opened(home, run.registry) for run in runs if run.release} | {own.address}
     if own.database.exists():
-        urls.add(f"sqlite:///{own.database}")
-    return [Registry(home, url) for url in sorted(filter(None, urls))]
+        released.add(f"sqlite:///{own.database}")
+    # A run that did not get to its end may have been given a registry that there is not.
+    tried = {opened(home, run.registry) for run in runs} - released
+    found = [Registry(home, url) for url in sorted(filter(None, released))]
+    for registry in found:
+        registry.check()
+    return found + [registry for url in sorted(filter(None, tried)) if _answers(registry := Registry(home, url))]
+
+
+def _answers(registry: Registry) -> bool:
+    try:
+        registry.check()
+    except Exception:  # of whatever library its URL leads to
+        return False
+    return True
 
 
 def _closure(lake: Lake, roots: set[Ref]) -> set[Ref]:

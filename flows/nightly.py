@@ -43,6 +43,7 @@ from spark_jobs.config import (
 )
 from tasks.engine.stage import Step, merged
 from tasks.machine.config import ResourcesConfig
+from tasks.machine.home import lake_of
 from tasks.pages.config import ReportConfig
 from tasks.pages.page import template_digest
 from tasks.sources.config import SourceConfig
@@ -202,7 +203,7 @@ def nightly(
     Args:
         date: Logical day. By default, when the schedule starts the run, the day before its scheduled start; when
             somebody starts it, the last day of made data, or the last full day of a log.
-        lake: Lake URL; by default the folder `lake` of the home.
+        lake: Lake URL, or a folder below the home; by default the home's lake.
         catch_up_days: Most days that a scheduled night makes up for, where nights before it were missed (≤ 366).
         system: Recommender to build and serve; `docs/systems.md` says what each is.
         stages: Only these stages and what they need; by default all of them, up to the release.
@@ -211,7 +212,7 @@ def nightly(
     home = home_folder()
     prepare(home)
     request = NightRequest(
-        config=NightlyConfig(**sections), date=date, lake=lake or str(home / "lake"), stages=tuple(stages or ())
+        config=NightlyConfig(**sections), date=date, lake=lake_of(home, lake), stages=tuple(stages or ())
     )
     day = watcher_by_tags(home, list(flow_run.tags or ()))
     if day:  # a backfill has handed the night to the work pool

@@ -1,12 +1,17 @@
-"""The registry that a command speaks to, the one it names, else the last run's; and a release out of it, opened."""
+"""The registry that a command speaks to: the one it is given, else the home's; and a release out of it, opened."""
 
 import os
 from typing import Any
 
 from expectations.errors import Failure
 from flows.home import home_folder, prepare
-from flows.night.records import all_runs
+from tasks.machine.home import from_here
 from tasks.registry.registry import MODEL, Registry, Version
+
+
+def answer_soon() -> None:
+    """Have MLflow tell within seconds that nobody answers, not within minutes."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 
 
 def open_registry(url: str) -> Registry:
@@ -15,12 +20,10 @@ def open_registry(url: str) -> Registry:
     Raises:
         Failure: it does not, or not to us.
     """
-    # Told within seconds that nobody answers, not within minutes.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    answer_soon()
     home = home_folder()
     prepare(home)
-    runs = all_runs(home)
-    registry = Registry(home, url or (runs[-1].registry if runs else ""))
+    registry = Registry(home, from_here(url))
     registry.check()
     return registry
 
@@ -58,6 +61,7 @@ def open_release(registry: Registry, version: Version, trust: bool = False) -> A
     from models.serving.bundle_runtime import open_bundle
     from tasks.releases.pulling import pull
 
-    folder = registry.home / "releases" / str(version.number)
+    # By what it is: another registry has another release under the same number.
+    folder = registry.home / "releases" / (version.digest[:16] or f"version-{version.number}")
     pull(registry, version, folder, wait=True, trust=trust)
     return open_bundle(folder, verify=False)

@@ -30,11 +30,6 @@ def long_nights(runs: Sequence[RunRecord]) -> Iterator[Trouble]:
             )
 
 
-def lake_in_use(home: Path, runs: Sequence[RunRecord]) -> str:
-    """URL of the lake that the last run wrote to; before the first, the home's own."""
-    return runs[-1].lake if runs else str(home / "lake")
-
-
 def lake_trouble(url: str, home: Path) -> Trouble | None:
     """Whether the lake can be listed."""
     from tasks.engine.lake import Lake

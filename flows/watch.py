@@ -7,9 +7,9 @@ from prefect import flow
 
 from expectations.errors import Failure, UserError
 from flows.home import home_folder, prepare
-from flows.night.records import all_runs
 from flows.night.schedule import scheduled_day
-from flows.surroundings import lake_in_use, needs
+from flows.surroundings import needs
+from tasks.machine.home import lake_of
 from tasks.registry.registry import Registry
 
 
@@ -20,14 +20,14 @@ def watch(date: Date | None = None, registry: str = "", lake: str = "") -> int:
     Args:
         date: Day that must be released; by default the day before the scheduled start, in the schedule's time zone.
         registry: Registry URL; by default the one of the home.
-        lake: Lake URL; by default the last run's.
+        lake: Lake URL; by default the one of the home.
     """
     home = home_folder()
     prepare(home)
     day = date or scheduled_day()
     if day is None:
         raise UserError("date: name the day that must be released; only a scheduled run knows it by itself")
-    troubles = needs(home, lake or lake_in_use(home, all_runs(home)), registry)
+    troubles = needs(home, lake_of(home, lake), registry)
     if troubles:
         raise Failure(f"what a night needs is not well on the morning after {day}:\n" + "\n".join(map(str, troubles)))
     versions = Registry(home, registry).versions()

@@ -18,6 +18,7 @@ from flows.backfilling.prefect_runs import open_runs, process_is_gone
 from flows.backfilling.state import Backfill
 from flows.config import SECTIONS
 from tasks.engine.stage import plain
+from tasks.machine.home import told
 
 DEPLOYMENT = "nightly/day"
 """Takes any number of runs at once: the deployment of the schedule lets one at a time through."""
@@ -75,7 +76,8 @@ def _submit(client: SyncPrefectClient, one: Backfill, day: str) -> FlowRun:
             "prefect --no-prompt deploy --all --prefect-file deployments/prefect.yaml"
         ) from None
     sections = {name: plain(getattr(one.request.night, name)) for name in SECTIONS}
-    parameters: dict[str, Any] = {"date": day, "lake": one.request.lake, "stages": list(one.request.stages), **sections}
+    lake = told(one.home, one.request.lake)
+    parameters: dict[str, Any] = {"date": day, "lake": lake, "stages": list(one.request.stages), **sections}
     return client.create_flow_run_from_deployment(
         deployment.id, parameters=parameters, name=f"nightly {Date.fromisoformat(day)}", tags=[one.tag, f"day:{day}"]
     )

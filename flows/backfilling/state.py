@@ -23,6 +23,7 @@ from expectations.records import checked, read_record, text_of
 from flows.backfilling.request import BackfillRequest
 from flows.finding import find
 from flows.night.records import check_id, new_id
+from tasks.machine.home import opened, told
 from tasks.machine.processes import owner_is_alive, owner_tag
 
 State = Literal["planned", "queued", "running", "succeeded", "failed", "interrupted", "skipped", "stale"]
@@ -53,7 +54,7 @@ class DayState:
     Attributes:
         owner: tag of the process that runs it.
         run: id of its last run record.
-        version: number of its release.
+        version, digest: number of its release in the registry of that night, and what it is in every one.
     """
 
     day: str
@@ -64,6 +65,7 @@ class DayState:
     run: str = ""
     seconds: float | None = None
     version: int | None = None
+    digest: str = ""
     stages: dict[str, StageState] = field(default_factory=dict)
 
     @classmethod
@@ -115,7 +117,8 @@ class Backfill:
         """A new one, written down; nothing is planned yet."""
         made = cls(home, new_id(), time.time(), request, flow_run)
         (made.folder / "days").mkdir(parents=True)
-        facts = {"id": made.id, "created": made.created, "flow_run": flow_run, "request": request.to_dict()}
+        facts = {"id": made.id, "created": made.created, "flow_run": flow_run}
+        facts["request"] = {**request.to_dict(), "lake": told(home, request.lake)}
         write_json(made.folder / "backfill.json", facts)
         return made
 
@@ -243,7 +246,8 @@ def find_backfill(home: Path, id_: str) -> Backfill:
 
 def _read(home: Path, path: Path) -> Backfill | None:
     def make(values: Any) -> Backfill:
-        one = checked(Backfill, {**values, "home": home})
+        request = {**values["request"], "lake": opened(home, text_of(values["request"], "lake"))}
+        one = checked(Backfill, {**values, "home": home, "request": request})
         check_id(one.id, path)
         return one
 

@@ -30,7 +30,8 @@ class DayWatcher(Watcher):
         except Exception as error:
             self._move("failed", str(error))
             raise
-        self._move("succeeded", version=summary.get("version"), seconds=time.monotonic() - self.began)
+        release = {"version": summary.get("version"), "digest": summary.get("digest", "")}
+        self._move("succeeded", seconds=time.monotonic() - self.began, **release)
         return summary
 
     def _move(self, to: State, reason: str = "", **values: object) -> None:

@@ -157,7 +157,7 @@ class WorkList:
             UserError: there is no such stage.
         """
         holdings, estimates, listed = Holdings(self.lake), Estimates(self.runs), set[tuple[str, str]]()
-        last = {run.date: run for run in self.runs if run.lake == self.request.lake}
+        last = {run.date: run for run in self.runs if run.lake_in(self.home) == self.request.lake}
         for day in self.request.days:
             if only is not None and day not in only:
                 continue

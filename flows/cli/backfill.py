@@ -44,7 +44,7 @@ def backfill() -> None:
 @click.argument("end")
 @click.option("--config", type=click.Path(path_type=Path), help="Default: the last run's, else deployments/demo.yaml.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting; may be repeated.")
-@click.option("--lake", default="", help="Lake URL. Default: the last run's.")
+@click.option("--lake", default="", help="Lake URL. Default: the home's.")
 @click.option("--stages", default="", metavar="A,B", help="Only these stages, and what they need.")
 @click.option("--exclude", multiple=True, metavar="DAY", help="Leave out a day; may be repeated.")
 @click.option("--max-parallel", default=1, show_default=True, type=click.IntRange(1, 64), help="Nights side by side.")
@@ -164,6 +164,7 @@ def _request(start: str, end: str, options: dict[str, Any]) -> "BackfillRequest"
     from flows.cli.options import parse_date
     from flows.config import load_config
     from flows.home import home_folder
+    from flows.night.lakes import named_lake
     from flows.night.records import all_runs
     from tasks.engine.stage import plain
 
@@ -173,7 +174,9 @@ def _request(start: str, end: str, options: dict[str, Any]) -> "BackfillRequest"
     config, overrides, lake = options["config"], options["overrides"], options["lake"]
     if config is None:
         config = Path(last.config) if last else Path("deployments/demo.yaml")
-        overrides = (*(last.overrides if last else ()), *overrides)
+        # Where the last run ran and released says nothing of where this shall.
+        kept = [one for one in (last.overrides if last else ()) if not one.startswith("resources.")]
+        overrides = (*kept, *overrides)
     days = [parse_date(day, name) for name, day in (("START", start), ("END", end))]
     return BackfillRequest(
         start=str(days[0]),
@@ -181,7 +184,7 @@ def _request(start: str, end: str, options: dict[str, Any]) -> "BackfillRequest"
         config=plain(load_config(config, overrides)),
         config_name=str(config),
         overrides=tuple(overrides),
-        lake=lake or (last.lake if last else str(home / "lake")),
+        lake=named_lake(home, lake),
         stages=tuple(filter(None, options["stages"].split(","))),
         exclude=tuple(str(parse_date(day, "--exclude")) for day in options["exclude"]),
         max_parallel=options["max_parallel"],
@@ -221,8 +224,7 @@ def _dry_run(request: "BackfillRequest", as_json: bool) -> None:
 
 def _carry_out(one: "Backfill", as_json: bool) -> None:
     """Run it under Prefect; its id and how to resume it are printed before anything heavy is imported."""
-    echo(f"backfill {one.id}
-resume:  nightjar backfill resume {one.id}", err=as_json)
+    echo(f"backfill {one.id}\nresume:  nightjar backfill resume {one.id}", err=as_json)
     from prefect import tags
 
     from flows.backfill import LISTENERS
@@ -230,6 +232,7 @@ resume:  nightjar backfill resume {one.id}", err=as_json)
     from flows.cli.backfill_display import BackfillDisplay
     from flows.cli.log_file import log_to
     from flows.service.own_server import await_server
+    from tasks.machine.home import told
 
     log_to(one.folder / "log.txt")
     from datetime import date as Date
@@ -238,7 +241,7 @@ resume:  nightjar backfill resume {one.id}", err=as_json)
     await_server()
     try:
         with BackfillDisplay(one, quiet=as_json) as LISTENERS[one.id], tags(one.tag):
-            flow(start=first, end=last, resume=one.id, lake=one.request.lake)
+            flow(start=first, end=last, resume=one.id, lake=told(one.home, one.request.lake))
     finally:
         if as_json:
             _print_json(one.to_dict())

@@ -17,8 +17,10 @@ V = TypeVar("V")
 @click.command()
 @click.argument("dataset")
 @click.option("--date", help="Logical day. Default: the newest.")
-@click.option("--lake", default="", help="Lake URL. Default: the last run's.")
-@click.option("--key", default="", help="Key of the artifact, or how it begins. Default: what the last run made.")
+@click.option("--lake", default="", help="Lake URL. Default: the home's.")
+@click.option(
+    "--key", default="", help="Key of the artifact, or how it begins. Default: what the last run in that lake made."
+)
 @click.option("--rows", default=5, show_default=True, type=click.IntRange(0, 1000), help="Rows to show.")
 def show(dataset: str, date: str | None, lake: str, key: str, rows: int) -> None:
     """Show a DATASET: schema, row count, a few rows, lineage up to the raw inputs, audit result."""
@@ -114,8 +116,10 @@ def _audit_line(audit: dict[str, Any]) -> Any:
 @click.command()
 @click.argument("dataset")
 @click.option("--date", help="Logical day. Default: the newest.")
-@click.option("--lake", default="", help="Lake URL. Default: the last run's.")
-@click.option("--key", default="", help="Key of the artifact, or how it begins. Default: what the last run made.")
+@click.option("--lake", default="", help="Lake URL. Default: the home's.")
+@click.option(
+    "--key", default="", help="Key of the artifact, or how it begins. Default: what the last run in that lake made."
+)
 @click.option("--to", "target", required=True, type=click.Path(path_type=Path), help="FILE.csv or FILE.parquet")
 def export(dataset: str, date: str | None, lake: str, key: str, target: Path) -> None:
     """Write a DATASET to a CSV (lists as JSON) or Parquet file; the file appears whole or not at all."""
@@ -159,7 +163,7 @@ def _open(dataset: str, date: str | None, lake_url: str, key: str) -> tuple[Any,
     from expectations.datasets import DATASETS
     from flows.cli.options import parse_date
     from flows.home import home_folder
-    from flows.night.lakes import open_lake
+    from flows.night.lakes import named_lake, open_lake
     from flows.night.records import all_runs
     from tasks.engine.lake import Ref
 
@@ -172,10 +176,9 @@ def _open(dataset: str, date: str | None, lake_url: str, key: str) -> tuple[Any,
         )
     parse_date(date)
     home = home_folder()
-    runs = all_runs(home)
-    lake = open_lake(home, lake_url)
-    used = [Ref(dataset, f.split("/")[1][5:], f.split("/")[2]) for r in reversed(runs) for f in r.refs.get(dataset, [])]
-    used = [] if key else used
+    lake = open_lake(home, named_lake(home, lake_url))
+    runs = [] if key else [run for run in reversed(all_runs(home)) if run.lake_in(home) == lake.url]
+    used = [Ref.of(folder) for run in runs for folder in run.refs.get(dataset, [])]
     every = [r for r in lake.refs(dataset, date) if r.key.startswith(key)]
     wanted = [r for r in used if date in (None, r.date)] or sorted(every, reverse=True)[:1]
     if date is None:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     type=click.FloatRange(0),
     help="Delete only what nothing has needed for so long, as far as this command has looked.",
 )
-def gc(keep_days: int, delete: bool, grace_hours: float) -> None:
+@click.option("--lake", "url", default="", help="Lake URL. Default: the home's.")
+def gc(keep_days: int, delete: bool, grace_hours: float, url: str) -> None:
     """Find artifacts that nothing needs: no night, backfill or sweep that runs or was interrupted lately, no recent
     run, no release and no `current` pointer; and old copies of releases.
 
@@ -30,11 +31,13 @@ def gc(keep_days: int, delete: bool, grace_hours: float) -> None:
     """
     from flows.home import home_folder, prepare
     from flows.housekeeping import garbage, marked
-    from flows.night.lakes import open_lake
+    from flows.night.lakes import named_lake, open_lake
+    from flows.registry import answer_soon
 
     home = home_folder()
     prepare(home)
-    lake = open_lake(home)
+    answer_soon()
+    lake = open_lake(home, named_lake(home, url))
     found = garbage(home, lake, keep_days)
     since = marked(lake, found)
     due = [one for one in found if time.time() - since[one.name] >= grace_hours * 3600]

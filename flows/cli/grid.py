@@ -123,6 +123,7 @@ def _request(file: Path, home: Path, options: dict[str, Any]) -> "GridRequest":
     from flows.cli.options import parse_date
     from flows.grid.config import load_grid
     from flows.grid.request import GridRequest
+    from flows.night.lakes import named_lake
 
     grid, night = load_grid(file, options["overrides"])
     changed = {name: options[name] for name in ("method", "trials", "minutes") if options[name] is not None}
@@ -133,7 +134,7 @@ def _request(file: Path, home: Path, options: dict[str, Any]) -> "GridRequest":
         raise UserError(f"--only {unknown[0]}: no such sweep in {file}; there are {', '.join(grid.sweeps)}")
     kept = {n: s for n, s in grid.sweeps.items() if not options["only"] or n in options["only"]}
     grid = replace(grid, search=replace(grid.search, **changed), sweeps=kept)
-    lake, date = options["lake"] or str(home / "lake"), parse_date(options["date"])
+    lake, date = named_lake(home, options["lake"]), parse_date(options["date"])
     request = GridRequest(grid, night, date, lake, options["max_parallel"])
     request.rows()  # refuses what cannot be, before anything starts
     return request
@@ -162,6 +163,7 @@ def _carry_out(request: "GridRequest", home: Path) -> None:
     from flows.cli.log_file import log_to
     from flows.grid_search import LISTENER, grid_search
     from flows.service.own_server import await_server
+    from tasks.machine.home import told
 
     log_to(home / "grids" / "log.txt")
     await_server()
@@ -172,7 +174,7 @@ def _carry_out(request: "GridRequest", home: Path) -> None:
             sweeps=request.grid.sweeps,
             search=request.search,
             date=request.date,
-            lake=request.lake,
+            lake=told(home, request.lake),
             max_parallel=request.max_parallel,
             night=request.night,
         )

@@ -8,7 +8,7 @@ import click
 from expectations.errors import UserError
 from flows.cli.plain_text import echo
 
-REGISTRY = click.option("--registry", "url", default="", help="Registry URL. Default: the last run's.")
+REGISTRY = click.option("--registry", "url", default="", help="Registry URL. Default: the home's.")
 
 
 @click.group()

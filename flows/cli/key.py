@@ -55,7 +55,7 @@ def pin(public: tuple[str, ...], nobody: bool) -> None:
 
 @key.command()
 @click.argument("reference")
-@click.option("--registry", "url", default="", help="Registry URL. Default: the last run's.")
+@click.option("--registry", "url", default="", help="Registry URL. Default: the home's.")
 def sign(reference: str, url: str) -> None:
     """Sign a release that is there: a number, @alias or :YYYY-MM-DD."""
     from flows.registry import open_registry

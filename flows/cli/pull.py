@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PARTS = tuple(part for part in patterns_by_part() if part != EVERY)
 REFERENCE = "a number, @alias or :YYYY-MM-DD"
-REGISTRY = click.option("--registry", "url", default="", help="Registry URL. Default: the last run's.")
+REGISTRY = click.option("--registry", "url", default="", help="Registry URL. Default: the home's.")
 RELEASE = click.option("--release", "reference", default="@champion", show_default=True,
                        help=f"{REFERENCE.capitalize()}, or a folder that was pulled.")  # fmt: skip
 TRUST = click.option("--trust", is_flag=True, help="Take it, and run its code, although nobody vouches for it.")

@@ -5,6 +5,8 @@ import click
 from expectations.errors import UserError
 from flows.cli.plain_text import echo
 
+LAKE = click.option("--lake", "url", default="", help="Lake URL. Default: the home's.")
+
 
 @click.group()
 def quarantine() -> None:
@@ -12,11 +14,12 @@ def quarantine() -> None:
 
 
 @quarantine.command("list")
-def list_() -> None:
+@LAKE
+def list_(url: str) -> None:
     """List what is in quarantine."""
     from tasks.engine.quarantine import quarantined
 
-    entries = quarantined(_lake())
+    entries = quarantined(_lake(url))
     for entry in entries:
         findings = entry.report["findings"]
         echo(f"{entry.id}  {len(findings)} findings  {findings[0]['message'] if findings else ''}")
@@ -26,14 +29,15 @@ def list_() -> None:
 
 @quarantine.command("show")
 @click.argument("id_", metavar="ID")
-def show(id_: str) -> None:
+@LAKE
+def show(id_: str, url: str) -> None:
     """Show one entry: dataset, expectation, count and example rows of every finding."""
     from rich.table import Table
 
     from flows.cli.terminal import Console, styled
     from tasks.engine.quarantine import find
 
-    entry = find(_lake(), id_)
+    entry = find(_lake(url), id_)
     console = Console()
     console.print(styled("[bold]{}[/]  [dim]{}[/]", entry.id, entry.path))
     for finding in entry.report["findings"]:
@@ -54,20 +58,22 @@ def show(id_: str) -> None:
 @quarantine.command("release")
 @click.argument("id_", metavar="ID")
 @click.option("--why", required=True, help="Reason, kept in the manifests.")
-def release(id_: str, why: str) -> None:
+@LAKE
+def release(id_: str, why: str, url: str) -> None:
     """Accept an entry as it is: publish it, with its findings and the reason in its manifests."""
     from tasks.engine.quarantine import find
     from tasks.engine.quarantine import release as publish
 
     if not why.strip():
         raise UserError("--why is empty; say why this data is acceptable")
-    lake = _lake()
+    lake = _lake(url)
     for ref in publish(lake, find(lake, id_), why):
         echo(f"published {ref.folder}")
 
 
-def _lake():  # type: ignore[no-untyped-def]  # Lake: imported late
+def _lake(url: str):  # type: ignore[no-untyped-def]  # Lake: imported late
     from flows.home import home_folder
-    from flows.night.lakes import open_lake
+    from flows.night.lakes import named_lake, open_lake
 
-    return open_lake(home_folder())
+    home = home_folder()
+    return open_lake(home, named_lake(home, url))

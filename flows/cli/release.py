@@ -12,7 +12,7 @@ from flows.cli.plain_text import echo
 if TYPE_CHECKING:
     from tasks.registry.ledger import Entry, Ledger
 
-REGISTRY = click.option("--registry", "url", default="", help="Registry URL. Default: the last run's.")
+REGISTRY = click.option("--registry", "url", default="", help="Registry URL. Default: the home's.")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
@@ -49,12 +49,18 @@ def rollback(version: str | None, days_ago: int | None, why: str, url: str) -> N
         then = champion_at(entries, datetime.now(UTC) - timedelta(days=days_ago))
         if then is None:
             raise UserError(f"--days-ago {days_ago}: there was no champion then; see nightjar history")
-        number = then.to
-    else:
-        number = champion_before(entries)
+        number = ledger.at_hand()(then)
         if not number:
-            raise UserError("there is no champion before this one; name a version with --to, see nightjar history")
-    ledger.registry.find(str(number))
+            raise UserError(
+                f"--days-ago {days_ago}: version {then.to}, the champion then, is gone from the registry; name another "
+                "with --to, see nightjar history"
+            )
+    else:
+        number = champion_before(entries, at_hand=ledger.at_hand())
+        if not number:
+            raise UserError(
+                "there is no champion before this one in the registry; name a version with --to, see nightjar history"
+            )
     _report(number, ledger.move(number, why, action="rollback", after=now.sequence if now else 0))
 
 
@@ -79,10 +85,11 @@ def history(day: str | None, as_json: bool, url: str) -> None:
         if then is None:
             raise UserError(f"--on {day}: there was no champion yet; see nightjar history")
         entries = [then]
+    at_hand = ledger.at_hand()
     if as_json:
-        return echo(json.dumps([asdict(e) for e in reversed(entries)], indent=2))
+        return echo(json.dumps([asdict(e) | {"now": at_hand(e)} for e in reversed(entries)], indent=2))
     for entry in reversed(entries):
-        echo(_line(entry))
+        echo(_line(entry, at_hand(entry)))
         for verdict in entry.gates.values():
             mark = "passed" if verdict["passed"] else "failed"
             echo(f"      {mark} {GateVerdict(**verdict)}")
@@ -94,17 +101,18 @@ def history(day: str | None, as_json: bool, url: str) -> None:
 @click.command()
 @click.argument("a")
 @click.argument("b")
-@click.option("--lake", default="", help="Lake URL. Default: the last run's.")
+@click.option("--lake", default="", help="Lake URL. Default: the home's.")
 @AS_JSON
 @REGISTRY
 def compare(a: str, b: str, lake: str, as_json: bool, url: str) -> None:
     """Compare releases A and B: figures, both on the same users with p-values, overlap of lists, files that differ."""
     from flows.home import home_folder
-    from flows.night.lakes import open_lake
+    from flows.night.lakes import named_lake, open_lake
     from tasks.releases.comparing import compare_versions
 
     registry, home = _ledger(url).registry, home_folder()
-    found = compare_versions(registry, open_lake(home, lake), registry.find(a), registry.find(b), home / "scratch")
+    opened = open_lake(home, named_lake(home, lake))
+    found = compare_versions(registry, opened, registry.find(a), registry.find(b), home / "scratch")
     if as_json:
         return echo(json.dumps(found, indent=2))
     echo(f"version {found['a']} beside version {found['b']}, each as judged in its own night")
@@ -144,8 +152,10 @@ def _report(number: int, entry: "Entry | None") -> None:
     return None
 
 
-def _line(entry: "Entry") -> str:
+def _line(entry: "Entry", now: int) -> str:
+    """An entry, and what has become of its version since: the version that its release is now, 0 where it is gone."""
     words: dict[str, Any] = {"gate": "refused"}
     what = words.get(entry.action, entry.action) if entry.valid else f"{entry.action} too late, moved nothing"
     versions = f"{entry.before or '-'} -> {entry.to}"
-    return f"{entry.sequence:>4}  {entry.when}  {what:<9} {versions:<10} {entry.who}: {entry.why}"
+    since = "" if now == entry.to else f"  (now version {now})" if now else "  (the version is gone)"
+    return f"{entry.sequence:>4}  {entry.when}  {what:<9} {versions:<10} {entry.who}: {entry.why}{since}"

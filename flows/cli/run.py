@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--date", help="Logical day, YYYY-MM-DD. Default: the config's, or the log's last full day.")
-@click.option("--lake", default="", help="Lake URL: a folder, s3://bucket/prefix, gs://..., abfs://...")
+@click.option(
+    "--lake", default="", help="Lake URL: a folder, s3://bucket/prefix, gs://..., abfs://... Default: the home's."
+)
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting; may be repeated.")
 @click.option("--from", "from_stage", metavar="STAGE", help="Run this stage and everything after it again.")
 @click.option("--force", "force", multiple=True, metavar="STAGE", help="Run this stage again; may be repeated.")
@@ -45,13 +47,14 @@ def run(
     prepare(home)
     if not dry_run:
         start_server(home)  # while it starts, this process imports Prefect
+    from flows.night.lakes import named_lake
     from flows.night.request import NightRequest
     from flows.nightly import plan_request
 
     request = NightRequest(
         config=settings,
         date=day,
-        lake=lake or str(home / "lake"),
+        lake=named_lake(home, lake),
         from_stage=from_stage or "",
         force=tuple(force),
         sequential=sequential,
@@ -70,17 +73,22 @@ def run(
 def _run(request: "NightRequest", plan: "Plan", home: Path) -> None:
     from flows.cli.display import Display
     from flows.cli.log_file import log_to
-    from flows.cli.summary import print_summary
+    from flows.cli.summary import elsewhere, print_summary
     from flows.night.records import folder
     from flows.night.run import run
+    from tasks.registry.registry import Registry
 
     log_to(folder(home, request.id) / "log.txt")
     for note in plan.notes:
         echo(f"note: {note}")
-    with Display(plan.steps) as display:
-        summary = run(request, plan, home, display)
     from flows.cli.terminal import styled
 
+    try:
+        with Display(plan.steps) as display:
+            summary = run(request, plan, home, display)
+    finally:
+        for note in elsewhere(home, request.lake, Registry(home, request.config.resources.registry).uri):
+            echo(f"note: {note}")
     for warning in display.warnings:
         display.console.print(styled("[yellow]warning[/] {}", warning), soft_wrap=True)
     print_summary(request, home, plan, summary, display.console)

@@ -40,12 +40,13 @@ def up(config: Path | None, **choices: Any) -> None:
     from flows.home import home_folder, prepare
     from flows.service.service import up as bring_up
     from flows.service.settings import load_settings
+    from tasks.machine.home import told
 
     if config:
         load_config(config)
     home = home_folder()
     prepare(home)
-    settings = load_settings(home).changed(config=str(config.resolve()) if config else None, **choices)
+    settings = load_settings(home).changed(config=told(home, str(config.resolve())) if config else None, **choices)
     services = bring_up(home, settings, echo)
     echo(f"Prefect   {services['prefect'].url}\nMLflow    {services['mlflow'].url}")
     echo(f"workers   {', '.join(n for n in services if n not in ('prefect', 'mlflow'))}")

@@ -19,6 +19,7 @@ from flows.service.http import call
 from flows.service.parts import PORTS
 from flows.service.settings import Settings, known_settings
 from flows.service.state import Record, load_all
+from tasks.machine.home import lake_of
 
 
 def look(home: Path) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def look(home: Path) -> dict[str, Any]:
     questions: dict[str, Callable[[], Any]] = {
         **{record.name: partial(health.state_of, record, settings) for record in records},
         **({"disk": partial(surroundings.disk_trouble, home)} if home.is_dir() else {}),
-        **({"lake": partial(surroundings.lake_trouble, surroundings.lake_in_use(home, runs), home)} if runs else {}),
+        **({"lake": partial(surroundings.lake_trouble, lake_of(home), home)} if runs else {}),
     }
     servers = {r.name: r for r in records if r.name in PORTS and r.process()}
     if "prefect" in servers:

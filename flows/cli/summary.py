@@ -9,7 +9,10 @@ from flows.cli.terminal import Console, styled
 from flows.night.plan import Plan
 from flows.night.records import folder
 from flows.night.request import NightRequest
+from flows.service.state import redacted
 from tasks.engine.lake import Artifact, Lake, Ref
+from tasks.machine.home import lake_of
+from tasks.registry.registry import Registry
 
 
 def print_summary(request: NightRequest, home: Path, plan: Plan, summary: dict[str, Any], console: Console) -> None:
@@ -43,6 +46,17 @@ def print_summary(request: NightRequest, home: Path, plan: Plan, summary: dict[s
     }
     for name, value in rows.items():
         console.print(f"{name:<19} {value}", highlight=False, soft_wrap=True)
+
+
+def elsewhere(home: Path, lake: str, registry: str) -> list[str]:
+    """How later commands reach what a night has made in another lake or registry than its home's."""
+    own = {"lake": lake_of(home), "registry": Registry(home).uri}
+    return [
+        f"this night's {name} is not the home's; later commands reach it with --{name} {redacted(used)}, and without "
+        f"after: nightjar home --{name} {redacted(used)}"
+        for name, used in (("lake", lake), ("registry", registry))
+        if used != own[name]
+    ]
 
 
 def _artifact(lake: Lake, ref: Ref) -> Artifact:

@@ -28,6 +28,7 @@ from models.evaluation.effects import Effect
 from tasks.engine.lake import Ref
 from tasks.engine.leases import Lease, hold
 from tasks.engine.running import Night, Watcher
+from tasks.machine.home import lake_of
 from tasks.registry.registry import Registry
 
 
@@ -78,7 +79,7 @@ def carry_out(request: GridRequest, home: Path, listener: Listener) -> dict[str,
     began = time.monotonic()
     planner = request.planner(home)
     trials = [planner.plan(row) for row in request.rows()]
-    sweep = sweep_of(home, request.told(), trials[0].step.cells[0].key)
+    sweep = sweep_of(home, request.told(home), trials[0].step.cells[0].key)
     lake = open_lake(home, request.lake)
     process = take_over(home, lake, request.night.resources)
     with sweep.driven():
@@ -213,7 +214,7 @@ def _refs(run: Run) -> dict[str, list[str]]:
 def _report(run: Run, results: Results, found: dict[str, list[Effect]], seconds: float) -> Path:
     from flows.grid.report import write_report
 
-    elsewhere = ["--lake", run.request.lake] if run.request.lake != str(run.night.home / "lake") else []
+    elsewhere = ["--lake", run.request.lake] if run.request.lake != lake_of(run.night.home) else []
     command = shlex.join(["nightjar", "grid", str(run.sweep.folder / REQUEST), *elsewhere])
     systems = len(by_bundle(row.trial for row in results.rows))
     return write_report(run.sweep, results, found, seconds, systems, command)

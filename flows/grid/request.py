@@ -15,6 +15,7 @@ from flows.grid.metrics import objectives_of
 from flows.grid.rows import Row, all_rows, axes_of, row_of
 from flows.grid.work import Planner
 from tasks.engine.stage import plain
+from tasks.machine.home import told
 
 REQUEST = "request.yaml"
 """In a sweep's folder: the whole request, which `nightjar grid` takes."""
@@ -75,11 +76,14 @@ class GridRequest:
                     raise UserError(f"{error}; write `whole: true` beside low and high") from None
         return row_of(name, sweep, first, self.night)
 
-    def told(self) -> dict[str, Any]:
-        """All that decides what comes out, as JSON types: `resources` decide where work runs and no more."""
+    def told(self, home: Path) -> dict[str, Any]:
+        """All that decides what comes out, as JSON types: `resources` decide where work runs and no more.
+
+        The lake stands there as the home tells it, so that a sweep of a moved home is known again.
+        """
         night = replace(self.night, resources=type(self.night.resources)())
         date = str(self.date) if self.date else None
-        return {**self._file(night), "date": date, "lake": self.lake}
+        return {**self._file(night), "date": date, "lake": told(home, self.lake)}
 
     def write(self, path: Path) -> None:
         """Write the request as a file that asks for the same; `lake` is none of its sections."""

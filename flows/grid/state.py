@@ -21,6 +21,7 @@ from expectations.locks import lock
 from expectations.records import checked, read_record
 from flows.finding import find
 from flows.night.records import check_id, new_id
+from tasks.machine.home import opened
 from tasks.machine.processes import owner_is_alive, owner_tag
 
 State = Literal["running", "interrupted", "cancelled", "failed", "succeeded"]
@@ -82,9 +83,15 @@ def sweep_of(home: Path, request: dict[str, Any], code: str) -> Sweep:
     Args:
         code: key of a step of it, which follows from the code and the data.
     """
-    digest = hashlib.sha256(json.dumps([request, code], sort_keys=True, default=str).encode()).hexdigest()[:16]
-    found = next((s for s in all_sweeps(home) if s.digest == digest), None)
+    digest = _digest(request, code)
+    # Earlier code told the whole place of a lake.
+    known = {digest, _digest({**request, "lake": opened(home, request["lake"])}, code)}
+    found = next((s for s in all_sweeps(home) if s.digest in known), None)
     return found or Sweep(home, new_id(), digest, request)
+
+
+def _digest(request: dict[str, Any], code: str) -> str:
+    return hashlib.sha256(json.dumps([request, code], sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def grids_folder(home: Path) -> Path:

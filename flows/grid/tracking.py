@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from flows.grid.results import Judged
 from flows.grid.state import Sweep
 from tasks.registry.registry import Registry
-from tasks.registry.sweep_runs import Logged, begin_parent, end_parent, log_children
+from tasks.registry.sweep_runs import Logged, begin_parent, end_parent, is_there, log_children
 
 
 class Tracker:
@@ -37,9 +37,8 @@ class Tracker:
             raise self._error
 
     def add(self, row: Judged) -> None:
-        """Log a configuration soon, unless an earlier run did."""
-        if row.trial.row.name not in self.sweep.mlflow:
-            self._queue.put(row)
+        """Log a configuration soon, unless an earlier run did in this registry."""
+        self._queue.put(row)
 
     def _log(self) -> None:
         try:
@@ -49,7 +48,11 @@ class Tracker:
 
     def _log_all(self) -> None:
         ids, began = self.sweep.mlflow, ""
+        if ids and not is_there(self.registry, ids.get("", "")):
+            ids.clear()
         while row := self._queue.get():
+            if row.trial.row.name in ids:
+                continue
             if not began:
                 began = ids.get("") or begin_parent(self.registry, f"grid {self.sweep.id}", {"grid": self.sweep.id})
                 ids[""] = began

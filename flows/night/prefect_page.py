@@ -29,7 +29,7 @@ def show_stages(outcomes: Sequence[Outcome]) -> None:
 
 def show_results(made: Mapping[str, Artifact], summary: Mapping[str, Any], registry: Registry) -> None:
     """Attach what came out of a night to the flow run at hand."""
-    pages = _mlflow_pages(registry, made["release"].run["measures"])
+    pages = _mlflow_pages(registry, summary)
     links = {
         "version": pages.get("release", f"{MODEL} {summary['version']} in {summary['registry']}"),
         "report": pages.get("report", summary["report"]),
@@ -61,16 +61,16 @@ def _row(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _mlflow_pages(registry: Registry, measures: Mapping[str, Any]) -> dict[str, str]:
+def _mlflow_pages(registry: Registry, release: Mapping[str, Any]) -> dict[str, str]:
     """Pages of MLflow's UI about a release; none when no server is known."""
     parts = urlsplit(os.environ.get(MLFLOW_URL) or _served(registry))
     if parts.scheme not in ("http", "https"):
         return {}
     # Never the user and password that an address may hold.
     base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}/#"
-    run = f"{base}/experiments/{registry.experiment_id()}/runs/{measures['run_id']}"
+    run = f"{base}/experiments/{registry.experiment_id()}/runs/{release['run_id']}"
     return {
-        "release": f"{base}/models/{MODEL}/versions/{measures['version']}",
+        "release": f"{base}/models/{MODEL}/versions/{release['version']}",
         "report": f"{run}/artifacts/report/report.html",
     }
 

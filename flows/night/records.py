@@ -14,6 +14,7 @@ import yaml
 from expectations.errors import UserError
 from expectations.files import write_json, write_text
 from expectations.records import checked, read_record
+from tasks.machine.home import lake_of, opened
 from tasks.machine.processes import owner_is_alive
 
 
@@ -24,6 +25,7 @@ class RunRecord:
     Attributes:
         config, overrides: the config file, and settings given beside it.
         settings: all of them, of a run that was started from no file; `save` makes it one, `night.yaml`.
+        lake, registry: as the home tells of them, see `tasks.machine.home`; so are the places in `release`.
         planned: artifacts of its plan, made or not; `nightjar gc` keeps them as long as the record.
         night_hours: how long it may take; 0 for ever.
         owner: tag of the process that ran it; a run that a dead process called running was interrupted.
@@ -58,9 +60,13 @@ class RunRecord:
         How it ran (`--force`, `--from`, `--sequential`) decides nothing that comes out, and is left out.
         """
         settings = [*(one for one in self.overrides if one not in changes), *changes]
-        elsewhere = ["--lake", self.lake] if self.lake != str(home / "lake") else []
+        elsewhere = ["--lake", self.lake_in(home)] if self.lake_in(home) != lake_of(home) else []
         words = ["--date", self.date, *(w for s in settings for w in ("--set", s)), *elsewhere]
         return shlex.join(["nightjar", "run", self.config or str(self._file(home)), *words])
+
+    def lake_in(self, home: Path) -> str:
+        """URL or path of its lake."""
+        return opened(home, self.lake)
 
     def _file(self, home: Path) -> Path:
         return folder(home, self.id) / "night.yaml"

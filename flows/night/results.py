@@ -13,9 +13,11 @@ from flows.night.records import RunRecord
 from tasks.engine.audit import build_docs
 from tasks.engine.lake import Artifact
 from tasks.engine.running import Night, Outcome
+from tasks.machine.home import told
 from tasks.pages.data import RunFacts, StageTime
-from tasks.registry.registry import Registry
+from tasks.registry.registry import Registry, Version
 from tasks.releases.gates import Decision, decide
+from tasks.stages.release import version_in
 from tasks.stages.report import CARD, PAGE, render_cards, render_report
 
 CURRENT = ("recommendations", "embeddings")
@@ -32,24 +34,30 @@ def publish_results(
     made = {d: night.artifact(s.refs(d)[0]) for s in plan.steps for d in s.stage.produces if len(s.cells) == 1}
     for name in CURRENT:
         night.lake.point(made[name].ref)
-    measures = made["release"].run["measures"]
     ran = any(o.state == "ran" for o in outcomes)
     docs = build_docs(night.docs) if night.docs and night.builds_docs and ran else (night.docs or Path()) / "index.html"
     registry = Registry(night.home, night.resources.registry)
-    decision = _decide(night, plan, made, registry, config)
-    facts = _facts(night, record, made, outcomes, docs, decision)
+    with night.lake.claim([made["release"].ref]):  # another run of this night may end at the same moment
+        known = {v.number for v in registry.versions()}
+        alias, scratch = config.release.alias, night.home / "scratch"
+        version = version_in(registry, made["release"], made["bundle"], made["recommendations"], alias, scratch)
+        decision = _decide(night, plan, made, registry, version, config)
+    facts = _facts(night, record, made, outcomes, docs, version, registry, decision)
     page = _write(night, plan, config.system, PAGE, render_report(made["report"], facts))
     whole, brief = render_cards(made["report"], made["evaluation"], made["bundle"], facts)
     card = _write(night, plan, config.system, CARD, whole)
-    if ran:
-        registry.attach(measures["run_id"], page, "report")
-        registry.attach(measures["run_id"], card, "report")
-        registry.describe(measures["version"], brief)
-    record.release = {"version": measures["version"], "report": str(page), "data_docs": str(docs)}
+    if ran or version.number not in known:
+        registry.attach(version.run_id, page, "report")
+        registry.attach(version.run_id, card, "report")
+        registry.describe(version.number, brief)
+    places = {"report": told(night.home, str(page)), "data_docs": told(night.home, str(docs))}
+    record.release = {"version": version.number, "digest": version.digest, **places}
     summary = {
         "date": plan.days.day,
-        "version": measures["version"],
-        "registry": measures["registry"],
+        "version": version.number,
+        "digest": version.digest,
+        "run_id": version.run_id,
+        "registry": registry.uri,
         "report": str(page),
         "data_docs": str(docs),
         "bundle": str(made["bundle"].path),
@@ -66,22 +74,24 @@ def publish_results(
     return summary
 
 
-def _decide(night: Night, plan: Plan, made: dict[str, Artifact], registry: Registry, config: NightlyConfig) -> Decision:
+def _decide(
+    night: Night, plan: Plan, made: dict[str, Artifact], registry: Registry, version: Version, config: NightlyConfig
+) -> Decision:
     """Ask the gates about this night's release."""
     everything = [night.artifact(r) for s in plan.steps for c in s.cells for r in c.refs]
     cut = {a.dataset: a for a in everything if a.date == plan.days.cut and a.dataset in KNOWN}
     watches = [a for a in everything if a.dataset == "watches" and a.date in plan.days.judge]
-    with night.lake.claim([made["release"].ref]):  # another run of this night may end at the same moment
-        return decide(
-            registry,
-            {**made, **cut},
-            watches,
-            everything,
-            night.home / "scratch",
-            config.release.gates,
-            config.evaluation,
-            night.promotes,
-        )
+    return decide(
+        registry,
+        version,
+        {**made, **cut},
+        watches,
+        everything,
+        night.home / "scratch",
+        config.release.gates,
+        config.evaluation,
+        night.promotes,
+    )
 
 
 def _facts(
@@ -90,18 +100,19 @@ def _facts(
     made: dict[str, Artifact],
     outcomes: Sequence[Outcome],
     docs: Path,
+    version: Version,
+    registry: Registry,
     decision: Decision,
 ) -> RunFacts:
     """What differs from run to run, for report and model card: version, times, latencies, the command."""
-    measures = made["release"].run["measures"]
     return RunFacts(
-        version=f"nightjar-recommender {measures['version']}",
+        version=version.name,
         stages=tuple(StageTime(o.step, o.state, o.seconds, o.rows, o.peak_bytes) for o in outcomes),
         index=made["index"].run.get("measures", {}),
         total_seconds=time.monotonic() - night.began,
         gates=tuple((v.gate, "passed" if v.passed else "failed", v.figures) for v in decision.verdicts),
         decision=str(decision),
-        links={"lake": night.lake.url, "data docs": str(docs), "registry": measures["registry"]},
+        links={"lake": night.lake.url, "data docs": str(docs), "registry": registry.uri},
         command=record.command(night.home),
     )
 

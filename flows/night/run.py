@@ -37,6 +37,7 @@ from tasks.engine.leases import Lease, hold
 from tasks.engine.running import Night, Outcome, Watcher
 from tasks.engine.stage import Step, plain
 from tasks.machine.config import ResourcesConfig
+from tasks.machine.home import from_here, told
 from tasks.machine.processes import claim_ownership, end_leftovers, owner_tag
 from tasks.machine.scratch import sweep_asides
 
@@ -73,7 +74,7 @@ def run(
     night = _begin(request, plan, home, watcher, process)  # Spark and more start while Prefect's server does
     parameters = {
         "date": plan.days.day,
-        "lake": request.lake,
+        "lake": told(home, request.lake),
         "stages": list(request.stages),
         **{name: plain(getattr(request.config, name)) for name in SECTIONS},
     }
@@ -85,10 +86,10 @@ def run(
         # A server that cannot keep the state of the run, such as for the same full disk, must not hide how it ended.
         if night.error is not None and night.error is not error:
             raise night.error  # noqa: B904
-        told = in_our_words(error, home)
-        if told is None or told is error:
+        failure = in_our_words(error, home)
+        if failure is None or failure is error:
             raise
-        raise told from error
+        raise failure from error
     finally:
         with suppress(OSError, Failure):
             night.lease.end()
@@ -150,9 +151,9 @@ def _record(request: NightRequest, plan: Plan, home: Path) -> RunRecord:
         id=request.id,
         config=request.config_name,
         overrides=list(request.overrides),
-        lake=request.lake,
+        lake=told(home, request.lake),
         date=plan.days.day,
-        registry=request.config.resources.registry,
+        registry=told(home, from_here(request.config.resources.registry)),
         night_hours=request.config.resources.night_hours,
         owner=owner_tag(),
         settings={} if request.config_name else plain(request.config),
@@ -180,11 +181,11 @@ def _carry_out(run: _Run, ends_when_told: bool = False) -> dict[str, Any]:
         record.state, record.error = ("cancelled", "in Prefect") if by_somebody else ("interrupted", "SIGTERM")
         raise
     except BaseException as error:
-        told = in_our_words(error, night.home) or error
-        run.error, record.state, record.error = told, "failed", str(told)
-        if told is error:
+        failure = in_our_words(error, night.home) or error
+        run.error, record.state, record.error = failure, "failed", str(failure)
+        if failure is error:
             raise
-        raise told from error
+        raise failure from error
     finally:
         record.seconds = time.monotonic() - night.began
         record.peak_bytes = night.machine.meter.peak_since()

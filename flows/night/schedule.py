@@ -28,6 +28,7 @@ from flows.night.request import NightRequest, Planner
 from flows.night.run import run_in_this_flow
 from flows.night.sources import open_source
 from tasks.engine.stage import plain
+from tasks.machine.home import told
 from tasks.registry.registry import Registry
 
 LATE = "late"
@@ -120,7 +121,7 @@ def _make_up_for(request: NightRequest, home: Path, plan: Planner) -> bool:
     Not below the run at hand, hence the empty context: when that is retried, Prefect would hand back the night's old
     run, whatever became of it.
     """
-    parameters = {"date": str(request.date), "lake": request.lake, **plain(request.config)}
+    parameters = {"date": str(request.date), "lake": told(home, request.lake), **plain(request.config)}
 
     def run() -> None:
         with tags("nightjar", NAME, LATE):

@@ -44,7 +44,7 @@ def up(home: Path, settings: Settings, say: Say) -> dict[str, Record]:
         api = Api(f"{servers['prefect'].url}/api", settings.auth)
         if mended := api.make_pool():
             say(f"work pool {parts.POOL}: its template of jobs was not Prefect's own; putting it right")
-        registered = register(home, Path(settings.config), api, say)
+        registered = register(home, home / settings.config, api, say)
         notified = notify(home, api, settings.notify, say)
         # Not before: they would run what somebody has made of a deployment.
         _workers(home, settings, api, say)

@@ -8,7 +8,6 @@ its claim lasts (Burrows 2006, "The Chubby lock service for loosely-coupled dist
 """
 
 import json
-import platform
 import sys
 import threading
 import time
@@ -18,12 +17,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from expectations.errors import Failure
-from tasks.machine.processes import owner_is_alive, owner_tag
+from tasks.machine.processes import machine_name, owner_is_alive, owner_tag
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -94,7 +92,7 @@ class _StoredClaim(Claim):
 
     def take(self, name: str) -> None:
         """Hold a name, as soon as nobody does who lives."""
-        told = {"heart": self.heart, "process": owner_tag(), "machine": _machine()}
+        told = {"heart": self.heart, "process": owner_tag(), "machine": machine_name()}
         watch = _Watch(self.store)
         while not _write(self.store, name, told, None):
             claim = _read(self.store, name)
@@ -155,7 +153,7 @@ class _Watch:
 
     def is_dead(self, told: dict[str, Any]) -> bool:
         """Whether the holder that a claim names is: its process on this machine is gone, or its heart has stopped."""
-        if told.get("machine") == _machine() and not owner_is_alive(str(told.get("process"))):
+        if told.get("machine") == machine_name() and not owner_is_alive(str(told.get("process"))):
             return True
         heart = str(told.get("heart"))
         seen = _read(self.store, heart)
@@ -226,15 +224,6 @@ def _errors() -> tuple[type[Exception], ...]:
 def _clock() -> float:
     """Seconds that go on while the machine sleeps, where the system has such a clock."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
-
-
-@cache
-def _machine() -> str:
-    """What processes have in common that see each other's ids: the machine since it was started, and the container."""
-    told = [platform.node()]
-    with suppress(OSError):
-        told += [Path("/proc/sys/kernel/random/boot_id").read_text().strip(), str(Path("/proc/self/ns/pid").readlink())]
-    return " ".join(told)
 
 
 # --- the store -------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from typing import Any
 
 from expectations.records import text_of
 from tasks.engine.lake import Lake, Ref
+from tasks.machine.home import facts_of
 
 FOLDER = "leases"
 LASTS_S = 24 * 3600.0
@@ -83,7 +84,13 @@ def hold(lake: Lake, holder: str, home: Path, refs: Iterable[Ref]) -> Lease:
 
 
 def home_name(home: Path) -> str:
-    """A home as others that share its lake know it."""
+    """A home as others that share its lake know it: by its id, which a moved one keeps and a copy does not."""
+    facts = facts_of(home)
+    return facts.id if facts else _place(home)
+
+
+def _place(home: Path) -> str:
+    """Its place, by which earlier code named it."""
     return f"{socket.gethostname()}:{home.resolve()}"
 
 
@@ -94,11 +101,12 @@ def leased(lake: Lake, home: Path, recorded: Collection[str] = ()) -> set[Ref]:
         recorded: holders of this home of which it has records. When they have ended, those tell what they need.
     """
     needed: set[Ref] = set()
+    own = {home_name(home), _place(home)}
     for name in lake.record_names(FOLDER):
         lease = lake.record(f"{FOLDER}/{name}", _read, "what its holder needs is kept as far as its own home tells")
         if lease and lease.until < time.time():
             lake.remove_record(f"{FOLDER}/{name}")
-        elif lease and not (lease.is_ended and lease.home == home_name(home) and lease.holder in recorded):
+        elif lease and not (lease.is_ended and lease.home in own and lease.holder in recorded):
             needed |= lease.needs
     return needed
 

@@ -31,4 +31,4 @@ class ResourcesConfig:
     """Spark master URL: `local[2]`, `spark://host:7077`, `yarn`, `k8s://...`."""
 
     registry: str = ""
-    """MLflow tracking URL (`http://host:5000`, `postgresql://...`); empty for SQLite and a folder below the home."""
+    """MLflow tracking URL (`http://host:5000`, `postgresql://...`); empty for the home's, see `nightjar home`."""

@@ -10,7 +10,7 @@ import getpass
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -34,7 +34,10 @@ class Entry:
 
     Attributes:
         after: sequence of the move that the writer saw last; 0 for none.
-        before, to: versions; 0 for none. An entry of the gates that refused a release names it and moves nothing.
+        before, to: versions, as they were numbered then; 0 for none. An entry of the gates that refused a release
+            names it and moves nothing.
+        release: digest of the release that `to` was, which says what is meant: versions may be deleted, and a model
+            that is made anew numbers from 1. Empty in ledgers of earlier code, and then the number counts.
         when: UTC, ISO 8601.
         gates: gate -> its verdict with figures.
         valid: whether no other move came in between; follows from the entries before.
@@ -51,6 +54,7 @@ class Entry:
     why: str
     gates: dict[str, Any] = field(default_factory=dict)
     valid: bool = True
+    release: str = ""
 
     @property
     def moves(self) -> bool:
@@ -72,6 +76,24 @@ class Ledger:
             token = page.token
             if not token:
                 return judged(sorted(found, key=lambda e: e.sequence))
+
+    def at_hand(self) -> Callable[[Entry], int]:
+        """Tells of an entry which version its release is now; 0 where it is gone from the registry."""
+        versions = self.registry.versions()
+        digests = {v.number: v.digest for v in versions}
+        numbers = {v.digest: v.number for v in reversed(versions) if v.digest}
+
+        def number(entry: Entry) -> int:
+            if entry.to in digests and entry.release in ("", digests[entry.to]):
+                return entry.to
+            return numbers.get(entry.release, 0)
+
+        return number
+
+    def champion(self, alias: str = CHAMPION) -> int:
+        """The version that is champion; 0 where there is none, or its version is gone."""
+        newest = head(self.entries(), alias)
+        return self.at_hand()(newest) if newest else 0
 
     def move(
         self,
@@ -108,7 +130,7 @@ class Ledger:
         seen = newest if after is None else next((e for e in entries if e.sequence == after), None)
         if after and not (seen and seen.moves):
             raise UserError(f"entry {after} is no move of {alias}; see nightjar history")
-        if newest and newest == seen and newest.to == to:
+        if newest and newest == seen and self.at_hand()(newest) == to:
             self.repair(alias)
             return None
         made = self._append(action, to, why, alias, seen, gates or {})
@@ -130,13 +152,12 @@ class Ledger:
         return next(e for e in self.entries() if e.sequence == made)
 
     def repair(self, alias: str = CHAMPION) -> int:
-        """Set the alias to what the ledger says, and give that version's number; 0 for none.
+        """Set the alias to what the ledger says, and give that version's number; 0 for none, and for one that is gone.
 
         Read again after each change, as another writer may have come between reading and setting.
         """
         while True:
-            newest = head(self.entries(), alias)
-            wanted = newest.to if newest else 0
+            wanted = self.champion(alias)
             if self.registry.aliases().get(alias, 0) == wanted:
                 return wanted
             if wanted:
@@ -148,9 +169,11 @@ class Ledger:
         self, action: Action, to: int, why: str, alias: str, seen: Entry | None, gates: Mapping[str, Any]
     ) -> int:
         self._ensure()
+        digest = next((v.digest for v in self.registry.versions() if v.number == to), "")
         tags = {
             "after": seen.sequence if seen else 0, "action": action, "alias": alias,
-            "from": seen.to if seen else 0, "to": to, "who": who(), "why": why.strip(),
+            "from": (self.at_hand()(seen) or seen.to) if seen else 0, "to": to, "release": digest,
+            "who": who(), "why": why.strip(),
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
             # A tag a gate: one for all could be longer than a tag may be.
             **{f"gate.{name}": json.dumps(verdict) for name, verdict in gates.items()},
@@ -183,7 +206,7 @@ def _entry(sequence: int, tags: Mapping[str, str]) -> Entry:
     action: Any = tags["action"]
     return Entry(
         sequence, int(tags["after"]), action, tags["alias"], int(tags["from"]), int(tags["to"]),
-        tags["who"], tags["when"], tags["why"], gates,
+        tags["who"], tags["when"], tags["why"], gates, release=tags.get("release", ""),
     )  # fmt: skip
 
 
@@ -204,13 +227,19 @@ def head(entries: Iterable[Entry], alias: str = CHAMPION) -> Entry | None:
     return next((e for e in reversed(list(entries)) if e.moves and e.alias == alias), None)
 
 
-def champion_before(entries: Iterable[Entry], alias: str = CHAMPION) -> int:
+def champion_before(
+    entries: Iterable[Entry], alias: str = CHAMPION, at_hand: Callable[[Entry], int] = lambda entry: entry.to
+) -> int:
     """The version that was champion before the one that is; 0 for none.
 
-    Moves from a version to itself, which ledgers of earlier versions have, changed nothing and are passed over.
+    Moves from a version to itself, which ledgers of earlier code have, changed nothing and are passed over; so are
+    those to a version that is gone.
+
+    Args:
+        at_hand: see `Ledger.at_hand`.
     """
-    changed = head([e for e in entries if e.before != e.to], alias)
-    return changed.before if changed else 0
+    moved = [at_hand(entry) for entry in entries if entry.moves and entry.alias == alias]
+    return next((number for number in reversed(moved[:-1]) if number not in (0, moved[-1])), 0)
 
 
 def champion_at(entries: Iterable[Entry], moment: datetime, alias: str = CHAMPION) -> Entry | None:

@@ -5,8 +5,21 @@ there and still does what is relied on, `tests/tasks/registry/test_mlflow_intern
 """
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+PLACES = (
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+    ("model_versions", "source"),
+    ("experiments", "artifact_location"),
+)
+"""Where MLflow keeps addresses of files in its database. They are whole, whatever it is given."""
 
 
 def server_application(store: str, artifacts: Path) -> Any:
@@ -42,3 +55,47 @@ def files_at(address: str, registry: str) -> Any:
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     return get_artifact_repository(address, tracking_uri=registry, registry_uri=registry)
+
+
+def files_of(database: Path, experiment: str = "nightjar") -> Path | None:
+    """The folder that an experiment's files are in by MLflow's own SQLite file; None where it names none.
+
+    MLflow's clients tell the same, and import for two seconds.
+    """
+    if not database.is_file():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+            query = "SELECT artifact_location FROM experiments WHERE name = ?"
+            found = connection.execute(query, (experiment,)).fetchone()
+    except sqlite3.Error:  # MLflow tells what is wrong with it
+        return None
+    return _path(found[0]) if found and str(found[0]).startswith("file:") else None
+
+
+def relocate(database: Path, artifacts: Path) -> None:
+    """Have MLflow's SQLite file find its files where they are, after the folder of both was moved or copied.
+
+    MLflow keeps a whole address for every run and model and has no command that changes them. All or none are changed.
+    What is not in the new folder and still in the old one stays as it is. To look at: columns of
+    `mlflow/store/tracking/dbmodels/models.py` and `mlflow/store/model_registry/dbmodels/models.py` that hold addresses.
+    """
+    before = files_of(database)
+    if before in (None, artifacts):
+        return
+    with closing(sqlite3.connect(database, timeout=60, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        for table, column in PLACES:
+            rows = connection.execute(f'SELECT rowid, "{column}" FROM "{table}" WHERE "{column}" LIKE ?', ("file:%",))
+            for row, address in rows.fetchall():
+                old = _path(address)
+                if not old.is_relative_to(before):
+                    continue
+                new = artifacts / old.relative_to(before)
+                if table == "experiments" or new.exists() or not old.exists():
+                    connection.execute(f'UPDATE "{table}" SET "{column}" = ? WHERE rowid = ?', (new.as_uri(), row))
+        connection.execute("COMMIT")
+
+
+def _path(address: str) -> Path:
+    return Path(url2pathname(urlsplit(address).path))

@@ -7,7 +7,8 @@ made last in one transaction, so a night that is killed leaves no half version, 
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -21,12 +22,18 @@ from expectations.prepared import prepared
 from expectations.retrying import retrying
 from tasks.engine import fault_points
 from tasks.machine.databases import make_by_command, place
-from tasks.registry.mlflow_internals import files_at
-from tasks.registry.signing import DATE_TAG, SIGNATURE_TAG, Keys, is_signed
+from tasks.machine.home import registry_of
+from tasks.machine.processes import machine_name, owner_is_alive, owner_tag
+from tasks.registry.mlflow_internals import files_at, relocate
+from tasks.registry.release_layout import MANIFEST_TAG
+from tasks.registry.signing import DATE_TAG, Keys, is_signed
 
 MODEL = "nightjar-recommender"
 EXPERIMENT = "nightjar"
-KEY_TAG = "nightjar.key"
+PROCESS_TAG, MACHINE_TAG = "nightjar.process", "nightjar.machine"
+"""Tags of an MLflow run: who logs it, see `tasks.machine.processes`."""
+UNDER_WAY_S = 6 * 3600.0
+"""A run that is logged on another machine, whose processes nobody here can see, is left alone for so long."""
 FURTHEST_EAST = timedelta(hours=14)
 """How far the earliest time zone is ahead of UTC."""
 MOST_DESCRIBED = 5000
@@ -37,7 +44,11 @@ _REFERENCE = re.compile(r"([^@/:]*)([@/:]?)(.*)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Version:
-    """One registered version."""
+    """One registered version.
+
+    Attributes:
+        number: in its registry; another registry gives it to another release.
+    """
 
     number: int
     run_id: str
@@ -61,13 +72,18 @@ class Version:
         begun = self.created is None or day <= (self.created + FURTHEST_EAST).date()
         return told if begun and told == day.isoformat() else ""
 
+    @property
+    def digest(self) -> str:
+        """What the release is in every registry: the sha256 of its manifest; empty of what was registered by hand."""
+        return self.tags.get(MANIFEST_TAG, "")
+
 
 @dataclass(frozen=True)
 class Registry:
     """A registry by URL: an MLflow server or database.
 
     Empty for the one of the environment (`NIGHTJAR_REGISTRY`: the service's, when its database is elsewhere), else for
-    SQLite and a folder below `home`.
+    the one that the home has chosen, else for SQLite and a folder below `home`.
     """
 
     home: Path
@@ -75,7 +91,7 @@ class Registry:
 
     @property
     def address(self) -> str:
-        return self.url or os.environ.get("NIGHTJAR_REGISTRY", "")
+        return self.url or os.environ.get("NIGHTJAR_REGISTRY", "") or registry_of(self.home)
 
     @property
     def uri(self) -> str:
@@ -86,18 +102,32 @@ class Registry:
         """The SQLite file of the home."""
         return self.home / "mlflow" / "mlflow.db"
 
+    @property
+    def file(self) -> Path | None:
+        """Its SQLite file, whosever; None for a server, or another database."""
+        path = self.uri.removeprefix("sqlite:///")
+        return Path(path).absolute() if path != self.uri else None
+
+    @property
+    def artifacts(self) -> Path:
+        """Where files of releases are, when no server keeps them: beside the SQLite file, else in the home."""
+        return (self.file or self.database).parent / "artifacts"
+
     @cached_property
     def client(self) -> Any:
         """MLflow's client; the first use of a new database makes its tables."""
         from mlflow import MlflowClient
 
-        if not self.address:
+        if self.file == self.database:
             self.make_database()
+        elif self.file and self.file.is_relative_to(self.home):
+            relocate(self.file, self.artifacts)
         return MlflowClient(self.uri, self.uri)
 
     def make_database(self) -> None:
-        """Make the SQLite database, when it is not there."""
+        """Make the SQLite database, when it is not there; one of a moved or copied home finds its files again."""
         place(self.database, template(), make_tables)
+        relocate(self.database, self.database.parent / "artifacts")
 
     def check(self) -> None:
         """Ask for something small.
@@ -123,7 +153,8 @@ class Registry:
 
         found = self.client.get_experiment_by_name(EXPERIMENT)
         if not found:
-            location = None if self.address else (self.home / "mlflow" / "artifacts").as_uri()
+            # MLflow's own choice for a database would be the folder that the command is called in.
+            location = None if self.uri.startswith("http") else self.artifacts.as_uri()
             try:
                 return str(self.client.create_experiment(EXPERIMENT, artifact_location=location))
             except MlflowException:  # another night has made it at the same moment
@@ -158,54 +189,74 @@ class Registry:
             return {}
         return {alias: int(number) for alias, number in model.aliases.items()}
 
-    def version_of(self, key: str, signers: Sequence[str] = ()) -> Version | None:
-        """The version that was made from the release with this key, and signed by one of these where there are any."""
-        found = (v for v in self.versions() if v.tags.get(KEY_TAG) == key)
-        return next((v for v in found if not signers or is_signed(MODEL, v.tags, signers)), None)
+    def version_of(self, digest: str) -> Version | None:
+        """The version that is the release of this digest, the first if there are several; None where this registry has
+        none, or has it no more.
+
+        Where this home has a key to sign with, only what it has signed: a version that somebody else has put there is
+        another one then.
+        """
+        own = Keys(self.home).public()
+        alike = [v for v in self.versions() if v.digest == digest]
+        return next((v for v in reversed(alike) if not own or is_signed(MODEL, v.tags, (own,))), None)
 
     def publish(
         self,
-        key: str,
+        digest: str,
         folder: Path,
         name: str,
         params: Mapping[str, Any],
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
     ) -> Version:
-        """Log a bundle and register it as one version; the same key twice gives the same version.
+        """Log a bundle and register it as one version; the same one twice gives the same version.
 
-        It is signed where this home has a key to sign with; a version that somebody else has put there under the same
-        key is another one then.
+        It is signed where this home has a key to sign with.
+
+        Args:
+            digest: of its manifest.
         """
-        keys = Keys(self.home)
-        tags = {**tags, **keys.signed(MODEL, tags)}
-        found = self.version_of(key, (keys.public(),) if SIGNATURE_TAG in tags else ())
+        found = self.version_of(digest)
         if found:
             return found
-        self._forget_unfinished(key)
-        run_id, model = self._log(key, folder, name, params, metrics)
+        tags = {**tags, MANIFEST_TAG: digest}
+        tags |= Keys(self.home).signed(MODEL, tags)
+        self._forget_unfinished(digest)
+        run_id, model = self._log(digest, folder, name, params, metrics)
         fault_points.point("release:logged")
         self._ensure_model()
         made = self.client.create_model_version(
             MODEL,
             source=model.model_uri,
             run_id=run_id,
-            tags={KEY_TAG: key, **tags},
+            tags=tags,
             model_id=model.model_id,
             description=name,
         )
         fault_points.point("release:registered")
-        return Version(int(made.version), run_id, {KEY_TAG: key, **tags})
+        return self._first_of(digest, Version(int(made.version), run_id, tags))
+
+    def _first_of(self, digest: str, made: Version) -> Version:
+        """The version that stays of several which machines without a common lake have made of one release at the same
+        moment: the first, which all of them see.
+        """
+        first = self.version_of(digest) or made
+        if first.number != made.number:
+            self.client.delete_model_version(MODEL, str(made.number))
+            self.client.delete_run(made.run_id)
+        return first
 
     def _log(
-        self, key: str, folder: Path, name: str, params: Mapping[str, Any], metrics: Mapping[str, float]
+        self, digest: str, folder: Path, name: str, params: Mapping[str, Any], metrics: Mapping[str, float]
     ) -> tuple[str, Any]:
         import mlflow
         from mlflow.entities import Metric, Param
 
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
-        run_id = str(self.client.create_run(self.experiment_id(), run_name=name, tags={KEY_TAG: key}).info.run_id)
+        tags = {MANIFEST_TAG: digest, PROCESS_TAG: owner_tag(), MACHINE_TAG: machine_name()}
+        run = self.client.create_run(self.experiment_id(), run_name=name, tags=tags)
+        run_id = str(run.info.run_id)
         with mlflow.start_run(run_id=run_id):
             model = mlflow.pyfunc.log_model(
                 name="recommender",
@@ -222,11 +273,15 @@ class Registry:
             self.client.log_batch(run_id, params=texts[start : start + 100])
         return run_id, model
 
-    def _forget_unfinished(self, key: str) -> None:
-        """Delete MLflow runs that an earlier, killed attempt at this release left behind."""
-        query = f"tags.`{KEY_TAG}` = '{key}'"
-        for run in self.client.search_runs([self.experiment_id()], query):
-            self.client.delete_run(run.info.run_id)
+    def _forget_unfinished(self, digest: str) -> None:
+        """Delete MLflow runs of this release that have no version: an attempt was killed, or the version deleted.
+
+        Those that somebody is logging at this moment stay.
+        """
+        named = {version.run_id for version in self.versions()}
+        for run in self.client.search_runs([self.experiment_id()], f"tags.`{MANIFEST_TAG}` = '{digest}'"):
+            if run.info.run_id not in named and not _is_under_way(run):
+                self.client.delete_run(run.info.run_id)
 
     def _ensure_model(self) -> None:
         from mlflow.exceptions import MlflowException
@@ -318,6 +373,15 @@ class Registry:
     def attach(self, run_id: str, path: Path, folder: str | None = None) -> None:
         """Add a file, such as the report, to the MLflow run of a release."""
         self.client.log_artifact(run_id, str(path), folder)
+
+
+def _is_under_way(run: Any) -> bool:
+    """Whether a process logs an MLflow run still; of another machine's, whether it may."""
+    if run.info.status != "RUNNING":
+        return False
+    if run.data.tags.get(MACHINE_TAG) == machine_name():
+        return owner_is_alive(run.data.tags.get(PROCESS_TAG, ""))
+    return time.time() - run.info.start_time / 1000 < UNDER_WAY_S
 
 
 def template() -> Path:

@@ -7,4 +7,4 @@ LISTS = "recommendations"
 """Folder of the night's lists in a released bundle."""
 
 MANIFEST_TAG = "nightjar.manifest"
-"""Tag of a version: the sha256 of its manifest, and so of everything in it."""
+"""Tag of a version: the sha256 of its manifest, and so of everything in it: what a release is, whatever its number."""

@@ -32,6 +32,16 @@ def begin_parent(registry: Registry, name: str, params: Mapping[str, Any]) -> st
     return str(run.info.run_id)
 
 
+def is_there(registry: Registry, run_id: str) -> bool:
+    """Whether the registry at hand has the run of a sweep; another one, or one that was tidied, does not."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return bool(registry.client.get_run(run_id).info.lifecycle_stage == "active")
+    except MlflowException:
+        return False
+
+
 def log_children(registry: Registry, parent: str, rows: Iterable[Logged]) -> Iterable[str]:
     """Log configurations below a sweep's run, one at a time; gives the id of each."""
     experiment = registry.experiment_id()

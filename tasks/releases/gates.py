@@ -17,7 +17,7 @@ from models.gates import Figure, GatesConfig, GateVerdict, judge_release
 from tasks.engine import fault_points
 from tasks.engine.lake import Artifact
 from tasks.registry.ledger import Entry, Ledger, head
-from tasks.registry.registry import Registry
+from tasks.registry.registry import Registry, Version
 from tasks.registry.release_layout import FOLDER
 from tasks.releases.champion_lists import champion_lists
 
@@ -51,6 +51,7 @@ class Decision:
 
 def decide(
     registry: Registry,
+    version: Version,
     made: Mapping[str, Artifact],
     watches: Iterable[Artifact],
     everything: Iterable[Artifact],
@@ -65,20 +66,21 @@ def decide(
     it must not be asked twice at the same moment: the caller claims the release.
 
     Args:
+        version: what the night's release is in the registry.
         made: the night's artifacts by dataset.
         watches: the judged days.
         everything: artifacts whose audits must be clean.
         promotes: false for a backfilled night, whose gates are measured and which stays a candidate.
     """
-    number, ledger = int(made["release"].run["measures"]["version"]), Ledger(registry)
-    ledger.repair()
-    before = _decided(registry, ledger, number)
+    number, ledger = version.number, Ledger(registry)
+    champion = ledger.repair()
+    before = _decided(ledger, version)
     if before:
         return before
     newest = head(ledger.entries())
-    measure = _Measures(registry, made, tuple(watches), tuple(everything), scratch, gates, evaluation, newest)
-    verdicts = judge_release(measure.all(), gates, newest is not None)
-    decision = _act(registry, ledger, number, newest, verdicts, made["release"].date, promotes)
+    measure = _Measures(registry, made, tuple(watches), tuple(everything), scratch, gates, evaluation, champion)
+    verdicts = judge_release(measure.all(), gates, bool(champion))
+    decision = _act(registry, ledger, number, newest, champion, verdicts, made["release"].date, promotes)
     fault_points.point("gates:decided")
     facts = {"outcome": decision.outcome, "why": decision.why, "champion": decision.champion}
     facts["verdicts"] = [asdict(v) for v in verdicts]
@@ -86,16 +88,17 @@ def decide(
     return decision
 
 
-def _decided(registry: Registry, ledger: Ledger, number: int) -> Decision | None:
-    """What was decided before: by the version's tag, or by the ledger when the tag was never written."""
-    version = next(v for v in registry.versions() if v.number == number)
+def _decided(ledger: Ledger, version: Version) -> Decision | None:
+    """What was decided before: by the version's tag, or by the ledger when the tag was never written, or went with a
+    version of the same release that somebody has deleted."""
     if TAG in version.tags:
         facts = json.loads(version.tags[TAG])
         return Decision(facts["outcome"], _verdicts(facts["verdicts"]), facts["champion"], facts["why"])
-    entry = next((e for e in ledger.entries() if e.to == number and e.gates and e.valid), None)
+    at_hand = ledger.at_hand()
+    entry = next((e for e in ledger.entries() if at_hand(e) == version.number and e.gates and e.valid), None)
     if entry is None:
         return None
-    champion = entry.to if entry.moves else entry.before
+    champion = version.number if entry.moves else entry.before
     return Decision("champion" if entry.moves else "refused", _verdicts(entry.gates.values()), champion, entry.why)
 
 
@@ -108,11 +111,12 @@ def _act(
     ledger: Ledger,
     number: int,
     newest: Entry | None,
+    champion: int,
     verdicts: list[GateVerdict],
     date: str,
     promotes: bool,
 ) -> Decision:
-    champion, told = newest.to if newest else 0, tuple(verdicts)
+    told = tuple(verdicts)
     failed = [str(v) for v in verdicts if not v.passed]
     by_gate = {v.gate: asdict(v) for v in verdicts}
     if not promotes:
@@ -140,7 +144,7 @@ class _Measures:
     scratch: Path
     gates: GatesConfig
     config: EvaluationConfig
-    newest: Entry | None
+    champion: int
 
     def all(self) -> dict[str, Figure]:
         measures: dict[str, Callable[[], dict[str, Figure]]] = {
@@ -153,7 +157,7 @@ class _Measures:
         figures: dict[str, Figure] = {}
         for gate, measure in measures.items():
             figures |= self._tried((gate,), measure)
-        if self.newest:
+        if self.champion:
             figures |= self._tried(("ndcg", "recall", "segments"), self._against_champion)
         return figures
 
@@ -223,9 +227,8 @@ class _Measures:
         users, truth = self.judged.user_ids, self.judged.truth
         mine = lists_from_table(self.made["recommendations"].table(["user_id", "rank", "item_id"]), users, self.k)
         ours = ranking_metrics(truth.contains(mine), truth.sizes, [self.k])
-        assert self.newest
         length = int(self.ours.pipeline["k"])
-        there = champion_lists(self.registry, self.newest.to, self.ours.id_map, users, self.k, length, self.scratch)
+        there = champion_lists(self.registry, self.champion, self.ours.id_map, users, self.k, length, self.scratch)
         theirs = ranking_metrics(truth.contains(there), truth.sizes, [self.k])
         key = ("ndcg", self.k)
         segments = {
@@ -247,8 +250,7 @@ class _Measures:
         mean = float(theirs.mean())
         config = self.config
         c = paired_bootstrap(ours, theirs, config.seed, config.num_resamples, config.confidence_level)
-        assert self.newest
-        note = f"{of + ' ' if of else ''}{ours.mean():.4f} beside {mean:.4f} of version {self.newest.to}"
+        note = f"{of + ' ' if of else ''}{ours.mean():.4f} beside {mean:.4f} of version {self.champion}"
         if mean == 0:
             return Figure(0.0, 0.0, note)
         low, high = c.low / mean, c.high / mean

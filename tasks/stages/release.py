@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,8 +18,11 @@ from tasks.engine.lake import MANIFEST, Artifact
 from tasks.engine.outputs import Outputs
 from tasks.engine.stage import stage
 from tasks.machine.scratch import aside
-from tasks.registry.registry import Registry
-from tasks.registry.release_layout import FOLDER, LISTS, MANIFEST_TAG
+from tasks.registry.registry import Registry, Version
+from tasks.registry.release_layout import FOLDER, LISTS
+
+FACTS = "release.json"
+"""What a release is and what it was made from, in its artifact; nothing of any registry."""
 
 
 @settings
@@ -41,7 +46,8 @@ def release(
 ) -> None:
     """Register the bundle with its figures and lineage, and move the alias to it.
 
-    The version number depends on what the registry already holds, so it is a measure of the run and no content.
+    What the release is, the digest of its manifest tells. Which number it has is for each registry to say: see
+    `version_in`.
     """
     metrics = release_metrics(evaluation, index)
     facts = {
@@ -54,21 +60,41 @@ def release(
         "evaluation": evaluation.ref.folder,
         "metrics": metrics,
     }
-    (out["release"].path / "release.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
     registry = Registry(out.home, out.resources.registry)
-    tags = {k: str(v) for k, v in facts.items() if k not in ("metrics", "model")}
-    with aside(out.home / "scratch") as place:
-        folder = _assemble(place / FOLDER, bundle, recommendations, metrics)
-        version = registry.publish(
-            bundle.key,
-            folder,
-            f"night {out.date}",
-            flat_params(bundle.manifest["config"]),
-            metrics,
-            {f"nightjar.{k}": v for k, v in tags.items()} | {MANIFEST_TAG: file_sha256(folder / MANIFEST)},
-        )
+    with _assembled(out.home / "scratch", bundle, recommendations, metrics) as folder:
+        facts["manifest"] = file_sha256(folder / MANIFEST)
+        (out["release"].path / FACTS).write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
+        _publish(registry, folder, facts, bundle)
     registry.follow(alias)
-    out.measure(version=version.number, run_id=version.run_id, registry=registry.uri)
+
+
+def version_in(
+    registry: Registry, release: Artifact, bundle: Artifact, recommendations: Artifact, alias: str, scratch: Path
+) -> Version:
+    """The version that a release is in a registry. Where it has none, such as a registry that is new or was emptied, or
+    no more, as somebody has deleted it, the release is registered again, from what the lake holds.
+
+    Two runs must not ask at the same moment: the caller claims the release.
+    """
+    facts = read_json(release.path / FACTS)
+    found = registry.version_of(facts["manifest"])
+    if found is None:
+        with _assembled(scratch, bundle, recommendations, facts["metrics"]) as folder:
+            found = _publish(registry, folder, facts, bundle)
+    registry.follow(alias)
+    return found
+
+
+def _publish(registry: Registry, folder: Path, facts: dict[str, Any], bundle: Artifact) -> Version:
+    tags = {f"nightjar.{name}": str(value) for name, value in facts.items() if name not in ("metrics", "model")}
+    params = flat_params(bundle.manifest["config"])
+    return registry.publish(facts["manifest"], folder, f"night {facts['date']}", params, facts["metrics"], tags)
+
+
+@contextmanager
+def _assembled(scratch: Path, bundle: Artifact, recommendations: Artifact, metrics: dict[str, float]) -> Iterator[Path]:
+    with aside(scratch) as place:
+        yield _assemble(place / FOLDER, bundle, recommendations, metrics)
 
 
 def _assemble(folder: Path, bundle: Artifact, recommendations: Artifact, metrics: dict[str, float]) -> Path:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -81,7 +80,7 @@ def test_the_pointers_name_what_the_night_made(golden):
 
 def test_data_docs_and_report_are_there(golden):
     release = golden.record()["release"]
-    report = Path(release["report"]).read_text()
+    report = (golden.path / "home" / release["report"]).read_text()
     assert "nightjar-recommender 1" in report and "http://" not in report and "https://" not in report
     assert (golden.path / "home/data-docs/index.html").exists()
 
@@ -237,7 +236,7 @@ def test_the_first_release_is_champion_and_a_worse_one_is_refused(two_releases):
     }  # fmt: skip
     assert all(v["value"] is not None for v in refused.gates.values()), refused.gates
     assert not refused.gates["ndcg"]["passed"] and refused.gates["audits"]["passed"]
-    assert "failed" in Path(two_releases.record()["release"]["report"]).read_text()
+    assert "failed" in (two_releases.path / "home" / two_releases.record()["release"]["report"]).read_text()
 
 
 def test_two_releases_are_compared(two_releases):

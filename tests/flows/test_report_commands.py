@@ -4,7 +4,6 @@ import csv
 import html
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 
@@ -20,7 +19,7 @@ def home(continued):
 
 @pytest.fixture(scope="module")
 def page(home) -> str:
-    return Path(home.record()["release"]["report"]).read_text()
+    return (home.path / "home" / home.record()["release"]["report"]).read_text()
 
 
 def _chapters(page: str) -> list[str]:
@@ -82,13 +81,13 @@ def test_every_chapter_is_computed_again_to_the_last_digit(home, page):
     assert {name for name, state in home.states().items() if state == "ran"} >= forced
     assert forced == {"evaluation", "index", "ranker", "recommendations", "report", "towers"}
     assert home.digests() == before
-    again = Path(home.record()["release"]["report"]).read_text()
+    again = (home.path / "home" / home.record()["release"]["report"]).read_text()
     for chapter in _chapters(page):
         assert _chapter(again, chapter) == _chapter(page, chapter)
 
 
 def test_a_model_card_stands_beside_the_report_and_the_version(home, page):
     record = home.record()
-    card = (Path(record["release"]["report"]).parent / "model_card.md").read_text()
+    card = ((home.path / "home" / record["release"]["report"]).parent / "model_card.md").read_text()
     assert card.startswith(f"# Model card: nightjar-recommender {record['release']['version']}, night of ")
     assert f"nightjar run {home.config} --date" in card

@@ -137,7 +137,7 @@ def test_a_holder_that_was_held_up_publishes_nothing_and_leaves_the_other_alone(
         slept.verify()
         mine = json.loads(bytes(store.get(NAME.key).bytes()))
         with monkeypatch.context() as elsewhere:
-            elsewhere.setattr(claims, "_machine", lambda: "another")
+            elsewhere.setattr(claims, "machine_name", lambda: "another")
             elsewhere.setattr(claims, "LAPSES_S", 0.3)
             other = claims.hold(store, [NAME.key])
             claim = other.__enter__()

@@ -377,7 +377,7 @@ class Registry:
 
 def _is_under_way(run: Any) -> bool:
     """Whether a process logs an MLflow run still; of another machine's, whether it may."""
-    if run.info.status != "RUNNING":
+    if run.info.status in ("FAILED", "KILLED"):  # one that is finished may be registered at this moment
         return False
     if run.data.tags.get(MACHINE_TAG) == machine_name():
         return owner_is_alive(run.data.tags.get(PROCESS_TAG, ""))

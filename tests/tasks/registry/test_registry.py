@@ -2,12 +2,20 @@
 
 import multiprocessing
 import sqlite3
+import threading
+import time
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from expectations.errors import Failure
-from tasks.registry.registry import MODEL, Registry, make_tables
+from tasks.machine.processes import machine_name, owner_tag
+from tasks.registry.registry import MACHINE_TAG, MODEL, PROCESS_TAG, Registry, make_tables
+from tasks.registry.release_layout import MANIFEST_TAG
+from tasks.registry.signing import Keys
+from tests.tasks.released import make_release
 
 DATES = ["2026-03-01", "2026-03-02", "2026-03-03"]
 TAGS = 10
@@ -19,6 +27,11 @@ def registry(tmp_path):
     found = Registry(tmp_path)
     found.client.create_registered_model(MODEL)
     return found
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory) -> Path:
+    return make_release(tmp_path_factory.mktemp("release") / "made")
 
 
 def _release(registry, date):
@@ -100,3 +113,62 @@ def test_tables_that_cannot_be_made_are_told_with_the_last_words_of_the_command(
     (tmp_path / "some.db").write_text("no database")
     with pytest.raises(Failure, match=r"^MLflow's database could not be made at .*some.db: .*not a database"):
         make_tables(tmp_path / "some.db")
+
+
+# --- writers of several machines, without a common lake ---------------------------------------------------------------
+
+
+def test_two_that_register_the_same_release_at_once_agree_on_the_first(registry, bundle):
+    """As each finds nothing to begin with; of the two versions that are made the later goes, with its run."""
+    both, numbers = threading.Barrier(2), []
+    logged = Registry._log
+
+    def together(self: Registry, *arguments: Any) -> Any:
+        done = logged(self, *arguments)
+        both.wait(300)
+        return done
+
+    def publish() -> None:
+        numbers.append(Registry(registry.home).publish("d1", bundle, "night", {}, {}, {}).number)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Registry, "_log", together)
+        writers = [threading.Thread(target=publish) for _ in range(2)]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join(400)
+    assert numbers == [1, 1] and [v.number for v in registry.versions()] == [1]
+    (run,) = registry.client.search_runs([registry.experiment_id()])
+    assert run.info.run_id == registry.versions()[0].run_id
+
+
+def test_runs_of_killed_attempts_go_and_those_under_way_stay(registry, bundle):
+    me = {PROCESS_TAG: owner_tag(), MACHINE_TAG: machine_name()}
+    client, hour = registry.client, 3_600_000
+    now = int(time.time() * 1000)
+    begun = {
+        "mine, under way": (me, now),
+        "of a dead process": ({**me, PROCESS_TAG: "1.1"}, now),
+        "another machine's, of now": ({**me, MACHINE_TAG: "another"}, now - hour),
+        "another machine's, of yesterday": ({**me, MACHINE_TAG: "another"}, now - 24 * hour),
+        "of an earlier version of the code": ({}, now - 24 * hour),
+        "of another release": ({MANIFEST_TAG: "d2"}, now - 24 * hour),
+    }
+    for name, (tags, start) in begun.items():
+        client.create_run(registry.experiment_id(), start, {MANIFEST_TAG: "d1", **tags}, name)
+    ended = client.create_run(registry.experiment_id(), now, {MANIFEST_TAG: "d1", **me}, "failed")
+    client.set_terminated(ended.info.run_id, "FAILED")
+    registry.publish("d1", bundle, "night", {}, {}, {})
+    left = {run.info.run_name for run in client.search_runs([registry.experiment_id()])}
+    assert left == {"mine, under way", "another machine's, of now", "of another release", "night"}
+
+
+def test_the_run_of_a_version_is_no_unfinished_one(registry, bundle):
+    """Although a home that signs registers its own version of what somebody else has registered."""
+    first = registry.publish("d1", bundle, "night", {}, {}, {})
+    Keys(registry.home).make()
+    second = registry.publish("d1", bundle, "night", {}, {}, {})
+    assert second.number == 2 and {v.number for v in registry.versions()} == {1, 2}
+    assert registry.client.get_run(first.run_id).info.lifecycle_stage == "active"
+    assert registry.publish("d1", bundle, "night", {}, {}, {}).number == 2

@@ -96,7 +96,7 @@ def _briefly(error: BaseException) -> str:
     words = " ".join(str(error).split())
     if _says(words, ("too many 503", "500 Internal Server Error", "503 Service Unavailable")):
         return "it fails, as it does when its database is away"
-    for phrase in ("Connection refused", "timed out", "Connection reset", "Connection aborted"):
+    for phrase in ("Connection refused", "Could not connect", "timed out", "Connection reset", "Connection aborted"):
         if phrase.lower() in words.lower():
             return phrase.lower()
     return f"{type(error).__name__}: {words[:160]}"

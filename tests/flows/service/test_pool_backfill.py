@@ -105,3 +105,36 @@ def test_cancelling_ends_the_nights_of_workers_and_the_schedule_goes_on(service)
     assert not any(day.startswith("2026-02") for day in released(service))
     (schedule,) = service.deployment("nightly")["schedules"]
     assert schedule["active"]
+
+
+def _cancel(service, run):
+    """As Prefect's UI does."""
+    service.api(f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}})
+    ended = service.await_state(run, "COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+    assert ended["state_type"] == "CANCELLED", ended["state"]
+
+
+def test_a_night_that_is_cancelled_in_prefect_has_not_failed_and_the_others_go_on(service):
+    options = ("--config", str(service.home.config), "--on", "pool")
+    command = service.home.command("backfill", "2026-02-04", "2026-02-04", *options)
+    service.wait(lambda: newest(service).get("request", {}).get("start") == "2026-02-04", 400)
+    service.wait(lambda: newest(service)["counts"].get("running"), 400)
+    tags = {"all_": [f"backfill:{newest(service)['id']}", "day:2026-02-04"]}
+    (run,) = service.api("/flow_runs/filter", {"flow_runs": {"tags": tags}})
+    _cancel(service, run["id"])
+    done = command.wait(400)
+    assert done.returncode == 0, done.stderr
+    (day,) = days(service)
+    assert (day["state"], day["reason"], day["attempts"]) == ("interrupted", "its run was cancelled in Prefect", 1)
+
+
+def test_a_backfill_that_is_cancelled_in_prefect_is_cancelled_with_its_nights(service):
+    night = service.deployment("backfill")["parameters"]
+    run = service.start_run("backfill", **{**night, "start": "2026-02-05", "end": "2026-02-06"})
+    service.wait(lambda: newest(service).get("request", {}).get("start") == "2026-02-05", 400)
+    service.wait(lambda: newest(service)["counts"].get("running"), 400)
+    _cancel(service, run)
+    service.wait(lambda: newest(service)["state"] == "cancelled")
+    assert newest(service)["counts"] == {"interrupted": 1, "skipped": 1}
+    runs = {"flow_runs": {"tags": {"all_": [f"backfill:{newest(service)['id']}"]}}}
+    service.wait(lambda: {r["state_type"] for r in service.api("/flow_runs/filter", runs)} == {"CANCELLED"})

@@ -176,8 +176,7 @@ class Store:
 
     def command(self, version: Version, changes: Sequence[str]) -> str:
         """What makes a release like a version with some settings changed: from the config of its run, where known."""
-        uri = self.registry.uri
-        made = [run for run in all_runs(self.home) if _is_of(run, version, self.home, uri)]
+        made = [run for run in all_runs(self.home) if _is_of(run, version, self.home)]
         known = made[-1].command(self.home, changes) if made else ""
         return known or shlex.join([*RUN.split(), *(word for change in changes for word in ("--set", change))])
 
@@ -203,8 +202,10 @@ class Store:
         return " · ".join(word for word in words if word)
 
 
-def _is_of(run: RunRecord, version: Version, home: Path, registry: str) -> bool:
-    """Whether a run has made a version of a registry (a URL); earlier code kept its number alone."""
+def _is_of(run: RunRecord, version: Version, home: Path) -> bool:
+    """Whether a run has made a version of the home's registry; earlier code kept its number alone."""
     if "digest" in run.release:
         return bool(run.release["digest"] == version.digest)
-    return run.release.get("version") == version.number and Registry(home, opened(home, run.registry)).uri == registry
+    if run.release.get("version") != version.number:
+        return False
+    return Registry(home, opened(home, run.registry)).uri == Registry(home).uri

@@ -120,8 +120,13 @@ def test_the_command_starts_from_the_config_of_the_run_that_made_the_release(rel
     )
     for name, made in (("20260101T000000-aaaa", {"version": release.number}), ("20260102T000000-bbbb", {})):
         replace(record, id=name, release=made).save(tmp_path)
-    assert command(store, release, changes) == (
-        "nightjar run 'a night.yaml' --date 2026-01-01 --set pipeline.k=5 --set system=fusion --set pipeline.k=30"
-    )
-    replace(record, id="20260103T000000-cccc", registry="http://elsewhere").save(tmp_path)
-    assert command(store, release, changes).startswith("nightjar run CONFIG.yaml"), "a version 3 of another registry"
+    told = "nightjar run 'a night.yaml' --date 2026-01-01 --set pipeline.k=5 --set system=fusion --set pipeline.k=30"
+    assert command(store, release, changes) == told
+    other = replace(record, config="another.yaml", release={"version": release.number})
+    replace(other, id="20260103T000000-cccc", registry="http://elsewhere").save(tmp_path)
+    assert command(store, release, changes) == told, "that is a version of another registry"
+    another = {"version": release.number, "digest": "of another release"}
+    replace(other, id="20260104T000000-dddd", release=another).save(tmp_path)
+    assert command(store, release, changes) == told, "that had its number before the registry was emptied"
+    replace(other, id="20260105T000000-eeee", release=another | {"digest": release.version.digest}).save(tmp_path)
+    assert "another.yaml" in command(store, release, changes)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from expectations.errors import Failure
 from expectations.files import read_json
 from expectations.settings import settings
 from models.gates import GatesConfig
@@ -75,11 +76,19 @@ def version_in(
     no more, as somebody has deleted it, the release is registered again, from what the lake holds.
 
     Two runs must not ask at the same moment: the caller claims the release.
+
+    Raises:
+        Failure: the lake holds another bundle by now, one that was damaged and made again with other bytes, say.
     """
     facts = read_json(release.path / FACTS)
     found = registry.version_of(facts["manifest"])
     if found is None:
         with _assembled(scratch, bundle, recommendations, facts["metrics"]) as folder:
+            if file_sha256(folder / MANIFEST) != facts["manifest"]:
+                raise Failure(
+                    f"the release of {facts['date']} is not in the registry at {registry.uri}, and what the lake has "
+                    "is not what was released then; release that: run the night again with --force release"
+                )
             found = _publish(registry, folder, facts, bundle)
     registry.follow(alias)
     return found

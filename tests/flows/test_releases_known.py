@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from expectations.errors import Failure
+from tasks.engine.lake import Artifact, Lake
 from tasks.registry.ledger import LEDGER, Ledger
 from tasks.registry.registry import MODEL, Registry
+from tasks.stages.release import version_in
 from tests.homes import Home
 
 pytestmark = pytest.mark.slow
@@ -152,3 +155,19 @@ def test_the_explorer_finds_the_run_of_a_release_in_whichever_registry(night, mo
     store = Store(home)
     other, own = store.versions()[::-1]
     assert str(night.config) in store.command(own, ()) and str(night.config) not in store.command(other, ())
+
+
+def test_what_the_lake_no_longer_has_is_not_registered_under_its_digest(golden, tmp_path):
+    """A bundle that was damaged and made again, of which some bytes differ, is another release."""
+    lake = Lake(str(golden.path / "home/lake"), tmp_path)
+    release, bundle, recommendations = (
+        lake.find(lake.refs(name)[-1]) for name in ("release", "bundle", "recommendations")
+    )
+    other = Artifact(release.ref, tmp_path / "release")
+    shutil.copytree(release.path, other.path)
+    facts = json.loads((other.path / "release.json").read_text())
+    (other.path / "release.json").write_text(json.dumps(facts | {"manifest": "0" * 64}))
+    registry = Registry(tmp_path / "home")
+    with pytest.raises(Failure, match=r"not what was released then.*--force release"):
+        version_in(registry, other, bundle, recommendations, "candidate", tmp_path / "scratch")
+    assert registry.versions() == []

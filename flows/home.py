@@ -22,7 +22,8 @@ def home_folder() -> Path:
         UserError: what it says of itself is damaged.
     """
     home = Path(os.environ.get("NIGHTJAR_HOME") or ".nightjar").resolve()
-    settle_if_possible(home)
+    if any((home / name).is_dir() for name in FOLDERS):
+        settle_if_possible(home)
     return home
 
 

@@ -17,7 +17,10 @@ FULL_BYTES = 2**20
 
 AGAIN = "run the same command again: what was published stands"
 
-FULL = ("No space left on device", "database or disk is full", "disk I/O error", "unable to open database file")
+FULL = ("No space left on device", "database or disk is full")
+PERHAPS_FULL, LITTLE_BYTES = ("disk I/O error", "unable to open database file"), 16 * 2**20
+"""What SQLite says of a full disk too, and how much may be left of one then."""
+
 AWAY = (
     "Max retries exceeded", "TEMPORARILY_UNAVAILABLE", "OperationalError", "InterfaceError", "Connection refused",
     "Connection reset", "Connection aborted", "timed out", "database system is shutting down", "database is locked",
@@ -42,7 +45,8 @@ def in_our_words(error: BaseException, home: Path, what: str = "") -> Exception 
     """
     chain = list(_chain(error))
     begin = f"{what}: " if what else ""
-    if any(_is_full(one) for one in chain) or _free(home) < FULL_BYTES:
+    perhaps = any(_says(str(one), PERHAPS_FULL) for one in chain)
+    if any(_is_full(one) for one in chain) or _free(home) < (LITTLE_BYTES if perhaps else FULL_BYTES):
         return Outage(f"{begin}the disk is full at {home}; free some space ({FREES_SPACE}) and {AGAIN}")
     if isinstance(error, UserError | Failure):
         return error

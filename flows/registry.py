@@ -33,20 +33,27 @@ def find_release(registry: Registry, reference: str) -> Version:
 
     Raises:
         UserError: there is none.
-        Failure: somebody has set the alias `champion` beside the ledger.
+        Failure: somebody has set the alias `champion` beside the ledger, or the champion's version is gone.
     """
     from tasks.registry.ledger import CHAMPION, Ledger, head
 
-    version = registry.find(reference)
-    if reference.strip().removeprefix("models:/").rpartition("@")[2] in ("", CHAMPION, MODEL):
-        newest = head(Ledger(registry).entries())
-        if newest is None:
-            raise Failure(
-                f"{CHAMPION} is version {version.number} by its alias, but the ledger knows of no champion, so nobody "
-                f'vouches for that; name the version, or make it so: nightjar promote {version.number} --why "..."'
-            )
-        return version if newest.to == version.number else registry.find(str(newest.to))
-    return version
+    if reference.strip().removeprefix("models:/").rpartition("@")[2] not in ("", CHAMPION, MODEL) or not reference:
+        return registry.find(reference)
+    ledger = Ledger(registry)
+    newest = head(ledger.entries())
+    if newest is None:
+        number = registry.find(reference).number
+        raise Failure(
+            f"{CHAMPION} is version {number} by its alias, but the ledger knows of no champion, so nobody vouches for "
+            f'that; name the version, or make it so: nightjar promote {number} --why "..."'
+        )
+    number = ledger.champion()
+    if not number:
+        raise Failure(
+            f"the champion was version {newest.to}, which is gone from the registry; its night registers it again, or "
+            'make another one champion: nightjar promote VERSION --why "..."'
+        )
+    return registry.find(str(number))
 
 
 def open_release(registry: Registry, version: Version, trust: bool = False) -> Any:

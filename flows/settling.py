@@ -13,7 +13,7 @@ from typing import Any
 from expectations.errors import Failure
 from expectations.files import read_json, write_json
 from expectations.locks import lock
-from tasks.machine.home import OWN_LAKE, HomeFacts, facts_of, mark_of, told
+from tasks.machine.home import OWN_LAKE, HomeFacts, facts_of, from_here, mark_of, place_of, told
 from tasks.registry.mlflow_internals import files_of
 
 PLACES = (
@@ -31,8 +31,8 @@ def settle(home: Path) -> None:
         UserError: what it says is damaged.
         Failure: it cannot be written.
     """
-    facts = facts_of(home)
-    if facts and facts.mark == mark_of(home):
+    facts, mark, place = facts_of(home), mark_of(home), place_of(home)
+    if facts and (facts.mark, facts.place) == (mark, place):
         return
     with lock(home / ".settling"):
         facts = facts_of(home)  # another process may have come first
@@ -41,10 +41,12 @@ def settle(home: Path) -> None:
             if before != home:
                 _forget_services(home)
             _tell_relatively(home, before)
-            HomeFacts(mark=mark_of(home), **_last_released(home)).save(home)
-        elif facts.mark != mark_of(home):
+            HomeFacts(mark=mark, place=place, **_last_released(home)).save(home)
+        elif facts.mark != mark and facts.place != place:
             _forget_services(home)
-            replace(facts, id=uuid.uuid4().hex, mark=mark_of(home)).save(home)
+            replace(facts, id=uuid.uuid4().hex, mark=mark, place=place).save(home)
+        elif (facts.mark, facts.place) != (mark, place):  # moved, or on a disk that was mounted anew
+            replace(facts, mark=mark, place=place).save(home)
 
 
 def _former(home: Path) -> Path:
@@ -66,7 +68,8 @@ def _tell_relatively(home: Path, before: Path) -> None:
             record = _read(path)
             values = _within(record, part) if part else record
             known = {name: values[name] for name in names if isinstance(values.get(name), str)}
-            values |= {name: told(home, told(before, place)) for name, place in known.items()}
+            # What was written relatively was meant from the folder that commands are called in.
+            values |= {name: told(home, told(before, from_here(place))) for name, place in known.items()}
             if known:
                 write_json(path, record)
 

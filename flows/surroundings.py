@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from expectations.errors import FREES_SPACE, Failure
+from expectations.passwords import redacted
 from flows.night.records import RunRecord, began
 from flows.service.asking import ask_side_by_side
 from flows.service.health import LIMIT_S, Trouble, trouble_of
@@ -41,7 +42,7 @@ def lake_trouble(url: str, home: Path) -> Trouble | None:
         lake.record_names("current")
     except Exception as error:  # whatever a file system throws
         why = next(iter(str(error).splitlines()), type(error).__name__)[:200]
-        return Trouble("lake", f"{url.partition('?')[0]} cannot be read ({why})", remedy)
+        return Trouble("lake", f"{redacted(url.partition('?')[0])} cannot be read ({redacted(why)})", remedy)
     return disk_trouble(lake.root) if lake.is_local else None
 
 

@@ -91,8 +91,10 @@ def _end(pid: int, owner: str, state: State, message: dict[str, Any]) -> None:
     with suppress(psutil.Error):
         process = psutil.Process(pid)
         started = process.children(recursive=True)
-        write_down(home, owner, message["run"], message["stage"], sentence)
-        tell_prefect(state.flow_runs, message["run"], sentence)
+        with suppress(Exception):  # whatever cannot be written down or told: what hangs is ended
+            write_down(home, owner, message["run"], message["stage"], sentence)
+        with suppress(Exception):
+            tell_prefect(state.flow_runs, message["run"], sentence)
         with suppress(OSError):
             os.write(1, json.dumps(sentence).encode() + b"\n")
         with suppress(psutil.TimeoutExpired):

@@ -15,11 +15,11 @@ def home(lake: str | None, registry: str | None, as_json: bool) -> None:
     What a command is given with --lake or --registry counts for that command alone. A config's `resources.registry` and
     NIGHTJAR_REGISTRY in the environment, go before the home's.
     """
+    from expectations.passwords import redacted
     from flows.home import home_folder, prepare
     from flows.registry import answer_soon
-    from flows.service.state import redacted
     from tasks.engine.lake import Lake
-    from tasks.machine.home import change, facts_of, from_here, lake_of
+    from tasks.machine.home import change, facts_of, from_here, lake_of, registry_of
     from tasks.registry.registry import Registry
 
     place = home_folder()
@@ -33,7 +33,11 @@ def home(lake: str | None, registry: str | None, as_json: bool) -> None:
         change(place, **{n: v and from_here(v) for n, v in {"lake": lake, "registry": registry}.items()})
     facts = facts_of(place)
     assert facts
-    told = {"home": str(place), "id": facts.id, "lake": lake_of(place), "registry": redacted(Registry(place).uri)}
+    used = Registry(place).uri
+    told = {"home": str(place), "id": facts.id, "lake": redacted(lake_of(place)), "registry": redacted(used)}
+    if facts.registry and used != registry_of(place):
+        before = "NIGHTJAR_REGISTRY, or the service's own registry, goes before"
+        click.echo(f"note: {before} {redacted(facts.registry)}", err=True)
     if as_json:
         return click.echo(json.dumps(told, indent=2))
     for name, value in told.items():

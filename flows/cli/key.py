@@ -58,19 +58,19 @@ def pin(public: tuple[str, ...], nobody: bool) -> None:
 @click.option("--registry", "url", default="", help="Registry URL. Default: the home's.")
 def sign(reference: str, url: str) -> None:
     """Sign a release that is there: a number, @alias or :YYYY-MM-DD."""
-    from flows.registry import open_registry
+    from flows.registry import find_release, open_registry
     from tasks.registry.registry import MODEL
     from tasks.registry.signing import SIGNATURE_TAG
     from tasks.releases.trust import vouched_manifest
 
     registry, keys = open_registry(url), _keys()
-    version = registry.find(reference)
-    vouched_manifest(version, ())
+    version = find_release(registry, reference)
+    digest = vouched_manifest(version, ())
     signed = keys.signed(MODEL, version.tags)
     if not signed:
         raise UserError(f"no private key in {keys.private_file}; make one: nightjar key new")
     registry.tag(version.number, SIGNATURE_TAG, signed[SIGNATURE_TAG])
-    echo(f"{version.name} of {version.day} is signed by {keys.public()}")
+    echo(f"{version.name} of {version.day}, manifest sha256 {digest}, is signed by {keys.public()}")
 
 
 def _keys() -> "Keys":

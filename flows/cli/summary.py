@@ -5,11 +5,11 @@ from typing import Any
 
 from rich.table import Table
 
+from expectations.passwords import redacted
 from flows.cli.terminal import Console, styled
 from flows.night.plan import Plan
 from flows.night.records import folder
 from flows.night.request import NightRequest
-from flows.service.state import redacted
 from tasks.engine.lake import Artifact, Lake, Ref
 from tasks.machine.home import lake_of
 from tasks.registry.registry import Registry

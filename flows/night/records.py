@@ -50,7 +50,7 @@ class RunRecord:
     error: str = ""
 
     def save(self, home: Path) -> None:
-        write_json(folder(home, self.id) / "run.json", asdict(self))
+        write_json(folder(home, self.id) / "run.json", asdict(self), private=True)  # a registry may have a password
         if self.settings and not self._file(home).exists():
             write_text(self._file(home), yaml.safe_dump(self.settings, sort_keys=False))
 

@@ -40,6 +40,7 @@ from tasks.machine.config import ResourcesConfig
 from tasks.machine.home import from_here, told
 from tasks.machine.processes import claim_ownership, end_leftovers, owner_tag
 from tasks.machine.scratch import sweep_asides
+from tasks.registry.registry import Registry
 
 
 @dataclass
@@ -153,7 +154,7 @@ def _record(request: NightRequest, plan: Plan, home: Path) -> RunRecord:
         overrides=list(request.overrides),
         lake=told(home, request.lake),
         date=plan.days.day,
-        registry=told(home, from_here(request.config.resources.registry)),
+        registry=told(home, from_here(Registry(home, request.config.resources.registry).address)),
         night_hours=request.config.resources.night_hours,
         owner=owner_tag(),
         settings={} if request.config_name else plain(request.config),

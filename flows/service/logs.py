@@ -8,8 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from expectations.errors import UserError
+from expectations.passwords import redacted
 from flows.service.rotation import set_aside
-from flows.service.state import folder, redacted
+from flows.service.state import folder
 
 
 def tail(home: Path, service: str | None, lines: int, follow: bool) -> Iterator[str]:

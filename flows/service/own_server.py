@@ -71,6 +71,7 @@ def start_server(home: Path) -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for the command, which tells the server how its run ended
         )
         _Server.url = f"http://127.0.0.1:{bound.getsockname()[1]}/api"
     os.environ["PREFECT_API_URL"] = _Server.url

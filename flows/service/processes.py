@@ -12,11 +12,12 @@ from typing import Any
 import psutil
 
 from expectations.errors import Failure
+from expectations.passwords import redacted
 from expectations.processes import end
 from flows.service.http import answers
 from flows.service.parts import TAG, Part
 from flows.service.prefect_internals import FLOW_RUN
-from flows.service.state import Record, load_all, log_file, open_log, redacted
+from flows.service.state import Record, load_all, log_file, open_log
 from tasks.machine.processes import OWNER, end_leftovers
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,12 +11,13 @@ import yaml
 
 from expectations.errors import Failure
 from expectations.files import write_json
+from expectations.passwords import redacted
 from expectations.records import checked, read_record, text_of
 from flows.config import SECTIONS, NightlyConfig, load_config
 from flows.environment import variables
 from flows.service.api import Api
 from flows.service.processes import ROOT
-from flows.service.state import Say, digest_of, folder, redacted
+from flows.service.state import Say, digest_of, folder
 
 DECLARED = ROOT / "deployments" / "prefect.yaml"
 UNSET = {

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -109,11 +108,6 @@ def load_all(home: Path) -> list[Record]:
 
 def _path(home: Path, name: str) -> Path:
     return folder(home) / f"{name}.pid.json"
-
-
-def redacted(text: str) -> str:
-    """A text without the passwords of its URLs."""
-    return re.sub(r"://([^:@/\s]*):[^@/\s]+@", r"://\1:***@", text)
 
 
 def digest_of(value: Any) -> str:

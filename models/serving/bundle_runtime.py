@@ -7,7 +7,11 @@ was declared get it here, and nowhere else.
 import importlib.util
 import itertools
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -100,6 +104,24 @@ class Undeclared:
         return np.asarray(tower.run(["item_vector"], {name: inputs[name] for name in wanted})[0])
 
 
+_COMPILING = threading.Lock()
+"""Where modules are compiled to is the whole process's choice."""
+
+
+@contextmanager
+def _compiled_anew() -> Iterator[None]:
+    """Modules that are imported meanwhile are compiled from their sources: what Python has kept beside these
+    (`__pycache__`) has no hash in a manifest.
+    """
+    with _COMPILING, TemporaryDirectory() as empty:
+        before = sys.pycache_prefix, sys.dont_write_bytecode
+        sys.pycache_prefix, sys.dont_write_bytecode = empty, True
+        try:
+            yield
+        finally:
+            sys.pycache_prefix, sys.dont_write_bytecode = before
+
+
 def _runtime(folder: Path) -> tuple[Any, Any, type[Exception]]:
     """The runtime of a folder with its `Bundle` and `BundleError`, under a name that no other has. It is gone from
     `sys.modules` once it is loaded: it can import nothing afterwards.
@@ -111,8 +133,9 @@ def _runtime(folder: Path) -> tuple[Any, Any, type[Exception]]:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # its modules and dataclasses look it up there
     try:
-        spec.loader.exec_module(module)
-        return module, module.Bundle, module.BundleError
+        with _compiled_anew():
+            spec.loader.exec_module(module)
+            return module, module.Bundle, module.BundleError  # which imports the rest
     except FileNotFoundError:
         raise Failure(f"{file}: missing; fetch the bundle again") from None
     finally:

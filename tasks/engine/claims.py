@@ -294,7 +294,9 @@ def _why_it_cannot(store: "ObjectStore") -> str:
 def forget_old(store: "ObjectStore") -> None:
     """Remove what holders that were killed have left behind and nobody has waited for since."""
     horizon = datetime.now(UTC) - FORGOTTEN
-    for page in store.list():
-        for facts in page:
-            if facts["last_modified"] < horizon:
-                store.delete(facts["path"])
+    objects = [facts for page in store.list() for facts in page]
+    alive = {facts["path"] for facts in objects if facts["last_modified"] >= horizon}
+    for name in {facts["path"] for facts in objects} - alive:
+        claim = _read(store, name)  # written once, unlike the heart of its holder
+        if claim and claim.told.get("heart") not in alive:
+            store.delete(name)

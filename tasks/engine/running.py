@@ -22,6 +22,7 @@ import pyarrow as pa
 from expectations.datasets import DATASETS
 from expectations.errors import Failure
 from expectations.files import write_json
+from expectations.passwords import redacted
 from expectations.progress import OnProgress
 from expectations.verdict import Finding, Verdict
 from tasks.engine import fault_points
@@ -35,6 +36,7 @@ from tasks.engine.outputs import Outputs, Part, plainly
 from tasks.engine.quarantine import quarantine
 from tasks.engine.stage import Cell, Stage, Step
 from tasks.machine.config import ResourcesConfig
+from tasks.machine.home import lake_of
 
 State = Literal["cached", "ran"]
 
@@ -217,7 +219,7 @@ def _run_cells(night: Night, step: Step, cells: list[Cell], claim: Claim) -> tup
                 claim.verify()
                 _publish(night, one)
             else:
-                refused.append(_quarantine(night.lake, one, verdict))
+                refused.append(_quarantine(night, one, verdict))
         if refused:
             raise Failure("\n".join(refused))
         return _grouped(f for v in verdicts.values() for one in v.values() for f in one.warnings)
@@ -369,16 +371,19 @@ def _publish(night: Night, written: Written) -> None:
         fault_points.point(f"{written.cell.stage.name}:published")
 
 
-def _quarantine(lake: Lake, written: Written, verdicts: Mapping[str, Verdict]) -> str:
+def _quarantine(night: Night, written: Written, verdicts: Mapping[str, Verdict]) -> str:
+    lake = night.lake
     folders = {ref: written.outputs[ref.dataset].path for ref in written.cell.refs}
     findings = [f for v in verdicts.values() for f in v.failures]
     entry = quarantine(lake, written.cell.stage.name, folders, {"findings": [f.to_dict() for f in findings]})
     lines = [f.message for f in findings]
+    where = "" if lake.url == lake_of(night.home) else f" --lake {redacted(lake.url)}"
     return "\n".join(
         [
             f"audit failed: {written.cell.stage.name} of {written.cell.date} is in quarantine, nothing after it ran",
             *(f"  {line}" for line in lines),
-            f"  look: nightjar quarantine show {entry.id}    accept: nightjar quarantine release {entry.id} --why ...",
+            f"  look: nightjar quarantine show {entry.id}{where}    "
+            f"accept: nightjar quarantine release {entry.id}{where} --why ...",
         ]
     )
 

@@ -3,6 +3,7 @@
 So a home can be moved, copied and restored: nothing in it names the folder that it was in.
 """
 
+import hashlib
 import os
 import uuid
 from dataclasses import asdict, dataclass, field, replace
@@ -26,12 +27,13 @@ class HomeFacts:
 
     Attributes:
         id: of this home and no other, also where several share a lake.
-        mark: of the folder that the id was given to, see `mark_of`.
+        mark, place: of the folder that the id was given to, see `mark_of` and `place_of`.
         lake, registry: what its commands work on when they are given no other, as `told` tells it; empty for its own.
     """
 
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     mark: str = ""
+    place: str = ""
     lake: str = ""
     registry: str = ""
 
@@ -65,7 +67,7 @@ def _with_id(values: dict[str, Any]) -> dict[str, Any]:
 def change(home: Path, **choices: str | None) -> HomeFacts:
     """Choose another lake or registry for a home; None was not chosen, an empty text returns to its own."""
     chosen = {name: told(home, value) for name, value in choices.items() if value is not None}
-    facts = replace(facts_of(home) or HomeFacts(mark=mark_of(home)), **chosen)
+    facts = replace(facts_of(home) or HomeFacts(mark=mark_of(home), place=place_of(home)), **chosen)
     facts.save(home)
     return facts
 
@@ -73,6 +75,11 @@ def change(home: Path, **choices: str | None) -> HomeFacts:
 def mark_of(home: Path) -> str:
     """What its file system calls a folder: the same after it was moved within it, another for a copy."""
     return f"{os.statvfs(home).f_fsid:x}-{home.stat().st_ino:x}"
+
+
+def place_of(home: Path) -> str:
+    """Where a folder is, as a digest: a mark alone would change with a disk that is mounted anew."""
+    return hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:16]
 
 
 def lake_of(home: Path, lake: str = "") -> str:

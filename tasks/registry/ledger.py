@@ -81,7 +81,7 @@ class Ledger:
         """Tells of an entry which version its release is now; 0 where it is gone from the registry."""
         versions = self.registry.versions()
         digests = {v.number: v.digest for v in versions}
-        numbers = {v.digest: v.number for v in reversed(versions) if v.digest}
+        numbers = {v.digest: v.number for v in versions if v.digest}  # the first of several
 
         def number(entry: Entry) -> int:
             if entry.to in digests and entry.release in ("", digests[entry.to]):

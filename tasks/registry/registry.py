@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from expectations.errors import Failure, UserError
+from expectations.passwords import redacted
 from expectations.prepared import prepared
 from expectations.retrying import retrying
 from tasks.engine import fault_points
@@ -26,7 +27,7 @@ from tasks.machine.home import registry_of
 from tasks.machine.processes import machine_name, owner_is_alive, owner_tag
 from tasks.registry.mlflow_internals import files_at, relocate
 from tasks.registry.release_layout import MANIFEST_TAG
-from tasks.registry.signing import DATE_TAG, Keys, is_signed
+from tasks.registry.signing import DATE_TAG, SIGNATURE_TAG, Keys, is_signed
 
 MODEL = "nightjar-recommender"
 EXPERIMENT = "nightjar"
@@ -145,7 +146,7 @@ class Registry:
                 remedy = "it asks for a user: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
             else:
                 remedy = f"does it run, and is that its address? ({told.splitlines()[0][:300]})"
-            raise Failure(f"registry at {self.uri} does not answer: {remedy}") from error
+            raise Failure(f"registry at {redacted(self.uri)} does not answer: {redacted(remedy)}") from error
 
     def experiment_id(self) -> str:
         """Id of the experiment that nights are logged to, made when it is not there."""
@@ -189,16 +190,23 @@ class Registry:
             return {}
         return {alias: int(number) for alias, number in model.aliases.items()}
 
-    def version_of(self, digest: str) -> Version | None:
-        """The version that is the release of this digest, the first if there are several; None where this registry has
-        none, or has it no more.
+    def version_of(self, digest: str, day: str) -> Version | None:
+        """The version that is the release of this digest and day, the first if there are several; None where this
+        registry has none, or has it no more.
 
-        Where this home has a key to sign with, only what it has signed: a version that somebody else has put there is
-        another one then.
+        Where this home has a key to sign with, what nobody has signed is signed now, and what somebody else has is
+        another version.
         """
-        own = Keys(self.home).public()
-        alike = [v for v in self.versions() if v.digest == digest]
-        return next((v for v in reversed(alike) if not own or is_signed(MODEL, v.tags, (own,))), None)
+        keys, own = Keys(self.home), Keys(self.home).public()
+        for known in reversed(self.versions()):
+            if (known.digest, known.tags.get(DATE_TAG, "")) == (digest, day):
+                if own and SIGNATURE_TAG not in known.tags:
+                    signature = keys.signed(MODEL, known.tags)
+                    self.tag(known.number, SIGNATURE_TAG, signature[SIGNATURE_TAG])
+                    known.tags.update(signature)
+                if not own or is_signed(MODEL, known.tags, (own,)):
+                    return known
+        return None
 
     def publish(
         self,
@@ -216,7 +224,7 @@ class Registry:
         Args:
             digest: of its manifest.
         """
-        found = self.version_of(digest)
+        found = self.version_of(digest, tags.get(DATE_TAG, ""))
         if found:
             return found
         tags = {**tags, MANIFEST_TAG: digest}
@@ -240,7 +248,7 @@ class Registry:
         """The version that stays of several which machines without a common lake have made of one release at the same
         moment: the first, which all of them see.
         """
-        first = self.version_of(digest) or made
+        first = self.version_of(digest, made.tags.get(DATE_TAG, "")) or made
         if first.number != made.number:
             self.client.delete_model_version(MODEL, str(made.number))
             self.client.delete_run(made.run_id)
@@ -290,7 +298,7 @@ class Registry:
             self.client.create_registered_model(MODEL, description="Nightjar's nightly recommender")
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise Failure(f"registry at {self.uri}: {error}") from error
+                raise Failure(f"registry at {redacted(self.uri)}: {redacted(str(error))}") from error
 
     def find(self, text: str) -> Version:
         """The version that a reference names: `[NAME]` and a number, `/number`, `@alias` or `:YYYY-MM-DD`.
@@ -346,13 +354,19 @@ class Registry:
         An alias has no compare-and-set, so of two nights that end at once the earlier may overwrite the later. Whoever
         has set it looks again, until it is where it belongs.
         """
+        from mlflow.exceptions import MlflowException
+
         pinned = Keys(self.home).pinned()
         while True:
             dated = [v for v in self.versions() if v.day and (not pinned or is_signed(MODEL, v.tags, pinned))]
             newest = max(dated, key=lambda v: (v.day, v.number), default=None)
             if newest is None or alias in newest.aliases:
                 return
-            self.point(alias, newest.number)
+            try:
+                self.point(alias, newest.number)
+            except MlflowException:  # it may be gone by now, as the later of two that were made at the same moment
+                if newest.number in {v.number for v in self.versions()}:
+                    raise
 
     def date_at(self, alias: str) -> str:
         """Logical day of the version that an alias names; empty when it names none."""

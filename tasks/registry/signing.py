@@ -82,9 +82,12 @@ class Keys:
         if named:
             return (public_key(named),)
         try:
-            return tuple(public_key(line) for line in self.pinned_file.read_text().split())
+            keys = tuple(public_key(line) for line in self.pinned_file.read_text().split())
         except FileNotFoundError:
             return ()
+        if not keys:
+            raise UserError(f"{self.pinned_file} names no key; pin one (nightjar key pin KEY), or none: --none")
+        return keys
 
     def pin(self, keys: Iterable[str]) -> None:
         """Ask for a signature by one of these from now on; of nobody when there are none."""

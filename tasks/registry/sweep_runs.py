@@ -38,7 +38,9 @@ def is_there(registry: Registry, run_id: str) -> bool:
 
     try:
         return bool(registry.client.get_run(run_id).info.lifecycle_stage == "active")
-    except MlflowException:
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
         return False
 
 

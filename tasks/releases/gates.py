@@ -129,7 +129,10 @@ def _act(
     try:
         ledger.move(number, "all gates passed", after=newest.sequence if newest else 0, gates=by_gate)
     except Failure as error:
-        return Decision("candidate", told, ledger.repair(), str(error))
+        now = ledger.repair()
+        if now != number:
+            return Decision("candidate", told, now, str(error))
+        # Another machine has released the same at the same moment.
     return Decision("champion", told, number)
 
 

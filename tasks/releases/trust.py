@@ -124,6 +124,10 @@ def check_folder(folder: Path, record: Mapping[str, Any], keys: Iterable[str]) -
         )
     if not (folder / MANIFEST).is_file() or file_sha256(folder / MANIFEST) != known:
         raise Failure(f"{folder / MANIFEST}: missing, or changed since it was pulled; {again}")
-    for name, entry in read_json(folder / MANIFEST)["files"].items():
+    files = read_json(folder / MANIFEST)["files"]
+    for name, entry in files.items():
         if not File(name, entry["bytes"], entry["sha256"]).is_at(folder / name):
             raise Failure(f"{folder / name}: missing, or changed since it was pulled; {again}")
+    for path in [*(folder / "bundle").rglob("*"), folder / "bundle.py"]:
+        if path.is_file() and path.relative_to(folder).as_posix() not in files and path.suffix != ".pyc":
+            raise Failure(f"{path}: no file of the release, beside code of it; take it away, or {again}")

@@ -81,7 +81,7 @@ def version_in(
         Failure: the lake holds another bundle by now, one that was damaged and made again with other bytes, say.
     """
     facts = read_json(release.path / FACTS)
-    found = registry.version_of(facts["manifest"])
+    found = registry.version_of(facts["manifest"], facts["date"])
     if found is None:
         with _assembled(scratch, bundle, recommendations, facts["metrics"]) as folder:
             if file_sha256(folder / MANIFEST) != facts["manifest"]:

@@ -163,6 +163,7 @@ def test_what_the_lake_no_longer_has_is_not_registered_under_its_digest(golden, 
     release, bundle, recommendations = (
         lake.find(lake.refs(name)[-1]) for name in ("release", "bundle", "recommendations")
     )
+    assert release and bundle and recommendations
     other = Artifact(release.ref, tmp_path / "release")
     shutil.copytree(release.path, other.path)
     facts = json.loads((other.path / "release.json").read_text())

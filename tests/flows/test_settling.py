@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flows import settling
 from flows.settling import settle
 from tasks.machine.home import facts_of, lake_of, registry_of
 
@@ -65,6 +66,14 @@ def test_it_goes_on_with_lake_and_registry_of_its_newest_released_night(tmp_path
     assert lake_of(tmp_path) == "s3://bucket/lake", "that is asked once"
 
 
+def test_what_earlier_code_kept_relatively_was_meant_from_the_current_folder(tmp_path, monkeypatch):
+    (home := tmp_path / "home").mkdir()
+    monkeypatch.chdir(tmp_path)
+    run(home, 1, lake="mylake", registry="sqlite:///mine.db")
+    settle(home)
+    assert lake_of(home) == str(tmp_path / "mylake") and registry_of(home) == f"sqlite:///{tmp_path}/mine.db"
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"release": []}', '{"release": {"report": 3}, "lake": 4}'])
 def test_damaged_records_are_left_to_who_reads_them(tmp_path, text):
     path = run(tmp_path, 1)
@@ -97,3 +106,13 @@ def test_a_copy_is_another_home_with_the_same_choices(tmp_path):
     assert first and second and first.id != second.id and lake_of(copy) == "s3://bucket/lake"
     settle(copy)
     assert facts_of(copy) == second and facts_of(home) == first
+
+
+def test_a_disk_that_is_mounted_anew_makes_no_copy(tmp_path, monkeypatch):
+    """The file system's numbers are others then, and the path is the same."""
+    settle(tmp_path)
+    facts = facts_of(tmp_path)
+    monkeypatch.setattr(settling, "mark_of", lambda home: "another-1")
+    settle(tmp_path)
+    now = facts_of(tmp_path)
+    assert facts and now and (now.id, now.mark) == (facts.id, "another-1")

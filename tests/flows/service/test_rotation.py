@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -54,21 +55,28 @@ def test_who_follows_misses_no_line_when_a_log_is_begun_anew(home):
     path, said = home / "service/logs/prefect.log", []
     path.parent.mkdir(parents=True)
     path.touch()
-    stop = threading.Event()
+    stop, listens = threading.Event(), threading.Event()
 
     def follow():
         for line in logs.tail(home, "prefect", 0, follow=True):
+            if line.split()[-1] == "begun":
+                listens.set()
+                continue
             said.append(line.split()[-1])
             if stop.is_set() or len(said) == 4000:
                 return
 
     reader = threading.Thread(target=follow, daemon=True)
     reader.start()
+    while not listens.wait(0.02):  # it hears what comes after it has opened the log
+        with path.open("a") as log:
+            log.write("line begun\n")
     for begin in range(0, 4000, 1000):  # four logs, one after the other
         with path.open("a") as log:
             log.writelines(f"line {n}\n" for n in range(begin, begin + 1000))
-        while len(said) < begin + 1000 and reader.is_alive():
-            pass
+        until = time.monotonic() + 120
+        while len(said) < begin + 1000 and reader.is_alive() and time.monotonic() < until:
+            time.sleep(0.01)
         path.replace(set_aside(path))
         path.touch()
     reader.join(60)

@@ -14,7 +14,7 @@ from expectations.errors import Failure
 from tasks.machine.processes import machine_name, owner_tag
 from tasks.registry.registry import MACHINE_TAG, MODEL, PROCESS_TAG, Registry, make_tables
 from tasks.registry.release_layout import MANIFEST_TAG
-from tasks.registry.signing import Keys
+from tasks.registry.signing import SIGNATURE_TAG, Keys, is_signed
 from tests.tasks.released import make_release
 
 DATES = ["2026-03-01", "2026-03-02", "2026-03-03"]
@@ -165,10 +165,20 @@ def test_runs_of_killed_attempts_go_and_those_under_way_stay(registry, bundle):
 
 
 def test_the_run_of_a_version_is_no_unfinished_one(registry, bundle):
-    """Although a home that signs registers its own version of what somebody else has registered."""
+    """Although a home that signs registers its own version of what somebody else has signed."""
     first = registry.publish("d1", bundle, "night", {}, {}, {})
+    registry.tag(1, SIGNATURE_TAG, "somebody's")
     Keys(registry.home).make()
     second = registry.publish("d1", bundle, "night", {}, {}, {})
     assert second.number == 2 and {v.number for v in registry.versions()} == {1, 2}
     assert registry.client.get_run(first.run_id).info.lifecycle_stage == "active"
     assert registry.publish("d1", bundle, "night", {}, {}, {}).number == 2
+
+
+def test_what_nobody_has_signed_is_signed_and_not_registered_twice(registry, bundle):
+    registry.publish("d1", bundle, "night", {}, {}, {"nightjar.date": "2026-03-01"})
+    public = Keys(registry.home).make()
+    version = registry.publish("d1", bundle, "night", {}, {}, {"nightjar.date": "2026-03-01"})
+    assert version.number == 1 and is_signed(MODEL, version.tags, [public])
+    assert is_signed(MODEL, registry.versions()[0].tags, [public])
+    assert registry.publish("d1", bundle, "night", {}, {}, {"nightjar.date": "2026-03-02"}).number == 2

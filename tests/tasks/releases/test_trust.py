@@ -1,12 +1,15 @@
 """A release for which nobody vouches: nothing of it is taken and none of its code runs, whichever door it comes to."""
 
+import importlib.util
 import json
+import py_compile
 import re
 import shutil
 import stat
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -186,6 +189,26 @@ def test_a_folder_that_was_changed_is_refused_before_its_code_runs(home, registr
     assert home.ask(*ask).returncode == 0 and not mark.exists()
 
 
+@pytest.mark.parametrize("name", ["bundle/release/__init__.py", "bundle/release.abi3.so", "bundle.py"])
+def test_code_beside_that_of_a_release_is_refused_before_it_runs(home, registry, made, tmp_path, name):
+    pull(registry, register(registry, made), to := tmp_path / "to")
+    (to / name).parent.mkdir(exist_ok=True)
+    (to / name).write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    done = home.ask("recommend", "--history", "", "--release", str(to))
+    assert done.returncode == 1 and "no file of the release" in done.stderr and not (tmp_path / "ran").exists()
+
+
+def test_what_python_has_compiled_beside_the_code_is_not_run(home, registry, made, tmp_path):
+    """It has no hash, and one that somebody put there looks like the code's own."""
+    pull(registry, register(registry, made), to := tmp_path / "to")
+    source, planted = to / "bundle/release.py", tmp_path / "release.py"
+    planted.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    cached = Path(importlib.util.cache_from_source(str(source)))
+    py_compile.compile(str(planted), str(cached), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    assert home.ask("recommend", "--history", "", "--release", str(to)).returncode == 0
+    assert not (tmp_path / "ran").exists() and cached.exists()
+
+
 def test_a_folder_that_no_pull_has_made_is_trusted_by_hand_only(home, made, tmp_path):
     to = shutil.copytree(made, tmp_path / "to")
     done = home.ask("recommend", "--history", "", "--release", str(to))
@@ -247,6 +270,10 @@ def test_a_consumer_without_this_project_can_check_it_as_the_page_says(registry,
     assert done.returncode == 0, done.stderr
     (tmp_path / "models/current/bundle/release.py").write_text("")
     assert "AssertionError: bundle/release.py" in checked().stderr
+    pull(registry, registry.versions()[0], tmp_path / "models/current")
+    (tmp_path / "models/current/bundle/steps").mkdir()
+    (tmp_path / "models/current/bundle/steps/__init__.py").touch()
+    assert "code that is not of the release" in checked().stderr
     shutil.copy(ROOT / "pyproject.toml", tmp_path / "models/current/manifest.json")
     assert "InvalidSignature" in checked().stderr
 
@@ -258,7 +285,8 @@ def test_a_signature_is_of_the_manifest_the_name_and_the_day(tmp_path, changed):
     tags |= Keys(tmp_path).signed(MODEL, tags)
     assert is_signed(MODEL, tags, [public]) and not is_signed("another", tags, [public])
     assert not is_signed(MODEL, {k: v for k, v in tags.items() if k != changed}, [public])
-    assert not is_signed(MODEL, tags | {changed: "1" + tags[changed][1:]}, [public])
+    other = "2" if tags[changed][0] == "1" else "1"
+    assert not is_signed(MODEL, tags | {changed: other + tags[changed][1:]}, [public])
     assert not is_signed(MODEL, tags, [])
 
 
@@ -270,6 +298,16 @@ def test_the_alias_follows_signed_versions_only_where_a_key_is_pinned(registry, 
     )
     registry.follow("candidate")
     assert registry.aliases() == {"candidate": 1}
+
+
+def test_a_file_of_pinned_keys_that_lost_them_lets_nobody_in(tmp_path):
+    keys = Keys(tmp_path)
+    keys.pin([keys.make()])
+    keys.pinned_file.write_text("")
+    with pytest.raises(UserError, match="names no key"):
+        keys.pinned()
+    keys.pin([])
+    assert keys.pinned() == ()
 
 
 @pytest.mark.parametrize("text", ["", "nothing", "ed25519:", "ed25519:AAAA", "ed25519:!", "-----BEGIN PUBLIC KEY-"])

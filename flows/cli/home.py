@@ -4,6 +4,8 @@ import json
 
 import click
 
+from flows.cli.plain_text import echo
+
 
 @click.command()
 @click.option("--lake", help="The lake of this home from now on; an empty text for its own folder.")
@@ -37,9 +39,9 @@ def home(lake: str | None, registry: str | None, as_json: bool) -> None:
     told = {"home": str(place), "id": facts.id, "lake": redacted(lake_of(place)), "registry": redacted(used)}
     if facts.registry and used != registry_of(place):
         before = "NIGHTJAR_REGISTRY, or the service's own registry, goes before"
-        click.echo(f"note: {before} {redacted(facts.registry)}", err=True)
+        echo(f"note: {before} {redacted(facts.registry)}", err=True)
     if as_json:
-        return click.echo(json.dumps(told, indent=2))
+        return echo(json.dumps(told, indent=2))
     for name, value in told.items():
-        click.echo(f"{name:<9} {value}")
+        echo(f"{name:<9} {value}")
     return None

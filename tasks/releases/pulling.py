@@ -268,7 +268,7 @@ def _keep_what_is_not_ours(target: Path, side: Path) -> None:
     """
     if not (target / MANIFEST).exists():
         return
-    # Without its manifest nobody knows which files were the release's: all are kept.
+    # Without its manifest nobody knows which files were the release's: those that the new one has are taken for such.
     lost = "files that the new release does not have are kept beside it"
     listed = read_record(target / MANIFEST, lambda manifest: list(manifest["files"]), lost, stays=True)
     ours = {*(listed or ()), MANIFEST, RECORD}
@@ -282,6 +282,8 @@ def _keep_what_is_not_ours(target: Path, side: Path) -> None:
                 kept.mkdir(parents=True, exist_ok=True)
             continue
         if os.path.lexists(kept) or any((side / parent).is_file() for parent in name.parents):
+            if listed is None:
+                continue
             raise UserError(
                 f"{path} is no file of the release that {target} holds, and the one that is pulled has a file there: "
                 "move yours elsewhere, or pull into another folder; nothing was replaced"

@@ -107,7 +107,7 @@ def test_services_and_what_is_registered(home, damage, capsys):
     for name in ("notify.json", "registered.json"):
         write_json(home / "service" / name, {"digest": "x", "schedules": {}})
         damage(home / "service" / name)
-    assert notifications._remembered(home) == "" and registration._remembered(home) == {}
+    assert notifications._remembered(home) == {} and registration._remembered(home) == {}
     assert len(capsys.readouterr().err.splitlines()) == 3
     said: list[str] = []
     down(home, said.append)

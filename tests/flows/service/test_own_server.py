@@ -109,12 +109,16 @@ def test_two_that_start_at_once_on_a_fresh_database_both_serve(tmp_path):
 
 
 def test_one_that_does_not_start_says_why(make_home):
+    """Such as on a database that a later version of Prefect has made."""
     home = make_home()
     folder = home.path / "home"
     (folder / "prefect").mkdir(parents=True)
-    (folder / "prefect/prefect.db").write_text("no database")
+    with closing(sqlite3.connect(folder / "prefect/prefect.db")) as database:
+        database.execute("create table alembic_version (version_num text)")
+        database.execute("insert into alembic_version values ('of-a-later-one')")
+        database.commit()
     done = home.night()
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert f"Prefect's server did not start; its log {folder}/logs/prefect.log ends" in done.stderr, done.stderr
-    assert "not a database" in done.stderr
+    assert "of-a-later-one" in done.stderr
     assert home.left_running() == []

@@ -37,7 +37,8 @@ def find_release(registry: Registry, reference: str) -> Version:
     """
     from tasks.registry.ledger import CHAMPION, Ledger, head
 
-    if reference.strip().removeprefix("models:/").rpartition("@")[2] not in ("", CHAMPION, MODEL) or not reference:
+    named = reference.strip().removeprefix("models:/").removeprefix(MODEL)
+    if named not in ("@", f"@{CHAMPION}") and not (named == "" and MODEL in reference):
         return registry.find(reference)
     ledger = Ledger(registry)
     newest = head(ledger.entries())

@@ -139,11 +139,11 @@ def _begin(
     if request.sequential:
         night.one_at_a_time()
     record = _record(request, plan, home)
-    record.save(home)
     lease = hold(lake, record.id, home, plan.refs)  # before anybody looks at what stands
     process.warm_up.begin(night, plan.steps)
     limits = Limits(f"the night of {plan.days.day}", record.id, night.resources, night.watcher.interrupted)
     night.limited = limits.stage
+    record.save(home)  # last: from then on somebody may see it run, and end it
     return _Run(request, plan, night, record, process.warm_up, lease, limits)
 
 
@@ -167,9 +167,10 @@ def _carry_out(run: _Run, ends_when_told: bool = False) -> dict[str, Any]:
     if ends_when_told:
         leave_at_once_when_told(partial(_note_interruption, run), lambda: TIMEKEEPER.flow_runs)
     night, record, steps = run.night, run.record, run.plan.steps
-    why = {step.name: _explain_briefly(night, step) for step in steps}
+    why: dict[str, str] = {}
     outcomes: list[Outcome] = []
     try:
+        why |= {step.name: _explain_briefly(night, step) for step in steps}
         with night.machine.meter, TIMEKEEPER.knows(str(flow_run.id or ""), record.id):
             run.warm_up.wait()
             run_steps(night, steps, outcomes)

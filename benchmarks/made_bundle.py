@@ -32,9 +32,12 @@ Tables = dict[str, pa.Table]
 
 
 def table(dataset: str, **columns: Any) -> pa.Table:
-    """Rows of a dataset; columns that are not given are null, values are cast to the declared types."""
+    """Rows of a dataset; values are cast to the declared types, columns that are not given are null, or outside ids."""
     rows = len(next(iter(columns.values())))
     declared = DATASETS[dataset].schema
+    for kind in ("user", "item"):
+        if f"external_{kind}_id" in declared.names:
+            columns[f"external_{kind}_id"] = _outside(kind, columns[f"{kind}_id"])
     arrays = [_array(columns[f.name], f.type) if f.name in columns else pa.nulls(rows, f.type) for f in declared]
     return pa.Table.from_arrays(arrays, schema=declared)
 
@@ -170,12 +173,15 @@ def neighbours(dataset: str, vectors: np.ndarray, k: int) -> pa.Table:
     )
 
 
+def _outside(kind: str, ids: Any) -> list[str]:
+    return [f"{kind[0]}{n}" for n in ids]
+
+
 def _id_map(num_users: int, num_items: int) -> pa.Table:
     kinds = ["user"] * num_users + ["item"] * num_items
     ids = np.append(np.arange(num_users), np.arange(num_items))
-    return table(
-        "id_map", kind=kinds, id=ids, external_id=[f"{kind[0]}{n}" for kind, n in zip(kinds, ids, strict=True)]
-    )
+    outside = [*_outside("user", range(num_users)), *_outside("item", range(num_items))]
+    return table("id_map", kind=kinds, id=ids, external_id=outside)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

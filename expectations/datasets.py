@@ -58,6 +58,8 @@ def _maybe(name: str, type_: pa.DataType, meaning: str, unit: str = "") -> Colum
 
 _USER = Column("user_id", pa.int32(), "dense user id; outside id in id_map")
 _ITEM = Column("item_id", pa.int32(), "dense item id; outside id in id_map")
+_OUTSIDE_USER = Column("external_user_id", pa.string(), "the user's id in your own systems")
+_OUTSIDE_ITEM = Column("external_item_id", pa.string(), "the item's id in your own systems")
 _TIME = Column("time", TIMESTAMP, "when it happened", "UTC")
 _DEVICE = _maybe("device_type", pa.string(), "tv, mobile, tablet, web")
 _PLATFORM = _maybe("platform", pa.string(), "operating system or player")
@@ -350,6 +352,7 @@ EMBEDDINGS = Dataset(
         _ITEM,
         Column("shard", pa.int16(), "shard of the index that holds it, from 0"),
         Column("vector", pa.list_(pa.float32()), "embedding, unit length"),
+        _OUTSIDE_ITEM,
     ),
     key=("item_id",),
 )
@@ -377,13 +380,13 @@ TRANSFORMER = Dataset(
 MEMBER_EMBEDDINGS = Dataset(
     "member_embeddings",
     "what the transformer knows of every user after their sentence; products with title_embeddings say what comes next",
-    (_USER, Column("vector", pa.list_(pa.float32()), "member vector")),
+    (_USER, Column("vector", pa.list_(pa.float32()), "member vector"), _OUTSIDE_USER),
     key=("user_id",),
 )
 TITLE_EMBEDDINGS = Dataset(
     "title_embeddings",
     "item vectors of the transformer",
-    (_ITEM, Column("vector", pa.list_(pa.float32()), "title vector")),
+    (_ITEM, Column("vector", pa.list_(pa.float32()), "title vector"), _OUTSIDE_ITEM),
     key=("item_id",),
 )
 RANKER = Dataset("ranker", "multi-task ranker: weights (safetensors), ranker.json, training_log.json")
@@ -399,6 +402,8 @@ RECOMMENDATIONS = Dataset(
         Column("score", pa.float32(), "final score, larger is better"),
         Column("source", pa.string(), "retrieval source that ranked it highest"),
         Column("reason", pa.string(), "why, in words for people"),
+        _OUTSIDE_USER,
+        _OUTSIDE_ITEM,
     ),
     key=("user_id", "rank"),
 )

@@ -81,7 +81,7 @@ def plan_night(config: NightlyConfig, days: Calendar, source: NightSource) -> Pl
 
     # And the largest source: vectors of users and items, and an index of the items'.
     tower = plan.add(towers(T, window, known, config.towers, typed))
-    vectors = plan.add(embeddings(T, towers=tower, items=known.items, config=config.embeddings))
+    vectors = plan.add(embeddings(T, towers=tower, known=known, config=config.embeddings))
     histories = facts[T].histories
     shards = plan.add(
         index(T, embeddings=vectors, towers=tower, users=known.users, histories=histories, config=config.index)

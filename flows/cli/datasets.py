@@ -121,8 +121,14 @@ def _audit_line(audit: dict[str, Any]) -> Any:
     "--key", default="", help="Key of the artifact, or how it begins. Default: what the last run in that lake made."
 )
 @click.option("--to", "target", required=True, type=click.Path(path_type=Path), help="FILE.csv or FILE.parquet")
-def export(dataset: str, date: str | None, lake: str, key: str, target: Path) -> None:
-    """Write a DATASET to a CSV (lists as JSON) or Parquet file; the file appears whole or not at all."""
+@click.option(
+    "--dense-ids", is_flag=True, help="Columns as they are stored: ids of users and items numbered by the lake."
+)
+def export(dataset: str, date: str | None, lake: str, key: str, target: Path, dense_ids: bool) -> None:
+    """Write a DATASET to a CSV (lists as JSON) or Parquet file; the file appears whole or not at all.
+
+    Users and items have the ids of your own systems, in columns whose names begin with external_.
+    """
     import pyarrow.csv
     import pyarrow.parquet
 
@@ -130,16 +136,63 @@ def export(dataset: str, date: str | None, lake: str, key: str, target: Path) ->
         raise UserError(f"--to {target}: must end in .csv or .parquet")
     if not target.parent.is_dir():
         raise UserError(f"--to {target}: no such folder {target.parent}")
-    _, artifact = _open(dataset, date, lake, key)
+    opened, artifact = _open(dataset, date, lake, key)
     if not artifact.files:
         raise UserError(f"{dataset} is a folder of files, not a table: copy {artifact.path}")
-    table = artifact.table()
+    table = artifact.table() if dense_ids else _with_outside_ids(artifact, opened)
     with replacing(target) as aside:
         if target.suffix == ".csv":
             pyarrow.csv.write_csv(_flat(table), aside)
         else:
             pyarrow.parquet.write_table(table, aside)
     echo(f"{table.num_rows:,} rows of {dataset} {artifact.date} in {target}")
+
+
+def _with_outside_ids(artifact: Any, lake: Any) -> Any:
+    """Its rows with outside ids instead of dense ones.
+
+    Raises:
+        UserError: nobody knows any more whose numbers they are.
+    """
+    from expectations.outside_ids import OutsideIds, kind_of
+
+    table = artifact.table()
+    if not any(map(kind_of, table.column_names)):
+        return table
+    known = _id_map(artifact.ref, lake)
+    if not known:
+        raise UserError(
+            f"the id_map that belongs to {artifact.path} is not in the lake {lake.url}; "
+            "export it with --dense-ids, or run its night again"
+        )
+    return OutsideIds(known.table()).instead(table)
+
+
+def _id_map(ref: Any, lake: Any) -> Any:
+    """The newest `id_map` of a run that has an artifact, or else of what it was made from; None where there is none."""
+    from flows.home import home_folder
+    from flows.night.records import all_runs
+    from tasks.engine.lake import Ref
+
+    home = home_folder()
+    runs = [run.refs for run in reversed(all_runs(home)) if run.lake_in(home) == lake.url]
+    beside = next((refs["id_map"] for refs in runs if "id_map" in refs and ref.folder in refs.get(ref.dataset, ())), [])
+    maps = [lake.find(Ref.of(folder)) for folder in sorted(beside, reverse=True)] or _made_from(ref, "id_map", lake)
+    return next((found for found in maps if found), None)
+
+
+def _made_from(ref: Any, dataset: str, lake: Any) -> list[Any]:
+    """Artifacts of a dataset that an artifact was made from, directly or not, the newest first."""
+    from tasks.engine.lake import Ref
+
+    seen, wanted = set(), [ref.folder]
+    while wanted:
+        manifest = lake.manifest(Ref.of(folder := wanted.pop()))
+        seen.add(folder)
+        read = [other for folders in (manifest or {}).get("inputs", {}).values() for other in folders]
+        wanted += [other for other in read if other not in seen]
+    refs = [made for folder in seen if (made := Ref.of(folder)).dataset == dataset]
+    return [lake.find(made) for made in sorted(refs, key=lambda made: made.date, reverse=True)]
 
 
 def _flat(table: Any) -> Any:

@@ -151,12 +151,16 @@ def _tables(bundle: Any, items: pa.Table, external: pa.ChunkedArray, gone: list[
     }
     lists = pa.FixedSizeListArray.from_arrays(bundle.embed(items).ravel(), bundle.item_vectors.shape[1])
     shard = pa.array(np.full(len(items), len(_shards(bundle))), pa.int16())
+    ids = items["item_id"]
     fresh = {
         "items": items,
-        "id_map": pa.table({"kind": ["item"] * len(items), "id": items["item_id"], "external_id": external}),
-        "embeddings": pa.table({"item_id": items["item_id"], "shard": shard, "vector": lists}),
+        "id_map": pa.table({"kind": ["item"] * len(items), "id": ids, EXTERNAL: external}),
+        "embeddings": pa.table({"item_id": ids, "shard": shard, "vector": lists, "external_item_id": external}),
     }
-    return {name: pa.concat_tables([kept[name], fresh[name].cast(kept[name].schema)]) for name in kept}
+    return {
+        name: pa.concat_tables([kept[name], fresh[name].select(kept[name].column_names).cast(kept[name].schema)])
+        for name in kept
+    }
 
 
 def _write_delta(bundle: Any, folder: Path, ids: np.ndarray, gone: list[int]) -> None:

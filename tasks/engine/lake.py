@@ -38,8 +38,11 @@ DIGEST = "digest"
 """Entry of a manifest: its own digest."""
 
 RUN = "run.json"
-SCHEMA_VERSION = 1
-"""Version of the schemas that outside readers see through the `current` pointers; raised when one breaks them."""
+SCHEMA_VERSION = 2
+"""Version of the schemas that outside readers see through the `current` pointers; raised when one changes.
+
+1: until outside ids stood in `recommendations` and the embeddings. 2: they do, after the columns that were there.
+"""
 
 
 Made = TypeVar("Made")

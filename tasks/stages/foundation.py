@@ -49,6 +49,7 @@ def foundation_embeddings(
     """Vectors of everybody and everything; members who did nothing have the vector of an empty sentence."""
     import numpy as np
 
+    from expectations.outside_ids import OutsideIds
     from models.fit import choose_device
     from models.runtime.arrays import vector_table
     from models.sequence.artifact import foundation_digest, load_foundation
@@ -60,6 +61,8 @@ def foundation_embeddings(
     user_ids = np.sort(known.users.table(["user_id"])["user_id"].to_numpy())
     told = everybody(sentences.table(), user_ids)
     members = foundation.member_vectors(read_sentences(told, item_ids), titles, threads)
-    out["member_embeddings"].write(vector_table("user_id", user_ids, members))
-    out["title_embeddings"].write(vector_table("item_id", item_ids, titles))
+    outside = OutsideIds(known.id_map.table())
+    vectors = {"member_embeddings": ("user_id", user_ids, members), "title_embeddings": ("item_id", item_ids, titles)}
+    for name, columns in vectors.items():
+        out[name].write(map(outside.beside, vector_table(*columns).to_batches()))
     out.note(foundation_digest=foundation_digest(transformer.path), dim=foundation.model.shape.dim)

@@ -127,10 +127,11 @@ def _name(part: Artifact) -> str:
 @stage(produces="recommendations", libraries=("faiss-cpu", "onnxruntime"), memory_gib=1.5, threads=2)
 def recommendations(out: Outputs, bundle: Artifact) -> None:
     """The lists of every user that the bundle knows, through the bundle's own runtime."""
+    from expectations.outside_ids import OutsideIds
     from models.runtime import Bundle
 
     release = Bundle(bundle.path / FOLDER, threads=out.resources.threads, verify=False)
-    users = release.user_ids
+    users, outside = release.user_ids, OutsideIds(release.id_map)
     counts = {"removals": Counter[str](), "sources": Counter[str]()}
 
     def batches() -> "Iterator[pa.RecordBatch]":
@@ -140,7 +141,7 @@ def recommendations(out: Outputs, bundle: Artifact) -> None:
             counts["sources"].update(result.sources)
             done += result.num_users
             out.progress(done, len(users), "users")
-            yield from result.table.to_batches()
+            yield from map(outside.beside, result.table.to_batches())
 
     out["recommendations"].write(batches())
     out.note(num_users=len(users), **{name: dict(count) for name, count in counts.items()})

@@ -75,7 +75,7 @@ def test_the_pointers_name_what_the_night_made(golden):
     lake = golden.path / "home/lake"
     for name in ("recommendations", "embeddings"):
         pointer = json.loads((lake / f"current/{name}.json").read_text())
-        assert pointer["schema_version"] == 1 and (lake / pointer["path"] / "manifest.json").exists()
+        assert pointer["schema_version"] == 2 and (lake / pointer["path"] / "manifest.json").exists()
 
 
 def test_data_docs_and_report_are_there(golden):
@@ -155,12 +155,35 @@ def test_show_follows_lineage_to_the_raw_inputs(golden):
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_export_writes_the_whole_dataset(golden, tmp_path, suffix):
+def test_export_writes_the_whole_dataset_with_outside_ids(golden, tmp_path, suffix):
     target = tmp_path / f"lists.{suffix}"
     assert golden.ask("export", "recommendations", "--to", str(target)).returncode == 0
     rows = pyarrow.csv.read_csv(target) if suffix == "csv" else pq.read_table(target)
-    lake = golden.path / "home/lake/recommendations"
-    assert rows.num_rows == pq.read_table(next(lake.glob("date=*/*/*.parquet"))).num_rows
+    stored = _stored(golden, "recommendations")
+    assert rows.column_names == ["external_user_id", "rank", "external_item_id", "score", "source", "reason"]
+    for name in ("external_user_id", "external_item_id", "rank"):
+        assert list(map(str, rows[name].to_pylist())) == list(map(str, stored[name].to_pylist()))
+    assert golden.ask("export", "recommendations", "--dense-ids", "--to", str(target)).returncode == 0
+    whole = pyarrow.csv.read_csv(target) if suffix == "csv" else pq.read_table(target)
+    assert whole.column_names == stored.column_names and whole["user_id"].to_pylist() == stored["user_id"].to_pylist()
+
+
+@pytest.mark.parametrize("dataset, column", [("watches", "item_id"), ("histories", "item_ids")])
+def test_export_knows_the_outside_ids_of_what_has_none_of_its_own(golden, tmp_path, dataset, column):
+    """Also of a day of events, which is made from nothing that has an id map."""
+    known = _stored(golden, "id_map").to_pylist()
+    outside = {row["id"]: row["external_id"] for row in known if row["kind"] == "item"}
+    target = tmp_path / "rows.parquet"
+    assert golden.ask("export", dataset, "--to", str(target)).returncode == 0
+    exported = pq.read_table(target)
+    date = golden.ask("export", dataset, "--dense-ids", "--to", str(target)).stdout.split()[4]
+    stored = _stored(golden, dataset, date)[column].to_pylist()
+    expected = [[outside[i] for i in ids] if isinstance(ids, list) else outside[ids] for ids in stored]
+    assert exported[f"external_{column}"].to_pylist() == expected and column not in exported.column_names
+
+
+def _stored(home, dataset, date="*"):
+    return pq.read_table(sorted((home.path / f"home/lake/{dataset}").glob(f"date={date}/*/*.parquet"))[-1])
 
 
 def test_gc_keeps_what_a_release_needs_and_takes_the_rest(home):

@@ -134,10 +134,12 @@ def small_log(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     empty = {"times": [[0] * 24] * 40, "watch_shares": [[1.0] * 24] * 40, "seen": [sorted(set(h)) for h in lists]}
     users = {"user_id": np.arange(42), "region": ["odd" if u % 2 else "even" for u in range(42)]}
     items = {"item_id": np.arange(60), "genres": [["odd" if i % 2 else "even"] for i in range(60)]}
+    outside = [f"{kind} {n}" for kind, count in (("user", 42), ("item", 60)) for n in range(count)]
+    ids = {"kind": [name.split()[0] for name in outside], "id": [*range(42), *range(60)], "external_id": outside}
     known = Known(
         make_artifact(root, "users", days[-1], _filled("users", users)),
         make_artifact(root, "items", days[-1], _filled("items", items)),
-        Artifact(Ref("id_map", days[-1], "k")),
+        make_artifact(root, "id_map", days[-1], _filled("id_map", ids)),
     )
     return {
         "watches": tuple(watches),

@@ -26,7 +26,7 @@ def inputs(run_stage, small_log):
     logged = {name: small_log[name] for name in ("watches", "known")}
     _, trained = run_stage(towers, DAY, **logged, config=CONFIG)
     shards = EmbeddingsConfig(items_per_shard=30)
-    _, vectors = run_stage(embeddings, DAY, towers=trained["towers"], items=small_log["known"].items, config=shards)
+    _, vectors = run_stage(embeddings, DAY, towers=trained["towers"], known=small_log["known"], config=shards)
     return {**trained, **vectors, "users": small_log["known"].users, "histories": small_log["histories"]}
 
 

@@ -39,8 +39,37 @@ class EventColumns:
 
 
 @settings
-class UsersFile:
+class TextFile:
+    """How text is cut into fields. What is not set is found in each file by itself, and said."""
+
+    delimiter: Annotated[str, Field(max_length=8)] = ""
+    """What stands between fields, such as `,` or `::`, or `\\t` for a tab; empty: found in the file."""
+
+    quote: str = "auto"
+    """Character around values that have delimiters in them; `none`: quotes are ordinary characters."""
+
+    escape: str = "auto"
+    """Character before a quote within quotes; `none`: such quotes are doubled."""
+
+    header: tuple[str, ...] = ()
+    """Names of the columns, in order, where the file does not name them; empty: the first line does."""
+
+    encoding: str = "utf-8"
+    """Encoding; files that begin with a mark of UTF-8 or UTF-16 are read by it."""
+
+    def __post_init__(self) -> None:
+        for name in ("quote", "escape"):
+            value = getattr(self, name)
+            if value not in ("auto", "none") and not (len(value) == 1 and value.isascii() and value not in "\r\n"):
+                raise ValueError(f"{name}: {value!r} is none of auto, none or one character")
+
+
+@settings
+class UsersFile(TextFile):
     """A CSV or Parquet file (or folder) with one row a user; an empty name means that it has no such column."""
+
+    encoding: str = ""
+    """Encoding; empty: that of the log."""
 
     path: str = ""
     """File or folder, absolute or beside the log; empty: there is none."""
@@ -74,8 +103,11 @@ class UsersFile:
 
 
 @settings
-class ItemsFile:
+class ItemsFile(TextFile):
     """A CSV or Parquet file (or folder) with one row an item; an empty name means that it has no such column."""
+
+    encoding: str = ""
+    """Encoding; empty: that of the log."""
 
     path: str = ""
     """File or folder, absolute or beside the log; empty: there is none."""
@@ -136,7 +168,7 @@ class ItemsFile:
 
 
 @settings
-class SourceConfig:
+class SourceConfig(TextFile):
     """Where events, users and items come from."""
 
     kind: Literal["world", "movielens", "table"] = "world"
@@ -156,12 +188,6 @@ class SourceConfig:
 
     time_unit: TimeUnit = "auto"
     """Unit of times that are numbers, or `iso` for ISO 8601 text; `auto` tells them apart by their size."""
-
-    delimiter: Annotated[str, Field(max_length=1)] = ""
-    """Delimiter of CSV files; empty: a tab for .tsv, else a comma."""
-
-    encoding: str = "utf-8"
-    """Encoding of CSV files."""
 
     positive_min_rating: float | None = None
     """Ratings from here on are positives; events without a rating are then none. Empty: ratings do not matter."""

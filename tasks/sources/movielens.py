@@ -16,7 +16,7 @@ import pyarrow as pa
 from expectations.datasets import ITEMS, USERS, Dataset
 from expectations.errors import UserError
 from expectations.substitutes import Substitute
-from tasks.sources.config import EventColumns, SourceConfig
+from tasks.sources.config import EventColumns, SourceConfig, TextFile
 from tasks.sources.discovery import Source, event_substitutes
 from tasks.sources.formats import CSV
 from tasks.sources.listings import empty_listing, listing_schema, one_row_an_id
@@ -35,8 +35,7 @@ class _Shape:
     """One of the shapes: names of its files, columns of its ratings, readers of its users and items."""
 
     ratings: str
-    delimiter: str
-    header: tuple[str, ...]
+    text: TextFile
     columns: EventColumns
     users: str
     items: str
@@ -65,7 +64,7 @@ def find_movielens(root: Path, config: SourceConfig) -> Source:
     beside = [root / name for name in (shape.users, shape.items, *shape.others) if name]
     return Source(
         root,
-        (DataFile(ratings, shape.ratings, CSV, shape.delimiter, header=shape.header),),
+        (DataFile(ratings, shape.ratings, CSV, shape.text),),
         shape.columns,
         users=(lambda: _listing(users, USERS, shape.read_users)) if has_users else lambda: empty_listing(USERS),
         items=lambda: _listing(items, ITEMS, shape.read_items),
@@ -163,18 +162,19 @@ def _day(text: str) -> datetime:
 
 
 _PLAIN = EventColumns(rating="rating")
+_RATINGS = ("user", "item", "rating", "time")
 _SHAPES = (
     _Shape(
-        "u.data", "\t", ("user", "item", "rating", "time"), _PLAIN,
+        "u.data", TextFile(delimiter="\t", quote="none", header=_RATINGS), _PLAIN,
         "u.user", "u.item", _users_100k, _items_100k, ("release_dates",), ("u.genre",),
     ),
     _Shape(
-        # Split at single colons, `::` leaves an empty column between any two: no need to rewrite the file.
-        "ratings.dat", ":", ("user", "_1", "item", "_2", "rating", "_3", "time"), _PLAIN,
+        "ratings.dat", TextFile(delimiter="::", quote="none", header=_RATINGS), _PLAIN,
         "users.dat", "movies.dat", _users_1m, _items_dat, ("age_groups", "no_upload_dates"),
     ),
     _Shape(
-        "ratings.csv", ",", (), EventColumns(user="userId", item="movieId", time="timestamp", rating="rating"),
+        "ratings.csv", TextFile(delimiter=","),
+        EventColumns(user="userId", item="movieId", time="timestamp", rating="rating"),
         "", "movies.csv", _users_1m, _items_csv, ("no_upload_dates",),
     ),
 )  # fmt: skip

@@ -13,5 +13,5 @@ def read_parquet(file: DataFile, wanted: list[str]) -> Iterator[Batch]:
         check_columns(file, parquet.schema_arrow.names, wanted)
         first = 1
         for rows in parquet.iter_batches(BATCH_ROWS, columns=wanted):
-            yield Batch({c: rows.column(c) for c in wanted}, first, rows.num_rows)
+            yield Batch({c: rows.column(c) for c in wanted}, first, rows.num_rows, records=parquet.metadata.num_rows)
             first += rows.num_rows

@@ -54,12 +54,17 @@ class Reading:
 
 @dataclass(frozen=True)
 class Parsed:
-    """What parsing a file came to."""
+    """What parsing a file came to.
+
+    Attributes:
+        notes: how the file was understood, where that is not plain.
+    """
 
     num_runs: int
     num_rows: int
     num_future: int
     refusals: Refusals
+    notes: tuple[str, ...] = ()
 
 
 def parse(file: DataFile, reading: Reading, folder: Path, progress: Callable[[int], None]) -> Parsed:
@@ -73,6 +78,7 @@ def parse(file: DataFile, reading: Reading, folder: Path, progress: Callable[[in
     """
     wanted = list(dict.fromkeys(name for name in _names(reading.columns).values() if name))
     refusals, malformed, unit, runs, rows, read, future = Refusals(), Malformed(), reading.time_unit, 0, 0, 0, 0
+    notes: tuple[str, ...] = ()
     for batch in read_batches(file, wanted):
         if unit == "auto":
             unit = time_unit(batch.columns[reading.columns.time])
@@ -85,9 +91,9 @@ def parse(file: DataFile, reading: Reading, folder: Path, progress: Callable[[in
             runs, rows = runs + 1, rows + len(kept)
         read += batch.rows
         progress(read)
-        malformed = batch.malformed
+        malformed, notes = batch.malformed, batch.notes
     refusals.add(file.name, "too few or too many fields", len(malformed.numbers), malformed.texts)
-    return Parsed(runs, rows, future, refusals)
+    return Parsed(runs, rows, future, refusals, notes)
 
 
 def _names(columns: EventColumns) -> dict[str, str]:

@@ -1,17 +1,21 @@
 """Files of any format as batches of the wanted columns, in bounded memory, with every error in words for people."""
 
 import difflib
+import lzma
+import zipfile
+import zlib
 from array import array
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import import_module
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from expectations.errors import UserError
+from expectations.errors import Failure, UserError
+from tasks.sources.config import TextFile
 from tasks.sources.formats import Format
 from tasks.sources.refusals import NUM_EXAMPLES
 
@@ -27,23 +31,29 @@ class DataFile:
 
     Attributes:
         name: path relative to the source, for messages and to recognise the file by.
-        delimiter, encoding: of a text file.
-        header: column names of a text file that does not name them itself.
+        text: how a text file is cut into fields, as far as the settings say.
+        key: the section of the settings that says so, for messages.
+        member: of a zip archive.
         partition: values of hive-partitioned folders above it (`day=2026-03-01`), by name.
     """
 
     path: Path
     name: str
     format: Format
-    delimiter: str = ","
-    encoding: str = "utf-8"
-    header: tuple[str, ...] = ()
+    text: TextFile = field(default_factory=TextFile)
+    key: str = "source"
+    member: str = ""
     partition: tuple[tuple[str, str | None], ...] = ()
 
     @property
     def first_row(self) -> int:
         """Number of its first row, as `Format.row_word` counts: a header is a line, too."""
-        return 2 if self.format.is_text and not self.header else 1
+        return 2 if self.format.is_text and not self.text.header else 1
+
+    @property
+    def suffixes(self) -> list[str]:
+        """Endings of its name, in small letters, those of compressions too."""
+        return [suffix.lower() for suffix in PurePath(self.member or self.path).suffixes]
 
 
 @dataclass
@@ -69,12 +79,16 @@ class Batch:
         columns: name in the file -> values.
         first: number of its first row as `Format.row_word` counts, malformed lines left out of the count.
         malformed: those of the whole file; complete with the last batch.
+        notes: how the file was understood, where that is not plain.
+        records: how many the whole file has, by a count that is not the reader's own.
     """
 
     columns: dict[str, pa.Array]
     first: int
     rows: int
     malformed: Malformed = field(default_factory=Malformed)
+    notes: tuple[str, ...] = ()
+    records: int | None = None
 
     def number(self, row: int) -> int:
         """Number in the file of a row of the batch."""
@@ -88,18 +102,32 @@ def read_batches(file: DataFile, wanted: list[str]) -> Iterator[Batch]:
 
     Raises:
         UserError: it cannot be read, or lacks a wanted column.
+        Failure: what was read and left out is not what the file has, by another count.
     """
     partition = dict(file.partition)
     stored = [c for c in wanted if c not in partition]
+    rows, batch = 0, None
     try:
         module, function = file.format.read_at.split(":")
         for batch in getattr(import_module(module), function)(file, stored):
             constants = {
                 c: pa.repeat(pa.scalar(partition[c], pa.string()), batch.rows) for c in wanted if c in partition
             }
-            yield Batch({**batch.columns, **constants}, batch.first, batch.rows, batch.malformed)
-    except (pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowNotImplementedError, OSError, UnicodeDecodeError) as error:
+            rows += batch.rows
+            yield replace(batch, columns={**batch.columns, **constants})
+    except _UNREADABLE as error:
         raise _unreadable(file, error) from error
+    if batch and batch.records is not None and batch.records != rows + len(batch.malformed.numbers):
+        raise Failure(
+            f"{file.path}: {rows:,} rows were read and {len(batch.malformed.numbers):,} left out, but there are "
+            f"{batch.records:,} in the file; say how it is cut into fields ({file.key}.quote, .escape, .delimiter)"
+        )
+
+
+_UNREADABLE = (
+    pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowNotImplementedError,
+    OSError, EOFError, UnicodeDecodeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
+)  # fmt: skip
 
 
 def read_columns(file: DataFile, wanted: list[str]) -> dict[str, pa.Array]:
@@ -116,26 +144,33 @@ def read_columns(file: DataFile, wanted: list[str]) -> dict[str, pa.Array]:
     return {c: pa.chunked_array([b.columns[c] for b in batches]).combine_chunks() for c in wanted}
 
 
-def check_columns(file: DataFile, there: list[str], wanted: list[str]) -> None:
-    """Refuse a file that lacks a wanted column, naming those it has and the likeliest one."""
+def check_columns(file: DataFile, there: Sequence[str], wanted: Sequence[str]) -> None:
+    """Refuse a file that lacks a wanted column or has it twice, naming those it has and the likeliest one."""
     known = [*there, *dict(file.partition)]
+    named = f"Name the columns of the file in the config, under {file.key}."
     for name in wanted:
+        if there.count(name) > 1:
+            raise UserError(
+                f"{file.path}: there are {there.count(name)} columns {name!r}; rename all but the one that is meant"
+            )
         if name not in known:
             lower = {k.lower(): k for k in known}
             close = difflib.get_close_matches(name.lower(), lower, n=1)
             hint = f" Did you mean {lower[close[0]]!r}?" if close else ""
-            split = " Is the delimiter right (source.delimiter)?" if len(there) == 1 and file.format.is_text else ""
+            split = (
+                f" Is the delimiter right ({file.key}.delimiter)?" if len(there) == 1 and file.format.is_text else ""
+            )
             raise UserError(
-                f"{file.path}: there is no column {name!r}; it has {', '.join(map(repr, known))}.{hint}{split}"
-                " Name the columns of the file in the config, under source."
+                f"{file.path}: there is no column {name!r}; it has {', '.join(map(repr, known))}.{hint}{split} {named}"
             )
 
 
 def _unreadable(file: DataFile, error: Exception) -> UserError:
-    reason = str(error).splitlines()[0]
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    reason = "".join(c if c.isprintable() else repr(c)[1:-1] for c in reason[:200])
     if "UTF8" in reason or "codec" in reason:
         return UserError(
-            f"{file.path}: not {file.encoding}; set source.encoding to the encoding of the file ({reason})"
+            f"{file.path}: not {file.text.encoding}; set {file.key}.encoding to the encoding of the file ({reason})"
         )
     return UserError(
         f"{file.path}: not readable as {file.format.title}; it may be truncated or something else ({reason}). "

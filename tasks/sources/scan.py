@@ -56,7 +56,7 @@ def scan(config: SourceConfig, home: Path, today: str, progress: OnProgress = la
         runs = _runs(config, source, parts)
         with aside(state.parent) as folder:
             log = open_log(scratch / "parts", runs, bars)
-            _survey(config, source, log, _left_out(parts), folder, progress)
+            _survey(config, source, log, _told(source, parts), folder, progress)
             _refuse_edited(code)
             _keep(folder, state, STATE)
         known = load_scan(state, today)
@@ -129,6 +129,7 @@ class Part:
     name: str
     num_runs: int
     refusals: Refusals
+    notes: tuple[str, ...]
 
 
 def _parts(source: Source, reading: Reading, folder: Path, progress: OnProgress) -> dict[str, Part]:
@@ -149,7 +150,7 @@ def _parts(source: Source, reading: Reading, folder: Path, progress: OnProgress)
 
 def _part_name(file: DataFile, reading: Reading) -> str:
     """Stands for the file as it is, and all that decides how it is understood."""
-    dialect = file.name, file.delimiter, file.encoding, file.header, file.partition
+    dialect = file.name, file.member, asdict(file.text), file.partition
     return _digest(_parser(file).digests, asdict(reading.columns), reading.time_unit, dialect, _stamp(file.path))[:16]
 
 
@@ -169,16 +170,16 @@ def _part(file: DataFile, reading: Reading, folder: Path, name: str, progress: C
         if _stamp(file.path) != before:
             raise Failure(f"{file.path} changed while it was read; run again when it is complete")
         _refuse_edited(_parser(file))
-        facts = {"num_runs": parsed.num_runs, "refusals": parsed.refusals.to_list()}
+        facts = {"num_runs": parsed.num_runs, "refusals": parsed.refusals.to_list(), "notes": parsed.notes}
         (parsing / PART).write_text(json.dumps(facts))
         target = folder / (dated if parsed.num_future else name)
         _keep(parsing, target, PART)
-    return Part(target.name, parsed.num_runs, parsed.refusals)
+    return Part(target.name, parsed.num_runs, parsed.refusals, parsed.notes)
 
 
 def _load_part(folder: Path) -> Part | None:
     def make(facts: Any) -> Part:
-        return Part(folder.name, int(facts["num_runs"]), Refusals.from_list(facts["refusals"]))
+        return Part(folder.name, int(facts["num_runs"]), Refusals.from_list(facts["refusals"]), tuple(facts["notes"]))
 
     return read_record(folder / PART, make, "the log file is parsed again")
 
@@ -190,8 +191,17 @@ def _keep(folder: Path, target: Path, mark: str) -> None:
     place(folder, target, mark)
 
 
-def _left_out(parts: Mapping[str, Part]) -> list[str]:
-    return [f"Left out: {sentence}." for part in parts.values() for sentence in sentences(part.refusals)]
+def _told(source: Source, parts: Mapping[str, Part]) -> list[str]:
+    """How files were understood, one sentence for all that are alike, and what was left out of them."""
+    alike: dict[str, list[str]] = {}
+    for file, part in zip(source.logs, parts.values(), strict=True):
+        for note in part.notes:
+            alike.setdefault(note, []).append(file.name)
+    understood = [
+        f"{names[0] if len(names) == 1 else f'{len(names)} files such as {names[0]}'}: {note}."
+        for note, names in alike.items()
+    ]
+    return [*understood, *(f"Left out: {s}." for part in parts.values() for s in sentences(part.refusals))]
 
 
 def _runs(config: SourceConfig, source: Source, parts: Mapping[str, Part]) -> list[tuple[str, int]]:

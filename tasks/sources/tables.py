@@ -1,13 +1,14 @@
 """A table: files of one format with the columns that the config names."""
 
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from urllib.parse import unquote
 
 from expectations.datasets import ITEMS, USERS
 from expectations.errors import UserError
 from expectations.substitutes import Substitute
-from tasks.sources.config import SourceConfig
+from tasks.sources.config import SourceConfig, TextFile
 from tasks.sources.discovery import Source, event_substitutes
 from tasks.sources.formats import FORMATS, Format, endings, titles
 from tasks.sources.listings import empty_listing, read_listing
@@ -25,8 +26,9 @@ def find_table(root: Path, config: SourceConfig) -> Source:
     folder = root if root.is_dir() else root.parent
     listed = {key: _beside(folder, f"source.{key}.path", getattr(config, key).path) for key in ("users", "items")}
     taken = tuple(p for p in listed.values() if p)
-    logs = find_files(root, config, "source.path", without=taken)
-    files = {key: find_files(p, config, f"source.{key}.path") if p else () for key, p in listed.items()}
+    logs = find_files(root, _text(config, config), "source", without=taken)
+    texts = {key: getattr(config, key) for key in listed}
+    files = {key: find_files(p, _text(texts[key], config), f"source.{key}") if p else () for key, p in listed.items()}
     users, items = config.users, config.items
     return Source(
         root,
@@ -49,18 +51,18 @@ def _beside(folder: Path, key: str, path: str) -> Path | None:
     return found
 
 
-def find_files(root: Path, config: SourceConfig, key: str, without: tuple[Path, ...] = ()) -> tuple[DataFile, ...]:
+def find_files(root: Path, text: TextFile, key: str, without: tuple[Path, ...] = ()) -> tuple[DataFile, ...]:
     """The files of data at a path, in order of name; of a folder all below it, hive partitions understood."""
     if root.is_file():
-        return (_data_file(root, root.parent, config, key),)
+        return (_data_file(root, root.parent, text, key),)
     paths = [p for p in _walk(root) if not any(p == w or w in p.parents for w in without)]
     if not paths:
-        raise UserError(f"{key}: there is no {titles('or')} file in {root}; give the folder that has them")
-    files = tuple(_data_file(p, root, config, key) for p in paths)
+        raise UserError(f"{key}.path: there is no {titles('or')} file in {root}; give the folder that has them")
+    files = tuple(_data_file(p, root, text, key) for p in paths)
     first = {f.format.title: f.path for f in reversed(files)}
     if len(first) > 1:
         both = " and ".join(f"{title} ({path})" for title, path in sorted(first.items()))
-        raise UserError(f"{key}: {root} has both {both}; keep one of them there")
+        raise UserError(f"{key}.path: {root} has both {both}; keep one of them there")
     return files
 
 
@@ -83,15 +85,20 @@ def _format(path: Path) -> Format | None:
     return None
 
 
-def _data_file(path: Path, root: Path, config: SourceConfig, key: str) -> DataFile:
+def _data_file(path: Path, root: Path, text: TextFile, key: str) -> DataFile:
     format_ = _format(path)
     if format_ is None:
-        raise UserError(f"{key}: {path} is none of {endings()}")
+        raise UserError(f"{key}.path: {path} is none of {endings()}")
     relative = path.relative_to(root)
     pairs = [part.partition("=") for part in relative.parts[:-1] if "=" in part]
     partition = tuple((name, None if v == "__HIVE_DEFAULT_PARTITION__" else unquote(v)) for name, _, v in pairs)
-    delimiter = config.delimiter or ("\t" if ".tsv" in path.suffixes else ",")
-    return DataFile(path, relative.as_posix(), format_, delimiter, config.encoding, partition=partition)
+    return DataFile(path, relative.as_posix(), format_, text, key, partition=partition)
+
+
+def _text(of: TextFile, config: SourceConfig) -> TextFile:
+    """How the files of the log, or of a listing, are cut into fields; one without an encoding has that of the log."""
+    names = [f.name for f in fields(TextFile)]
+    return TextFile(**{**{n: getattr(of, n) for n in names}, "encoding": of.encoding or config.encoding})
 
 
 def _listing_substitutes(config: SourceConfig) -> list[Substitute]:

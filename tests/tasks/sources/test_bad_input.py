@@ -116,10 +116,12 @@ def test_places_that_are_no_source(name, tmp_path, look):
 
 
 FILES: dict[str, tuple[bytes, dict[str, Any], list[str]]] = {
-    "no bytes": (b"", {}, ["log.csv: empty"]),
+    "no bytes": (b"", {}, ["log.csv has no usable event"]),
     "header only": (HEADER.encode(), {}, ["no usable event"]),
     "other case": (b"User,item,time\na,x,2020-01-01\n", {}, ["no column 'user'", "Did you mean 'User'?"]),
-    "other delimiter": (b"user;item;time\na;b;2020-01-01\n", {}, ["no column 'user'", "source.delimiter"]),
+    "other delimiter": (
+        b"user;item;time\na;b;2020-01-01\n", {"delimiter": ","}, ["no column 'user'", "source.delimiter"],
+    ),
     "latin-1": (HEADER.encode() + b"\xe9,x,2020-01-01\n", {}, ["log.csv: not utf-8", "source.encoding"]),
     "no encoding": (HEADER.encode(), {"encoding": "klingon"}, ["source.encoding: 'klingon'"]),
     "bar without rating": (

@@ -13,7 +13,7 @@ import pytest
 from expectations.datasets import ITEMS, USERS
 from expectations.errors import UserError
 from tasks.sources.catalogue import known_by
-from tasks.sources.config import ItemsFile, SourceConfig, UsersFile
+from tasks.sources.config import ItemsFile, SourceConfig, TextFile, UsersFile
 
 LOG = "user,item,time\nann,m1,2020-05-01\nbob,m2,2020-05-02\n"
 
@@ -41,7 +41,7 @@ def listed(tmp_path, table_source, look):
 
 @pytest.mark.parametrize(("mapping", "dataset"), [(UsersFile, USERS), (ItemsFile, ITEMS)])
 def test_every_declared_column_can_be_mapped(mapping, dataset):
-    own = {"path", "id", "separator"}
+    own = {"path", "id", "separator", *(f.name for f in fields(TextFile))}
     assert {f.name for f in fields(mapping)} - own == set(dataset.schema.names) - set(dataset.key)
 
 

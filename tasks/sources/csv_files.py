@@ -65,7 +65,7 @@ def _refuse_headless(file: DataFile, dialect: Dialect, wanted: list[str]) -> Non
         shown = ", ".join(repr(name[:40]) for name in dialect.names[:8])
         example = ", ".join(["user", "item", "time", "rating", "other"][: len(dialect.names)])
         raise UserError(
-            f"{file.path}: its first line is {shown}, which looks like data. No header? Name all columns of the file"
+            f"{file.where}: its first line is {shown}, which looks like data. No header? Name all columns of the file"
             f" in order, as in {file.key}.header: [{example}]"
         )
 

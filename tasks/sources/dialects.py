@@ -6,7 +6,6 @@ a title swallows all up to the next quote, and quotes that Spark escaped by a ba
 
 import csv
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -165,11 +164,11 @@ def _sample(head: bytes, encoding: str) -> str:
 
 
 def _refuse_binary(file: DataFile, sample: str) -> None:
-    controls = sum(count for c, count in Counter(sample[:4096]).items() if ord(c) < 32 and c not in "\t\n\r\x01\x1f")
-    if controls * 20 > len(sample[:4096]):
+    begin = sample[:4096]
+    if streams.is_binary(begin):
         raise UserError(
-            f"{file.path}: this is no text, {controls:,} of its first {len(sample[:4096]):,} characters are control"
-            f" characters; give a {file.format.title} file, or set {file.key}.encoding if it has another one"
+            f"{file.where}: this is no text, {streams.controls(begin):,} of its first {len(begin):,} characters are"
+            f" control characters; give a {file.format.title} file, or set {file.key}.encoding if it has another one"
         )
 
 
@@ -313,7 +312,7 @@ class _Quotes:
             return self._told(best, fits, why)
         faults = dict.fromkeys(f for fit in fits.values() for f in self._faults(fit))
         raise UserError(
-            f"{self.file.path}: its quotes fit no grammar: {'; '.join(faults)}. Correct these lines, or set"
+            f"{self.file.where}: its quotes fit no grammar: {'; '.join(faults)}. Correct these lines, or set"
             f" {self.file.key}.quote=none if quotes are ordinary characters there"
         )
 

@@ -30,6 +30,7 @@ class Source:
         columns: which column of the log files means what.
         beside: files behind `users` and `items`.
         readers: `module:function` of all that reads those files; read by other code, they are read again.
+        notes: what is to be said of the place itself, such as files that are no data.
     """
 
     root: Path
@@ -40,6 +41,7 @@ class Source:
     beside: tuple[Path, ...]
     readers: tuple[str, ...]
     substitutes: tuple[Substitute, ...]
+    notes: tuple[str, ...] = ()
 
 
 def find_source(config: SourceConfig) -> Source:

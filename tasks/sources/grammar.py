@@ -81,7 +81,7 @@ def walk(chunks: Iterable[bytes], grammar: Grammar, expected: int) -> Fit:
     counts = np.zeros(8, np.int64)
     rule = (*astuple(grammar), expected)
     fit, before, offset = Fit(), b"", 0
-    step: Callable[..., int] | None = None
+    step: Any = None
     # As if the last line had an end; a blank line is no record.
     for chunk in chain(chunks, (b"\n\n",)):
         if not step:

@@ -48,7 +48,12 @@ class DataFile:
     @property
     def first_row(self) -> int:
         """Number of its first row, as `Format.row_word` counts: a header is a line, too."""
-        return 2 if self.format.is_text and not self.text.header else 1
+        return 2 if self.format.has_header and not self.text.header else 1
+
+    @property
+    def where(self) -> str:
+        """The file, for messages."""
+        return f"{self.path} ({self.member})" if self.member else str(self.path)
 
     @property
     def suffixes(self) -> list[str]:
@@ -65,10 +70,14 @@ class Malformed:
 
     def leave_out(self, row: "InvalidRow") -> str:
         """Arrow's handler of such lines."""
-        self.numbers.append(row.number or 0)
-        if len(self.texts) < NUM_EXAMPLES:
-            self.texts.append(f"line {row.number}: {row.text[:80]!r}")
+        self.add(row.number or 0, row.text)
         return "skip"
+
+    def add(self, number: int, text: str) -> None:
+        """Leave a line out."""
+        self.numbers.append(number)
+        if len(self.texts) < NUM_EXAMPLES:
+            self.texts.append(f"line {number}: {text[:80]!r}")
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,7 @@ class Batch:
         malformed: those of the whole file; complete with the last batch.
         notes: how the file was understood, where that is not plain.
         records: how many the whole file has, by a count that is not the reader's own.
+        lines: number in the file of each row, where that does not follow from `first`.
     """
 
     columns: dict[str, pa.Array]
@@ -89,9 +99,12 @@ class Batch:
     malformed: Malformed = field(default_factory=Malformed)
     notes: tuple[str, ...] = ()
     records: int | None = None
+    lines: np.ndarray | None = None
 
     def number(self, row: int) -> int:
         """Number in the file of a row of the batch."""
+        if self.lines is not None:
+            return int(self.lines[row])
         left_out = np.asarray(self.malformed.numbers)
         skipped = np.searchsorted(left_out - np.arange(len(left_out)), self.first + row, side="right")
         return self.first + row + int(skipped)
@@ -119,7 +132,7 @@ def read_batches(file: DataFile, wanted: list[str]) -> Iterator[Batch]:
         raise _unreadable(file, error) from error
     if batch and batch.records is not None and batch.records != rows + len(batch.malformed.numbers):
         raise Failure(
-            f"{file.path}: {rows:,} rows were read and {len(batch.malformed.numbers):,} left out, but there are "
+            f"{file.where}: {rows:,} rows were read and {len(batch.malformed.numbers):,} left out, but there are "
             f"{batch.records:,} in the file; say how it is cut into fields ({file.key}.quote, .escape, .delimiter)"
         )
 
@@ -138,7 +151,7 @@ def read_columns(file: DataFile, wanted: list[str]) -> dict[str, pa.Array]:
     """
     batches = list(read_batches(file, wanted))
     for text in (t for b in batches for t in b.malformed.texts):
-        raise UserError(f"{file.path}: too few or too many fields in {text}; correct it")
+        raise UserError(f"{file.where}: too few or too many fields in {text}; correct it")
     if not batches:
         return {c: pa.nulls(0, pa.string()) for c in wanted}
     return {c: pa.chunked_array([b.columns[c] for b in batches]).combine_chunks() for c in wanted}
@@ -151,7 +164,7 @@ def check_columns(file: DataFile, there: Sequence[str], wanted: Sequence[str]) -
     for name in wanted:
         if there.count(name) > 1:
             raise UserError(
-                f"{file.path}: there are {there.count(name)} columns {name!r}; rename all but the one that is meant"
+                f"{file.where}: there are {there.count(name)} columns {name!r}; rename all but the one that is meant"
             )
         if name not in known:
             lower = {k.lower(): k for k in known}
@@ -161,7 +174,7 @@ def check_columns(file: DataFile, there: Sequence[str], wanted: Sequence[str]) -
                 f" Is the delimiter right ({file.key}.delimiter)?" if len(there) == 1 and file.format.is_text else ""
             )
             raise UserError(
-                f"{file.path}: there is no column {name!r}; it has {', '.join(map(repr, known))}.{hint}{split} {named}"
+                f"{file.where}: there is no column {name!r}; it has {', '.join(map(repr, known))}.{hint}{split} {named}"
             )
 
 
@@ -170,9 +183,9 @@ def _unreadable(file: DataFile, error: Exception) -> UserError:
     reason = "".join(c if c.isprintable() else repr(c)[1:-1] for c in reason[:200])
     if "UTF8" in reason or "codec" in reason:
         return UserError(
-            f"{file.path}: not {file.text.encoding}; set {file.key}.encoding to the encoding of the file ({reason})"
+            f"{file.where}: not {file.text.encoding}; set {file.key}.encoding to the encoding of the file ({reason})"
         )
     return UserError(
-        f"{file.path}: not readable as {file.format.title}; it may be truncated or something else ({reason}). "
+        f"{file.where}: not readable as {file.format.title}; it may be truncated or something else ({reason}). "
         "Write it again, or take it out of the folder."
     )

@@ -201,7 +201,11 @@ def _told(source: Source, parts: Mapping[str, Part]) -> list[str]:
         f"{names[0] if len(names) == 1 else f'{len(names)} files such as {names[0]}'}: {note}."
         for note, names in alike.items()
     ]
-    return [*understood, *(f"Left out: {s}." for part in parts.values() for s in sentences(part.refusals))]
+    return [
+        *source.notes,
+        *understood,
+        *(f"Left out: {s}." for part in parts.values() for s in sentences(part.refusals)),
+    ]
 
 
 def _runs(config: SourceConfig, source: Source, parts: Mapping[str, Part]) -> list[tuple[str, int]]:

@@ -76,6 +76,16 @@ def encoding_of(head: bytes, configured: str, key: str) -> tuple[str, int]:
     return {"utf-8-sig": "utf-8", "utf-16": "utf-16-le", "utf-32": "utf-32-le"}.get(name, name), 0
 
 
+def controls(text: str) -> int:
+    """Characters that are in no text: control characters, but for what cuts it into lines and fields."""
+    return sum(ord(c) < 32 and c not in "\t\n\r\x01\x1f" for c in text)
+
+
+def is_binary(text: str) -> bool:
+    """Whether the beginning of a file, decoded, is something else than text."""
+    return controls(text) * 20 > len(text)
+
+
 def text_chunks(path: Path, member: str, encoding: str, mark: int) -> Iterator[bytes]:
     """A text as UTF-8 without a mark.
 

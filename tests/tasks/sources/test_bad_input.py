@@ -91,7 +91,7 @@ def test_the_future_comes(table_source, look):
 PLACES: dict[str, tuple[str, Literal["table", "movielens"], list[str]]] = {
     "not set": ("", "table", ["source.path is not set", "--set source.path=DIR"]),
     "missing": ("{}/nope", "table", ["nope does not exist"]),
-    "empty folder": ("{}/empty", "table", ["no CSV or Parquet file in"]),
+    "empty folder": ("{}/empty", "table", ["no CSV, JSON or Parquet file in"]),
     "url": ("s3://bucket/log", "table", ["s3://bucket/log is a URL"]),
     "other format": ("{}/log.xlsx", "table", ["none of CSV (.csv", "log.xlsx"]),
     "mixed": ("{}/mixed", "table", ["has both CSV", "and Parquet"]),
@@ -110,7 +110,7 @@ def test_places_that_are_no_source(name, tmp_path, look):
     pq.write_table(pa.table(FINE), tmp_path / "mixed" / "a.parquet")
     (tmp_path / "above" / "ml-1m").mkdir(parents=True)
     (tmp_path / "above" / "ml-1m" / "ratings.dat").write_text("1::1::5::900000000\n")
-    (tmp_path / "log.xlsx").write_text("x")
+    (tmp_path / "log.xlsx").write_bytes(bytes(range(32)) * 9)
     path, kind, words = PLACES[name]
     refused(look, SourceConfig(kind=kind, path=path.format(tmp_path)), *words)
 

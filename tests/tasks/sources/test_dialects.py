@@ -148,7 +148,8 @@ def test_inches_that_spark_has_escaped(inches, tmp_path):
     path = tmp_path / "part-0.csv"
     path.write_text("\n".join([",".join(NAMES), *lines]) + "\n")
     assert read(path) == [tuple(row) for row in rows]
-    assert 'quotes " escaped by \\' in in_words(find_dialect(data_file(path)))
+    found = find_dialect(data_file(path))
+    assert found and (found.quote, found.escape, found.escapes_everywhere) == ('"', "\\", False)
 
 
 def test_an_unclosed_quote_among_real_ones_is_refused_with_its_lines(tmp_path):

@@ -124,8 +124,9 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_values_that_do_not_fit(name, listed):
     kind, text, columns, words = BAD[name]
+    mapping: Any = UsersFile if kind == "users" else ItemsFile
     with pytest.raises(UserError) as caught:
-        listed(kind, text, (UsersFile if kind == "users" else ItemsFile)(**columns))
+        listed(kind, text, mapping(**columns))
     assert f"{kind}.csv" in str(caught.value)
     for word in words:
         assert word in str(caught.value)

@@ -1,0 +1,149 @@
+"""The data files at a path: told apart by their names where these say something, else by their first bytes."""
+
+import re
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from urllib.parse import unquote
+
+from expectations.errors import UserError
+from tasks.sources import streams
+from tasks.sources.config import TextFile
+from tasks.sources.formats import CSV, JSON, NETFLIX, PARQUET, TEXTS, Format, by_name, endings, titles
+from tasks.sources.netflix_files import BEGINNING
+from tasks.sources.reading import DataFile
+
+_HEAD_BYTES = 1 << 12
+_ABOUT = re.compile(
+    r"(readme|licen[sc]e|changelog|notice|citation|copying|manifest|metadata)\b.*|.*\.(md|rst|pdf|html?|crc|md5|sha\d+)"
+)
+"""Names of files that are about the data beside them."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Data files in order of name, and what is to be said of others that are there."""
+
+    files: tuple[DataFile, ...]
+    notes: tuple[str, ...] = ()
+
+
+def find_files(root: Path, text: TextFile, key: str, without: tuple[Path, ...] = ()) -> Found:
+    """The files of data at a path; of a folder all below it, hive partitions understood.
+
+    Raises:
+        UserError: there is none, there are several formats, or a link leads nowhere or in a circle.
+    """
+    if root.is_file():
+        made = _data_files(root, root.parent, text, key, named=True)
+        if not made:
+            raise UserError(f"{key}.path: {root} is none of {endings()}")
+        return _of_one_format(root, key, made, ())
+    apart = {path.resolve() for path in without}
+    files: list[DataFile] = []
+    left: list[str] = []
+    for path in _walk(root, key, (root.resolve(),)):
+        resolved = path.resolve()
+        if apart.intersection((resolved, *resolved.parents)):
+            continue
+        made = [] if _ABOUT.fullmatch(path.name.lower()) else _data_files(path, root, text, key)
+        files.extend(made)
+        if not made:
+            left.append(path.relative_to(root).as_posix())
+    if not files:
+        raise UserError(f"{key}.path: there is no {titles('or')} file in {root}; give the folder that has them")
+    return _of_one_format(root, key, files, left)
+
+
+def _of_one_format(root: Path, key: str, files: list[DataFile], left: list[str] | tuple[str, ...]) -> Found:
+    first = {f.format.title: f.where for f in reversed(files)}
+    if len(first) > 1:
+        both = " and ".join(f"{title} ({path})" for title, path in sorted(first.items()))
+        raise UserError(f"{key}.path: {root} has both {both}; keep one of them there")
+    notes = []
+    if left:
+        more = f" and {len(left) - 5} more" if len(left) > 5 else ""
+        notes.append(f"Left alone in {root}, as no data: {', '.join(left[:5])}{more}.")
+    packed = [f for f in files if f.member]
+    if packed:
+        more = f" and {len(packed) - 3} more" if len(packed) > 3 else ""
+        notes.append(f"Taken from archives: {', '.join(f'{f.member} of {f.path.name}' for f in packed[:3])}{more}.")
+    return Found(tuple(files), tuple(notes))
+
+
+def _walk(folder: Path, key: str, above: tuple[Path, ...]) -> Iterator[Path]:
+    """Files below a folder in order of name; hidden ones and bookkeeping (`_SUCCESS`, `_temporary`) are none."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith((".", "_")):
+            continue
+        if not path.exists():
+            raise UserError(f"{key}.path: {path} is a link to {path.readlink()}, which is not there; mend or remove it")
+        if path.is_dir():
+            if path.resolve() in above:
+                raise UserError(f"{key}.path: {path} is a link back to {path.resolve()}, which it is in; remove it")
+            yield from _walk(path, key, (*above, path.resolve()))
+        elif path.is_file():
+            yield path
+
+
+def _data_files(path: Path, root: Path, text: TextFile, key: str, named: bool = False) -> list[DataFile]:
+    """The file, or the data files in it if it is an archive; none if it is no data.
+
+    Args:
+        named: it was given by its own path, so that what it is does not depend on its ending.
+    """
+    relative = path.relative_to(root)
+    pairs = [part.partition("=") for part in relative.parts[:-1] if "=" in part]
+    partition = tuple((name, None if v == "__HIVE_DEFAULT_PARTITION__" else unquote(v)) for name, _, v in pairs)
+    made = []
+    for member in _members(path):
+        format_ = _format(path, member, named or bool(member))
+        if format_:
+            name = f"{relative.as_posix()}/{member}" if member else relative.as_posix()
+            made.append(DataFile(path, name, format_, text, key, member, partition))
+    return made
+
+
+def _members(path: Path) -> list[str]:
+    """Files in an archive, or nothing by that name for the file itself."""
+    if path.suffix.lower() != ".zip":
+        return [""]
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = sorted(one.filename for one in archive.infolist() if not one.is_dir())
+    except (zipfile.BadZipFile, OSError) as error:
+        raise UserError(f"{path}: not readable as a zip archive ({error}); write it again, or unpack it") from error
+    parts = {name: PurePath(name).parts for name in names}
+    return [
+        name
+        for name, split in parts.items()
+        if not any(p.startswith((".", "_")) for p in split) and not _ABOUT.fullmatch(split[-1].lower())
+    ]
+
+
+def _format(path: Path, member: str, named: bool) -> Format | None:
+    suffixes = [suffix.lower() for suffix in PurePath(member or path).suffixes]
+    known = by_name(suffixes)
+    if known is PARQUET or (known and not path.stat().st_size):
+        return known
+    if not (known or named or not suffixes or any(s in TEXTS for s in suffixes)):
+        return None
+    try:
+        head = streams.head_of(path, member, _HEAD_BYTES)
+    except (OSError, EOFError):
+        return known
+    if head.startswith(b"PAR1"):
+        return PARQUET
+    return known or _by_content(head)
+
+
+def _by_content(head: bytes) -> Format | None:
+    begin = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if begin.startswith((b"{", b"[{", b"[\n", b"[\r", b"[ ")):
+        return JSON
+    if BEGINNING.match(begin):
+        return NETFLIX
+    encoding, mark = streams.encoding_of(head, "utf-8", "")
+    text = head[mark : len(head) // 4 * 4 or None].decode(encoding, errors="replace")
+    return CSV if text.strip() and not streams.is_binary(text) else None

@@ -27,6 +27,7 @@ class RunRecord:
         settings: all of them, of a run that was started from no file; `save` makes it one, `night.yaml`.
         lake, registry: as the home tells of them, see `tasks.machine.home`; so are the places in `release`.
         planned: artifacts of its plan, made or not; `nightjar gc` keeps them as long as the record.
+        notes: what its source left out or found odd, and which state of it was read.
         night_hours: how long it may take; 0 for ever.
         owner: tag of the process that ran it; a run that a dead process called running was interrupted.
     """
@@ -47,6 +48,7 @@ class RunRecord:
     release: dict[str, Any] = field(default_factory=dict)
     refs: dict[str, list[str]] = field(default_factory=dict)
     planned: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     error: str = ""
 
     def save(self, home: Path) -> None:

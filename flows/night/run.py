@@ -159,6 +159,7 @@ def _record(request: NightRequest, plan: Plan, home: Path) -> RunRecord:
         owner=owner_tag(),
         settings={} if request.config_name else plain(request.config),
         planned=sorted(ref.folder for ref in plan.refs),
+        notes=list(plan.notes),
     )
 
 

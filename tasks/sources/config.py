@@ -2,9 +2,12 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from expectations.settings import settings
+
+Snapshot = Annotated[str, BeforeValidator(str)]
+"""YAML makes numbers and dates of what looks like them."""
 
 TimeUnit = Literal["auto", "s", "ms", "us", "ns", "iso"]
 
@@ -66,13 +69,16 @@ class TextFile:
 
 @settings
 class UsersFile(TextFile):
-    """A CSV or Parquet file (or folder) with one row a user; an empty name means that it has no such column."""
+    """A file, folder or table with one row a user; an empty name means that it has no such column."""
 
     encoding: str = ""
     """Encoding; empty: that of the log."""
 
     path: str = ""
     """File or folder, absolute or beside the log; empty: there is none."""
+
+    snapshot: Snapshot = ""
+    """State of a Delta or Iceberg table, as `source.snapshot`."""
 
     id: str = "user"
     """User id, as in the log."""
@@ -104,13 +110,16 @@ class UsersFile(TextFile):
 
 @settings
 class ItemsFile(TextFile):
-    """A CSV or Parquet file (or folder) with one row an item; an empty name means that it has no such column."""
+    """A file, folder or table with one row an item; an empty name means that it has no such column."""
 
     encoding: str = ""
     """Encoding; empty: that of the log."""
 
     path: str = ""
     """File or folder, absolute or beside the log; empty: there is none."""
+
+    snapshot: Snapshot = ""
+    """State of a Delta or Iceberg table, as `source.snapshot`."""
 
     id: str = "item"
     """Item id, as in the log."""
@@ -176,6 +185,10 @@ class SourceConfig(TextFile):
 
     path: str = ""
     """Folder of a MovieLens set; file, folder or hive-partitioned folder of a table. Placement: not part of any key."""
+
+    snapshot: Snapshot = ""
+    """State of a Delta or Iceberg table: the number of a version or the id of a snapshot, or an ISO 8601 time, as of
+    which it is read. Empty: the newest. Not part of any key; what is in it is."""
 
     columns: EventColumns = EventColumns()
     """Columns of the events of a table."""

@@ -99,7 +99,7 @@ def find_dialect(file: DataFile, wanted: Sequence[str] = ()) -> Dialect | None:
         UserError: it is no text, or no grammar of quotes fits it without loss.
     """
     key, text = file.key, file.text
-    head = streams.head_of(file.path, file.member)
+    head = streams.head_of(file.path, file.entry)
     encoding, mark = streams.encoding_of(head, text.encoding, f"{key}.encoding")
     sample = _sample(head[mark:], encoding)
     if not sample:
@@ -133,7 +133,7 @@ def find_dialect(file: DataFile, wanted: Sequence[str] = ()) -> Dialect | None:
 
 def text_of(file: DataFile, encoding: str, mark: int, delimiter: str) -> Iterator[bytes]:
     """The text as UTF-8, with a delimiter of one byte."""
-    chunks = streams.text_chunks(file.path, file.member, encoding, mark)
+    chunks = streams.text_chunks(file.path, file.entry, encoding, mark)
     raw = delimiter.encode()
     return chunks if len(raw) == 1 else streams.replaced(chunks, raw, STAND_IN.encode())
 

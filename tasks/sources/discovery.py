@@ -10,10 +10,11 @@ import pyarrow as pa
 from expectations.errors import UserError
 from expectations.substitutes import Substitute
 from tasks.sources.config import EventColumns, SourceConfig
+from tasks.sources.folders import check_link, real
 from tasks.sources.reading import DataFile
 
 KINDS = {"movielens": "tasks.sources.movielens:find_movielens", "table": "tasks.sources.tables:find_table"}
-"""`source.kind` -> `module:function` that finds the files of such a source, given its root and its config.
+"""`source.kind` -> `module:function` that finds the files of such a source, given its config and the home.
 
 Named and not imported, so that what one kind does decides nothing about sources of another.
 """
@@ -27,13 +28,15 @@ class Source:
     """A source, found but not read.
 
     Attributes:
+        place: where it lies; under whatever name it was given, the same for the same place.
         columns: which column of the log files means what.
         beside: files behind `users` and `items`.
+        members: identities of those that belong to tables which say more of them.
         readers: `module:function` of all that reads those files; read by other code, they are read again.
-        notes: what is to be said of the place itself, such as files that are no data.
+        notes: what is to be said of the place itself, such as which state of a table it is; in no key.
     """
 
-    root: Path
+    place: str
     logs: tuple[DataFile, ...]
     columns: EventColumns
     users: Listing
@@ -41,27 +44,41 @@ class Source:
     beside: tuple[Path, ...]
     readers: tuple[str, ...]
     substitutes: tuple[Substitute, ...]
+    members: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def find_source(config: SourceConfig) -> Source:
+def find_source(config: SourceConfig, home: Path) -> Source:
     """Find the files of a source.
+
+    Args:
+        home: in whose scratch a source may be fetched.
 
     Raises:
         UserError: something is missing, empty or of no known form.
     """
     if config.kind == "world":
         raise ValueError("made data has no source to find")
+    module, function = KINDS[config.kind].split(":")
+    found: Source = getattr(import_module(module), function)(config, home)
+    return found
+
+
+def find_root(config: SourceConfig) -> Path:
+    """The file or folder of a source, by its one name.
+
+    Raises:
+        UserError: there is none.
+    """
     if not config.path:
         raise UserError("source.path is not set; say where the data is: --set source.path=DIR")
     if "://" in config.path:
         raise UserError(f"source.path: {config.path} is a URL; give a folder of this machine, copied or mounted")
-    root = Path(config.path).expanduser().absolute()
-    if not root.exists():
-        raise UserError(f"source.path: {root} does not exist; say where the data is: --set source.path=DIR")
-    module, function = KINDS[config.kind].split(":")
-    found: Source = getattr(import_module(module), function)(root, config)
-    return found
+    path = Path(config.path).expanduser().absolute()
+    check_link(path, "source.path")
+    if not path.exists():
+        raise UserError(f"source.path: {path} does not exist; say where the data is: --set source.path=DIR")
+    return real(path)
 
 
 def event_substitutes(config: SourceConfig, columns: EventColumns) -> list[Substitute]:

@@ -2,7 +2,6 @@
 
 import re
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from urllib.parse import unquote
@@ -10,9 +9,11 @@ from urllib.parse import unquote
 from expectations.errors import UserError
 from tasks.sources import streams
 from tasks.sources.config import TextFile
+from tasks.sources.folders import files_below, refuse_copies
 from tasks.sources.formats import CSV, JSON, NETFLIX, PARQUET, TEXTS, Format, by_name, endings, titles
 from tasks.sources.netflix_files import BEGINNING
 from tasks.sources.reading import DataFile
+from tasks.sources.table_formats import table_files
 
 _HEAD_BYTES = 1 << 12
 _ABOUT = re.compile(
@@ -29,30 +30,39 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
-def find_files(root: Path, text: TextFile, key: str, without: tuple[Path, ...] = ()) -> Found:
-    """The files of data at a path; of a folder all below it, hive partitions understood.
+def find_files(
+    root: Path, text: TextFile, key: str, snapshot: str = "", without: tuple[Path, ...] = (), strict: bool = True
+) -> Found:
+    """The files of data at a path; of a folder all below it, hive partitions understood; of a table what it has.
+
+    Args:
+        key: section of the settings that named the path, for messages.
+        snapshot: state of a table that was asked for.
+        without: files and folders that are something else.
+        strict: refuse what is called like a copy.
 
     Raises:
-        UserError: there is none, there are several formats, or a link leads nowhere or in a circle.
+        UserError: there is none, there are several formats, a link leads nowhere or in a circle, a table is unreadable.
     """
+    if members := table_files(root, f"{key}.path", snapshot):
+        read = next(f.member.snapshot for f in members if f.member)
+        return Found(members, (f"{key}.path: read as {read}.",))
     if root.is_file():
         made = _data_files(root, root.parent, text, key, named=True)
         if not made:
             raise UserError(f"{key}.path: {root} is none of {endings()}")
         return _of_one_format(root, key, made, ())
-    apart = {path.resolve() for path in without}
     files: list[DataFile] = []
     left: list[str] = []
-    for path in _walk(root, key, (root.resolve(),)):
-        resolved = path.resolve()
-        if apart.intersection((resolved, *resolved.parents)):
-            continue
+    for path in files_below(root, f"{key}.path", without):
         made = [] if _ABOUT.fullmatch(path.name.lower()) else _data_files(path, root, text, key)
         files.extend(made)
         if not made:
             left.append(path.relative_to(root).as_posix())
     if not files:
         raise UserError(f"{key}.path: there is no {titles('or')} file in {root}; give the folder that has them")
+    if strict:
+        refuse_copies([f.path for f in files], f"{key}.path")
     return _of_one_format(root, key, files, left)
 
 
@@ -65,26 +75,11 @@ def _of_one_format(root: Path, key: str, files: list[DataFile], left: list[str] 
     if left:
         more = f" and {len(left) - 5} more" if len(left) > 5 else ""
         notes.append(f"Left alone in {root}, as no data: {', '.join(left[:5])}{more}.")
-    packed = [f for f in files if f.member]
+    packed = [f for f in files if f.entry]
     if packed:
         more = f" and {len(packed) - 3} more" if len(packed) > 3 else ""
-        notes.append(f"Taken from archives: {', '.join(f'{f.member} of {f.path.name}' for f in packed[:3])}{more}.")
+        notes.append(f"Taken from archives: {', '.join(f'{f.entry} of {f.path.name}' for f in packed[:3])}{more}.")
     return Found(tuple(files), tuple(notes))
-
-
-def _walk(folder: Path, key: str, above: tuple[Path, ...]) -> Iterator[Path]:
-    """Files below a folder in order of name; hidden ones and bookkeeping (`_SUCCESS`, `_temporary`) are none."""
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith((".", "_")):
-            continue
-        if not path.exists():
-            raise UserError(f"{key}.path: {path} is a link to {path.readlink()}, which is not there; mend or remove it")
-        if path.is_dir():
-            if path.resolve() in above:
-                raise UserError(f"{key}.path: {path} is a link back to {path.resolve()}, which it is in; remove it")
-            yield from _walk(path, key, (*above, path.resolve()))
-        elif path.is_file():
-            yield path
 
 
 def _data_files(path: Path, root: Path, text: TextFile, key: str, named: bool = False) -> list[DataFile]:
@@ -97,15 +92,15 @@ def _data_files(path: Path, root: Path, text: TextFile, key: str, named: bool = 
     pairs = [part.partition("=") for part in relative.parts[:-1] if "=" in part]
     partition = tuple((name, None if v == "__HIVE_DEFAULT_PARTITION__" else unquote(v)) for name, _, v in pairs)
     made = []
-    for member in _members(path):
-        format_ = _format(path, member, named or bool(member))
+    for entry in _entries(path):
+        format_ = _format(path, entry, named or bool(entry))
         if format_:
-            name = f"{relative.as_posix()}/{member}" if member else relative.as_posix()
-            made.append(DataFile(path, name, format_, text, key, member, partition))
+            name = f"{relative.as_posix()}/{entry}" if entry else relative.as_posix()
+            made.append(DataFile(path, name, format_, text, key, entry, partition))
     return made
 
 
-def _members(path: Path) -> list[str]:
+def _entries(path: Path) -> list[str]:
     """Files in an archive, or nothing by that name for the file itself."""
     if path.suffix.lower() != ".zip":
         return [""]
@@ -122,15 +117,15 @@ def _members(path: Path) -> list[str]:
     ]
 
 
-def _format(path: Path, member: str, named: bool) -> Format | None:
-    suffixes = [suffix.lower() for suffix in PurePath(member or path).suffixes]
+def _format(path: Path, entry: str, named: bool) -> Format | None:
+    suffixes = [suffix.lower() for suffix in PurePath(entry or path).suffixes]
     known = by_name(suffixes)
     if known is PARQUET or (known and not path.stat().st_size):
         return known
     if not (known or named or not suffixes or any(s in TEXTS for s in suffixes)):
         return None
     try:
-        head = streams.head_of(path, member, _HEAD_BYTES)
+        head = streams.head_of(path, entry, _HEAD_BYTES)
     except (OSError, EOFError):
         return known
     if head.startswith(b"PAR1"):

@@ -50,8 +50,8 @@ class _Rows:
 
 def read_json(file: DataFile, wanted: list[str]) -> Iterator[Batch]:
     """The wanted columns as text, in bounded memory where there is an object a line."""
-    encoding, mark = streams.encoding_of(streams.head_of(file.path, file.member), file.text.encoding, file.key)
-    chunks = lambda: streams.text_chunks(file.path, file.member, encoding, mark)  # noqa: E731
+    encoding, mark = streams.encoding_of(streams.head_of(file.path, file.entry), file.text.encoding, file.key)
+    chunks = lambda: streams.text_chunks(file.path, file.entry, encoding, mark)  # noqa: E731
     parse, note = _way(chunks)
     malformed, notes = Malformed(), (note,) if note else ()
     if parse:

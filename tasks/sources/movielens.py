@@ -17,7 +17,7 @@ from expectations.datasets import ITEMS, USERS, Dataset
 from expectations.errors import UserError
 from expectations.substitutes import Substitute
 from tasks.sources.config import EventColumns, SourceConfig, TextFile
-from tasks.sources.discovery import Source, event_substitutes
+from tasks.sources.discovery import Source, event_substitutes, find_root
 from tasks.sources.formats import CSV
 from tasks.sources.listings import empty_listing, listing_schema, one_row_an_id
 from tasks.sources.reading import DataFile
@@ -45,12 +45,13 @@ class _Shape:
     others: tuple[str, ...] = ()
 
 
-def find_movielens(root: Path, config: SourceConfig) -> Source:
+def find_movielens(config: SourceConfig, home: Path) -> Source:
     """Find the files of a MovieLens folder.
 
     Raises:
         UserError: it is no such folder.
     """
+    root = find_root(config)
     shape = next((s for s in _SHAPES if (root / s.ratings).is_file()), None)
     if shape is None:
         raise UserError(_not_movielens(root))
@@ -63,7 +64,7 @@ def find_movielens(root: Path, config: SourceConfig) -> Source:
     told.append("no_signup_dates" if has_users else "no_users")
     beside = [root / name for name in (shape.users, shape.items, *shape.others) if name]
     return Source(
-        root,
+        str(root),
         (DataFile(ratings, shape.ratings, CSV, shape.text),),
         shape.columns,
         users=(lambda: _listing(users, USERS, shape.read_users)) if has_users else lambda: empty_listing(USERS),

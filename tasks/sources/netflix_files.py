@@ -20,7 +20,7 @@ def read_netflix(file: DataFile, wanted: list[str]) -> Iterator[Batch]:
     check_columns(file, NAMES, wanted)
     malformed, notes = Malformed(), ("read as the Netflix Prize writes it, a film and then its ratings",)
     item, number, films, made, rest = None, 0, 0, 0, b""
-    for chunk in chain(streams.raw_chunks(file.path, file.member), (b"\n",)):
+    for chunk in chain(streams.raw_chunks(file.path, file.entry), (b"\n",)):
         *whole, rest = (rest + chunk).split(b"\n")
         rows: list[tuple[str, ...]] = []
         lines: list[int] = []
@@ -38,5 +38,5 @@ def read_netflix(file: DataFile, wanted: list[str]) -> Iterator[Batch]:
         columns = dict(zip(NAMES, zip(*rows, strict=True), strict=True)) if rows else {}
         arrays = {c: pa.array(columns.get(c, ()), pa.string()) for c in wanted}
         yield Batch(arrays, 1, len(rows), malformed, notes, lines=np.array(lines, np.int64))
-    records = count_lines(streams.raw_chunks(file.path, file.member)) - films
+    records = count_lines(streams.raw_chunks(file.path, file.entry)) - films
     yield Batch({c: pa.nulls(0, pa.string()) for c in wanted}, 1, 0, malformed, notes, records)

@@ -11,10 +11,10 @@ from tasks.sources.streams import raw_chunks
 
 def read_parquet(file: DataFile, wanted: list[str]) -> Iterator[Batch]:
     """The wanted columns, in bounded memory, but for a file in an archive."""
-    if not file.member and not file.path.stat().st_size:
+    if not file.entry and not file.path.stat().st_size:
         yield Batch({c: pa.nulls(0, pa.string()) for c in wanted}, 1, 0, notes=("there is nothing in it",))
         return
-    content = pa.BufferReader(b"".join(raw_chunks(file.path, file.member))) if file.member else file.path
+    content = pa.BufferReader(b"".join(raw_chunks(file.path, file.entry))) if file.entry else file.path
     with pq.ParquetFile(content) as parquet:
         check_columns(file, parquet.schema_arrow.names, wanted)
         first = 1

@@ -22,6 +22,8 @@ from tasks.sources.refusals import NUM_EXAMPLES
 if TYPE_CHECKING:
     from pyarrow.csv import InvalidRow
 
+    from tasks.sources.members import Member
+
 BATCH_ROWS = 1_000_000
 
 
@@ -33,8 +35,9 @@ class DataFile:
         name: path relative to the source, for messages and to recognise the file by.
         text: how a text file is cut into fields, as far as the settings say.
         key: the section of the settings that says so, for messages.
-        member: of a zip archive.
+        entry: name of the file within a zip archive; empty for a file by itself.
         partition: values of hive-partitioned folders above it (`day=2026-03-01`), by name.
+        member: what the table that it belongs to says of it (`tasks.sources.members`).
     """
 
     path: Path
@@ -42,8 +45,9 @@ class DataFile:
     format: Format
     text: TextFile = field(default_factory=TextFile)
     key: str = "source"
-    member: str = ""
+    entry: str = ""
     partition: tuple[tuple[str, str | None], ...] = ()
+    member: "Member | None" = None
 
     @property
     def first_row(self) -> int:
@@ -53,12 +57,12 @@ class DataFile:
     @property
     def where(self) -> str:
         """The file, for messages."""
-        return f"{self.path} ({self.member})" if self.member else str(self.path)
+        return f"{self.path} ({self.entry})" if self.entry else str(self.path)
 
     @property
     def suffixes(self) -> list[str]:
         """Endings of its name, in small letters, those of compressions too."""
-        return [suffix.lower() for suffix in PurePath(self.member or self.path).suffixes]
+        return [suffix.lower() for suffix in PurePath(self.entry or self.path).suffixes]
 
 
 @dataclass

@@ -42,12 +42,12 @@ def scan(config: SourceConfig, home: Path, today: str, progress: OnProgress = la
         UserError: the source is missing, unreadable, empty, or has rows that cannot be used.
         Failure: a file changed while it was read.
     """
-    source = find_source(config)
-    scratch = home / "scratch" / "sources" / _digest(str(source.root), _content(config))[:16]
+    source = find_source(config, home)
+    scratch = home / "scratch" / "sources" / _digest(source.place, _content(config))[:16]
     reading = Reading(source.columns, config.time_unit, today)
     bars = positive_bars(config, reading)
     parts = _parts(source, reading, scratch / "parts", progress)
-    beside = [_stamp(path) for path in source.beside]
+    beside = [*(_stamp(path) for path in source.beside), *source.members]
     code = _code("tasks.sources.scan:_survey", "tasks.sources.survey:open_log", *source.readers)
     lacking = [s.to_list() for s in source.substitutes]
     state = scratch / "states" / _digest(code.digests, _content(config), list(parts), beside, lacking)[:16]
@@ -64,7 +64,8 @@ def scan(config: SourceConfig, home: Path, today: str, progress: OnProgress = la
             raise Failure(f"{state / STATE} cannot be read again; delete {state}, which may be deleted at any time")
     sweep(scratch / "parts", parts)
     sweep(scratch / "states", {state.name})
-    return known
+    # Beside the state, which stays the same where another state of a table has the same rows.
+    return replace(known, notes=(*source.notes, *known.notes))
 
 
 def _survey(
@@ -86,8 +87,9 @@ def _survey(
 
 
 def _content(config: SourceConfig) -> dict[str, Any]:
-    """All that decides content: everything but where the source lies."""
-    return asdict(replace(config, path=""))
+    """All that decides content: everything but where the source lies, and which state of it is read."""
+    users, items = (replace(listing, path="", snapshot="") for listing in (config.users, config.items))
+    return asdict(replace(config, path="", snapshot="", users=users, items=items))
 
 
 def _digest(*values: Any) -> str:
@@ -150,7 +152,8 @@ def _parts(source: Source, reading: Reading, folder: Path, progress: OnProgress)
 
 def _part_name(file: DataFile, reading: Reading) -> str:
     """Stands for the file as it is, and all that decides how it is understood."""
-    dialect = file.name, file.member, asdict(file.text), file.partition
+    member = file.member.identity if file.member else ""
+    dialect = file.name, file.entry, asdict(file.text), file.partition, member
     return _digest(_parser(file).digests, asdict(reading.columns), reading.time_unit, dialect, _stamp(file.path))[:16]
 
 
@@ -202,7 +205,6 @@ def _told(source: Source, parts: Mapping[str, Part]) -> list[str]:
         for note, names in alike.items()
     ]
     return [
-        *source.notes,
         *understood,
         *(f"Left out: {s}." for part in parts.values() for s in sentences(part.refusals)),
     ]
@@ -216,10 +218,10 @@ def _runs(config: SourceConfig, source: Source, parts: Mapping[str, Part]) -> li
         more = f"\n  and {len(refused) - 10} more of the kind" if len(refused) > 10 else ""
         total = sum(part.refusals.num_rows for part in parts.values())
         raise UserError(
-            f"source.path: {num_rows(total)} of {source.root} cannot be used:\n{shown}{more}\n"
+            f"source.path: {num_rows(total)} of {source.place} cannot be used:\n{shown}{more}\n"
             "Correct them, or set source.strict=false to leave such rows out and count them."
         )
     runs = [(name, number) for name, part in parts.items() for number in range(part.num_runs)]
     if not runs:
-        raise UserError(f"source.path: {source.root} has no usable event; give a log with at least one")
+        raise UserError(f"source.path: {source.place} has no usable event; give a log with at least one")
     return runs

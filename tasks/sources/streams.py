@@ -24,10 +24,10 @@ _XZ = b"\xfd7zXZ\x00"
 ZIP = b"PK\x03\x04"
 
 
-def opened(path: Path, member: str = "") -> IO[bytes] | Any:
-    """The unpacked bytes of a file, or of a member of a zip archive."""
-    if member:
-        return zipfile.ZipFile(path).open(member)
+def opened(path: Path, entry: str = "") -> IO[bytes] | Any:
+    """The unpacked bytes of a file, or of an entry of a zip archive."""
+    if entry:
+        return zipfile.ZipFile(path).open(entry)
     with path.open("rb") as file:
         head = file.read(8)
     if head.startswith(_XZ):
@@ -40,16 +40,16 @@ def opened(path: Path, member: str = "") -> IO[bytes] | Any:
     return pa.OSFile(str(path))
 
 
-def raw_chunks(path: Path, member: str = "") -> Iterator[bytes]:
+def raw_chunks(path: Path, entry: str = "") -> Iterator[bytes]:
     """The unpacked bytes, a piece at a time."""
-    with opened(path, member) as stream:
+    with opened(path, entry) as stream:
         while chunk := stream.read(CHUNK_BYTES):
             yield chunk
 
 
-def head_of(path: Path, member: str = "", size: int = CHUNK_BYTES) -> bytes:
+def head_of(path: Path, entry: str = "", size: int = CHUNK_BYTES) -> bytes:
     """The first unpacked bytes."""
-    with opened(path, member) as stream:
+    with opened(path, entry) as stream:
         return bytes(stream.read(size))
 
 
@@ -86,14 +86,14 @@ def is_binary(text: str) -> bool:
     return controls(text) * 20 > len(text)
 
 
-def text_chunks(path: Path, member: str, encoding: str, mark: int) -> Iterator[bytes]:
+def text_chunks(path: Path, entry: str, encoding: str, mark: int) -> Iterator[bytes]:
     """A text as UTF-8 without a mark.
 
     Raises:
         UnicodeDecodeError: it is not in that encoding; UTF-8 is looked at by who reads it.
     """
     decoder = None if encoding == "utf-8" else codecs.getincrementaldecoder(encoding)()
-    for chunk in raw_chunks(path, member):
+    for chunk in raw_chunks(path, entry):
         rest, mark = chunk[mark:], max(0, mark - len(chunk))
         yield decoder.decode(rest).encode() if decoder else rest
     if decoder:

@@ -6,37 +6,40 @@ from pathlib import Path
 from expectations.datasets import ITEMS, USERS
 from expectations.errors import UserError
 from expectations.substitutes import Substitute
-from tasks.sources.config import SourceConfig, TextFile
-from tasks.sources.discovery import Source, event_substitutes
+from tasks.sources.config import ItemsFile, SourceConfig, TextFile, UsersFile
+from tasks.sources.discovery import Source, event_substitutes, find_root
 from tasks.sources.finding import Found, find_files
+from tasks.sources.folders import check_link, real
 from tasks.sources.listings import empty_listing, read_listing
 
 _LISTINGS = "tasks.sources.listings:read_listing", "tasks.sources.listings:empty_listing"
 
 
-def find_table(root: Path, config: SourceConfig) -> Source:
+def find_table(config: SourceConfig, home: Path) -> Source:
     """Find the files of a table.
 
     Raises:
         UserError: something is missing, empty or of no known form.
     """
+    root = find_root(config)
     folder = root if root.is_dir() else root.parent
     listed = {key: _beside(folder, f"source.{key}.path", getattr(config, key).path) for key in ("users", "items")}
     taken = tuple(p for p in listed.values() if p)
-    logs = find_files(root, _text(config, config), "source", without=taken)
+    logs = find_files(root, _text(config, config), "source", config.snapshot, without=taken, strict=config.strict)
     users, items = config.users, config.items
     found = {
-        key: find_files(path, _text(getattr(config, key), config), f"source.{key}") if path else Found(())
+        key: _listed(path, getattr(config, key), config, f"source.{key}") if path else Found(())
         for key, path in listed.items()
     }
     of_users, of_items = found["users"].files, found["items"].files
     return Source(
-        root,
+        str(root),
         logs.files,
         config.columns,
         users=(lambda: read_listing(of_users, USERS, users)) if of_users else lambda: empty_listing(USERS),
         items=(lambda: read_listing(of_items, ITEMS, items)) if of_items else lambda: empty_listing(ITEMS),
         beside=tuple(f.path for f in (*of_users, *of_items)),
+        members=tuple(f.member.identity for f in (*of_users, *of_items) if f.member),
         readers=(*_LISTINGS, *sorted({f.format.read_at for f in (*of_users, *of_items)})),
         substitutes=(*event_substitutes(config, config.columns), *_listing_substitutes(config)),
         notes=(*logs.notes, *(note for one in found.values() for note in one.notes)),
@@ -47,9 +50,14 @@ def _beside(folder: Path, key: str, path: str) -> Path | None:
     if not path:
         return None
     found = folder / Path(path).expanduser()
+    check_link(found, key)
     if not found.exists():
         raise UserError(f"{key}: {found} does not exist; give a path beside the log, or an absolute one")
-    return found
+    return real(found)
+
+
+def _listed(path: Path, own: UsersFile | ItemsFile, config: SourceConfig, key: str) -> Found:
+    return find_files(path, _text(own, config), key, own.snapshot, strict=config.strict)
 
 
 def _text(of: TextFile, config: SourceConfig) -> TextFile:

@@ -35,7 +35,7 @@ class EventColumns:
     """Seconds watched."""
 
     completion: str = ""
-    """Share of the item watched, 0 to 1."""
+    """Share of the item watched, 0 to 1; what was replayed, above 1, counts as 1."""
 
     duration_s: str = ""
     """Length of the item in seconds; with `watch_s` it gives the completion where that is not there."""
@@ -84,7 +84,7 @@ class UsersFile(TextFile):
     """User id, as in the log."""
 
     age: str = ""
-    """Age in years."""
+    """Age in years; below 3 or above 120 it counts as unknown."""
 
     gender: str = ""
     """female, male, other; F and M are understood."""
@@ -107,6 +107,9 @@ class UsersFile(TextFile):
     signup_date: str = ""
     """First day of the account. Without it everyone listed counts as known from the first day."""
 
+    date_format: str = ""
+    """How its dates are written, such as `%d/%m/%Y`; empty: found out."""
+
 
 @settings
 class ItemsFile(TextFile):
@@ -124,14 +127,16 @@ class ItemsFile(TextFile):
     id: str = "item"
     """Item id, as in the log."""
 
-    separator: Annotated[str, Field(min_length=1)] = "|"
-    """Stands between the values of `genres` and `available_regions` in text columns."""
+    separator: str = ""
+    """Stands between the values of `genres` and `available_regions` in text columns that are no lists as JSON or Python
+    write them; empty: `|`, or where it never occurs a comma, semicolon or slash that parts words which recur."""
 
     title: str = ""
     """Title."""
 
     genres: str = ""
-    """Genres: a list column, or text with separators; the primary one first."""
+    """Genres: a list column (of structs: their names), a list as JSON or Python write it, or text with separators; the
+    primary one first."""
 
     content_type: str = ""
     """movie, episode, clip, live."""
@@ -175,6 +180,9 @@ class ItemsFile(TextFile):
     embedding: str = ""
     """Pretrained text or image vector: a list column, or numbers as text; one length for all."""
 
+    date_format: str = ""
+    """How its dates are written, such as `%d/%m/%Y`; empty: found out."""
+
 
 @settings
 class SourceConfig(TextFile):
@@ -200,7 +208,11 @@ class SourceConfig(TextFile):
     """Items of a table."""
 
     time_unit: TimeUnit = "auto"
-    """Unit of times that are numbers, or `iso` for ISO 8601 text; `auto` tells them apart by their size."""
+    """Unit of times that are numbers, or `iso` for ISO 8601 text; `auto` tells them apart by their size, and finds
+    common formats (`20210703`, `7/3/2021 4:05:06 AM`). Found once a file: what is of another unit there is refused."""
+
+    time_format: Annotated[str, Field(pattern=r"^$|%")] = ""
+    """How times are written, such as `%m/%d/%Y %I:%M:%S %p`, whatever the machine's language; empty: by `time_unit`."""
 
     positive_min_rating: float | None = None
     """Ratings from here on are positives; events without a rating are then none. Empty: ratings do not matter."""

@@ -47,7 +47,8 @@ def read_csv(file: DataFile, wanted: list[str]) -> Iterator[Batch]:
     with pa.PythonFile(Pieces(_plain(file, dialect)), mode="r") as stream:
         reader = _reader(stream, dialect, wanted, malformed)
         for rows in _gathered(reader):
-            yield Batch(_columns(rows, dialect, wanted), first, rows.num_rows, malformed, notes, count)
+            columns = _columns(rows, dialect, wanted)
+            yield Batch(columns, first, rows.num_rows, malformed, notes, count, delimiter=dialect.delimiter)
             first += rows.num_rows
     if malformed.numbers:
         # Those at the end of the file, after the last whole batch.

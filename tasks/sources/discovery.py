@@ -19,8 +19,22 @@ KINDS = {"movielens": "tasks.sources.movielens:find_movielens", "table": "tasks.
 Named and not imported, so that what one kind does decides nothing about sources of another.
 """
 
-Listing = Callable[[], pa.Table]
-"""Reads users or items: `external_id` and the declared columns besides the key, one row an id."""
+
+@dataclass(frozen=True)
+class Listed:
+    """Users or items that a source lists.
+
+    Attributes:
+        table: `external_id` and the declared columns besides the key, one row an id.
+        notes: what is not as it is written there, one sentence each.
+    """
+
+    table: pa.Table
+    notes: tuple[str, ...] = ()
+
+
+Listing = Callable[[], Listed]
+"""Reads users or items."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.sources.values import MICROS_PER_DAY
+from expectations.errors import UserError
+from tasks.sources.values import MICROS_PER_DAY, without_point_zero
 
 ALWAYS = np.int32(-(2**31))
 """Day of what has been known from the beginning."""
@@ -30,30 +31,44 @@ class Ids:
         known_day: int32 `[N]`, days since 1970 from which the id is known: listed then, or in an event then.
         first_time: int64 `[N]`, microseconds of the first event, `NEVER` without one.
         listed_row: int32 `[N]`, row in the listing, -1 if not listed.
+        was_float: an id that was written with `.0` and is known without; empty where there was none.
     """
 
     external: pa.Array
     known_day: np.ndarray
     first_time: np.ndarray
     listed_row: np.ndarray
+    was_float: str = ""
 
 
 def assign_ids(
-    in_runs: list[pa.Array], first_times: list[np.ndarray], listed: pa.Array, listed_day: np.ndarray
+    in_runs: list[pa.Array],
+    first_times: list[np.ndarray],
+    listed: pa.Array,
+    listed_day: np.ndarray,
+    where: str = "source.path",
 ) -> tuple[Ids, list[np.ndarray]]:
     """Give every outside id its dense one.
 
     Args:
         in_runs: outside ids of each run, and `first_times` the time of the first event of each.
         listed: outside ids of the listing, and `listed_day` the day of each, `ALWAYS` without a date.
+        where: what people call the ids, for errors.
 
     Returns:
         The ids, and for each run an int32 array from places in it to dense ids.
+
+    Raises:
+        UserError: floats have made one id of several, or what is listed has an id with and without `.0`.
     """
     groups = [*in_runs, listed]
     encoded = pa.concat_arrays(groups).dictionary_encode()
-    external = encoded.dictionary
-    codes = np.split(encoded.indices.to_numpy(), np.cumsum([len(group) for group in groups])[:-1])
+    written = encoded.dictionary
+    whole = without_point_zero(written, where).dictionary_encode()
+    external = whole.dictionary
+    all_codes = whole.indices.to_numpy()[encoded.indices.to_numpy()]
+    codes = np.split(all_codes, np.cumsum([len(group) for group in groups])[:-1])
+    _refuse_both(codes[-1], listed, where)
     first_time = np.full(len(external), NEVER)
     for run_codes, times in zip(codes, first_times, strict=False):
         first_time[run_codes] = np.minimum(first_time[run_codes], times)
@@ -72,8 +87,20 @@ def assign_ids(
         np.minimum(order_day, event_day)[order],
         first_time[order],
         listed_row[order],
+        _first_float(written, external),
     )
     return ids, [dense[run_codes] for run_codes in codes[:-1]]
+
+
+def _refuse_both(codes: np.ndarray, listed: pa.Array, where: str) -> None:
+    if len(np.unique(codes)) < len(codes):
+        both = [listed[int(place)].as_py() for place in np.flatnonzero(codes == np.argmax(np.bincount(codes)))[:2]]
+        raise UserError(f"{where}: {both[0]!r} and {both[1]!r} are both listed, and are the same id; keep one of them")
+
+
+def _first_float(written: pa.Array, external: pa.Array) -> str:
+    gone = written.filter(pc.invert(pc.is_in(written, external)))
+    return str(gone[0].as_py()) if len(gone) else ""
 
 
 def first_times(rows: np.ndarray, kind: str, count: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from expectations.datasets import ITEMS, USERS, Dataset
 from expectations.errors import UserError
 from expectations.substitutes import Substitute
 from tasks.sources.config import EventColumns, SourceConfig, TextFile
-from tasks.sources.discovery import Source, event_substitutes, find_root
+from tasks.sources.discovery import Listed, Source, event_substitutes, find_root
 from tasks.sources.formats import CSV
 from tasks.sources.listings import empty_listing, listing_schema, one_row_an_id
 from tasks.sources.reading import DataFile
@@ -86,7 +86,7 @@ def _not_movielens(root: Path) -> str:
     return f"source.path: {root} is no MovieLens folder: none of {wanted} is there; {there}.{hint}"
 
 
-def _listing(path: Path, dataset: Dataset, read: Callable[[Path], Iterator[Row]]) -> pa.Table:
+def _listing(path: Path, dataset: Dataset, read: Callable[[Path], Iterator[Row]]) -> Listed:
     rows: list[Row] = []
     lines = read(path)
     try:
@@ -95,7 +95,7 @@ def _listing(path: Path, dataset: Dataset, read: Callable[[Path], Iterator[Row]]
         raise UserError(
             f"{path}: row {len(rows) + 1} is not as in MovieLens ({error}); unpack the archive again"
         ) from error
-    return one_row_an_id(pa.Table.from_pylist(rows, listing_schema(dataset)), str(path))
+    return Listed(one_row_an_id(pa.Table.from_pylist(rows, listing_schema(dataset)), str(path)))
 
 
 def _lines(path: Path, separator: str, fields: int) -> Iterator[list[str]]:

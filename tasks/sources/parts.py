@@ -14,10 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.sources.config import EventColumns, TimeUnit
+from tasks.sources.config import EventColumns
 from tasks.sources.reading import Batch, DataFile, Malformed, read_batches
 from tasks.sources.refusals import NUM_EXAMPLES, Refusals
-from tasks.sources.values import MICROS_PER_DAY, as_micros, as_number, as_text, time_unit
+from tasks.sources.times import as_micros, time_form
+from tasks.sources.values import MICROS_PER_DAY, as_number, encoded_ids
 
 EARLIEST = date(1980, 1, 1)
 """No event was logged before; such times are missing values (0) or come from a wrong unit."""
@@ -31,11 +32,12 @@ class Reading:
     """How the columns of a log are to be understood.
 
     Attributes:
+        time_form: `source.time_unit`, or `source.time_format` where there is one.
         today: ISO date; events after its end are in the future.
     """
 
     columns: EventColumns
-    time_unit: TimeUnit
+    time_form: str
     today: str
 
     @property
@@ -58,13 +60,17 @@ class Parsed:
 
     Attributes:
         notes: how the file was understood, where that is not plain.
+        time_form: how its times are written, as `tasks.sources.times` has it; `auto` where there are none.
+        num_replayed: completions above 1, which count as 1.
     """
 
     num_runs: int
     num_rows: int
     num_future: int
     refusals: Refusals
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
+    time_form: str
+    num_replayed: int
 
 
 def parse(file: DataFile, reading: Reading, folder: Path, progress: Callable[[int], None]) -> Parsed:
@@ -77,14 +83,15 @@ def parse(file: DataFile, reading: Reading, folder: Path, progress: Callable[[in
         UserError: the file cannot be read, lacks a column, or a column has an impossible type.
     """
     wanted = list(dict.fromkeys(name for name in _names(reading.columns).values() if name))
-    refusals, malformed, unit, runs, rows, read, future = Refusals(), Malformed(), reading.time_unit, 0, 0, 0, 0
+    refusals, malformed, forms = Refusals(), Malformed(), _Forms(reading.time_form)
+    runs, rows, read, future, replayed = 0, 0, 0, 0, 0
     notes: tuple[str, ...] = ()
     for batch in read_batches(file, wanted):
-        if unit == "auto":
-            unit = time_unit(batch.columns[reading.columns.time])
-        checked = _Checked(file, batch, reading, unit)
+        forms.look(file, batch, reading)
+        checked = _Checked(file, batch, reading, forms)
         refusals.extend(checked.refusals)
         future += checked.num_future
+        replayed += checked.num_replayed
         kept = checked.rows()
         if len(kept):
             _save(folder / f"run-{runs:05d}", kept, checked.ids)
@@ -93,11 +100,33 @@ def parse(file: DataFile, reading: Reading, folder: Path, progress: Callable[[in
         progress(read)
         malformed, notes = batch.malformed, batch.notes
     refusals.add(file.name, "too few or too many fields", len(malformed.numbers), malformed.texts)
-    return Parsed(runs, rows, future, refusals, notes)
+    return Parsed(runs, rows, future, refusals, notes, forms.time, replayed)
 
 
 def _names(columns: EventColumns) -> dict[str, str]:
     return {f: getattr(columns, f) for f in ("user", "item", "time", *VALUES, "duration_s")}
+
+
+@dataclass
+class _Forms:
+    """How a file writes what can be written in several ways: found where it first occurs, then held to.
+
+    Attributes:
+        percent: completions are no shares, but hundredths.
+    """
+
+    time: str
+    percent: bool | None = None
+
+    def look(self, file: DataFile, batch: Batch, reading: Reading) -> None:
+        """Find out what is not known yet."""
+        columns = reading.columns
+        self.time = time_form(batch.columns[columns.time], self.time, f"{file.path}: column {columns.time!r}")
+        if columns.completion and self.percent is None:
+            numbers, bad = as_number(batch.columns[columns.completion], file.name, batch.decimal_comma)
+            known = numbers[~bad & ~np.isnan(numbers)]
+            # Of short films that are replayed, the median viewer still sees less than two in one go.
+            self.percent = bool(np.median(known) > 2) if len(known) else None
 
 
 @dataclass
@@ -107,20 +136,23 @@ class _Checked:
     file: DataFile
     batch: Batch
     reading: Reading
-    unit: TimeUnit
+    forms: _Forms
     refusals: Refusals = field(default_factory=Refusals)
     num_future: int = 0
+    num_replayed: int = 0
 
     def __post_init__(self) -> None:
         self.ok = np.ones(self.batch.rows, dtype=bool)
         names = _names(self.reading.columns)
+        self.places: dict[str, np.ndarray] = {}
         self.ids = {kind: self._id(kind, names[kind]) for kind in ("user", "item")}
         self.time = self._time(names["time"])
         self.values = {v: self._value(v, names[v]) for v in (*VALUES, "duration_s") if names[v]}
-        if "completion" in self.reading.values and "completion" not in self.values:
-            share = self.values["watch_s"] / self.values["duration_s"]
+        if "completion" in self.reading.values:
+            if "completion" not in self.values:
+                self.values["completion"] = self.values["watch_s"] / self.values["duration_s"]
             # A replayed scene makes a watch longer than the item.
-            self.values["completion"] = np.minimum(share, 1.0)
+            self.values["completion"] = np.minimum(self.values["completion"], 1.0)
 
     def rows(self) -> np.ndarray:
         """The usable rows, by time; `user` and `item` are places in `ids`, which is cut to what occurs."""
@@ -128,9 +160,11 @@ class _Checked:
         order = np.argsort(self.time[self.ok], kind="stable")
         kept["time"] = self.time[self.ok][order]
         for kind, texts in self.ids.items():
-            codes = texts.filter(pa.array(self.ok)).dictionary_encode()
-            self.ids[kind] = codes.dictionary
-            kept[kind] = codes.indices.to_numpy()[order]
+            places = self.places[kind][self.ok]
+            occurs = np.zeros(len(texts), dtype=bool)
+            occurs[places] = True
+            self.ids[kind] = texts.filter(pa.array(occurs))
+            kept[kind] = (np.cumsum(occurs, dtype=np.int32) - 1)[places[order]]
         with np.errstate(over="ignore"):  # what does not fit a float is infinite, and the audit says so
             for name in self.reading.values:
                 kept[name] = self.values[name][self.ok][order]
@@ -148,36 +182,54 @@ class _Checked:
         self.ok &= ~bad
 
     def _id(self, kind: str, column: str) -> pa.Array:
-        texts = as_text(self.batch.columns[column], self._where(column))
-        self._refuse(texts.is_null().to_numpy(zero_copy_only=False), f"no {kind}", column)
+        self.places[kind], texts = encoded_ids(self.batch.columns[column], self._where(column))
+        self._refuse(self.places[kind] < 0, f"no {kind}", column)
         return texts
 
     def _time(self, column: str) -> np.ndarray:
-        micros, bad = as_micros(self.batch.columns[column], self.unit, self._where(column))
-        self._refuse(bad, "an impossible time", column)
+        values, form = self.batch.columns[column], self.forms.time
+        micros, bad = as_micros(values, form, self._where(column), self.batch.decimal_comma)
+        self._refuse(bad, "an impossible time" + (f", not of the form {form}" if "%" in form else ""), column)
         earliest = (EARLIEST - EPOCH).days * MICROS_PER_DAY
-        self._refuse(micros < earliest, f"a time before {EARLIEST}, missing or of another source.time_unit", column)
         tomorrow = ((date.fromisoformat(self.reading.today) - EPOCH).days + 1) * MICROS_PER_DAY
+        if self.reading.time_form == "auto" and form in ("s", "ms", "us", "ns"):
+            other = _of_another_unit(micros, earliest, tomorrow)
+            self._refuse(other, f"a time of another unit than {form}, in which the file begins", column)
+        self._refuse(micros < earliest, f"a time before {EARLIEST}, missing or of another source.time_unit", column)
         self.num_future = int((self.ok & (micros >= tomorrow)).sum())
         self._refuse(micros >= tomorrow, f"a time in the future, after {self.reading.today}", column)
         return micros
 
     def _value(self, name: str, column: str) -> np.ndarray:
-        numbers, bad = as_number(self.batch.columns[column], self._where(column))
+        numbers, bad = as_number(self.batch.columns[column], self._where(column), self.batch.decimal_comma)
         self._refuse(bad, f"a {name} that is no number", column)
         with np.errstate(invalid="ignore"):
+            above = numbers > 1
             bounds = {
                 "weight": (numbers <= 0, "above 0"),
                 "watch_s": (numbers < 0, "0 or more"),
-                "completion": ((numbers < 0) | (numbers > 1), "0 to 1"),
+                "completion": ((numbers < 0) | above & bool(self.forms.percent), "0 to 1"),
                 "duration_s": (numbers <= 0, "above 0"),
             }
             if name in bounds:
                 self._refuse(bounds[name][0], f"a {name} that is not {bounds[name][1]}", column)
+        if name == "completion":
+            self.num_replayed = int((above & self.ok).sum())
         return numbers
 
     def _where(self, column: str) -> str:
         return f"{self.file.path}: column {column!r}"
+
+
+def _of_another_unit(micros: np.ndarray, earliest: int, tomorrow: int) -> np.ndarray:
+    """Times that are none, but would be in another unit."""
+    other = np.zeros(len(micros), dtype=bool)
+    if not len(micros) or (micros.min() >= earliest and micros.max() < tomorrow):
+        return other
+    for factor in (10**3, 10**6, 10**9):
+        other |= (micros // factor >= earliest) & (micros // factor < tomorrow)
+        other |= (micros >= -(-earliest // factor)) & (micros < tomorrow // factor)
+    return other & ((micros < earliest) | (micros >= tomorrow))
 
 
 def _save(path: Path, rows: np.ndarray, ids: dict[str, pa.Array]) -> None:

@@ -95,6 +95,7 @@ class Batch:
         notes: how the file was understood, where that is not plain.
         records: how many the whole file has, by a count that is not the reader's own.
         lines: number in the file of each row, where that does not follow from `first`.
+        delimiter: between the fields of a text file, as it was found.
     """
 
     columns: dict[str, pa.Array]
@@ -104,6 +105,12 @@ class Batch:
     notes: tuple[str, ...] = ()
     records: int | None = None
     lines: np.ndarray | None = None
+    delimiter: str = ""
+
+    @property
+    def decimal_comma(self) -> bool:
+        """Whether `3,5` is a number: where semicolons part fields, because commas do not."""
+        return self.delimiter == ";"
 
     def number(self, row: int) -> int:
         """Number in the file of a row of the batch."""
@@ -147,8 +154,8 @@ _UNREADABLE = (
 )  # fmt: skip
 
 
-def read_columns(file: DataFile, wanted: list[str]) -> dict[str, pa.Array]:
-    """Read some columns of a small file whole.
+def read_whole(file: DataFile, wanted: list[str]) -> Batch:
+    """Read some columns of a small file, all rows in one batch.
 
     Raises:
         UserError: it cannot be read, lacks a wanted column, or has lines with too few or too many fields.
@@ -157,8 +164,14 @@ def read_columns(file: DataFile, wanted: list[str]) -> dict[str, pa.Array]:
     for text in (t for b in batches for t in b.malformed.texts):
         raise UserError(f"{file.where}: too few or too many fields in {text}; correct it")
     if not batches:
-        return {c: pa.nulls(0, pa.string()) for c in wanted}
-    return {c: pa.chunked_array([b.columns[c] for b in batches]).combine_chunks() for c in wanted}
+        return Batch({c: pa.nulls(0, pa.string()) for c in wanted}, 1, 0)
+    columns = {c: pa.chunked_array([b.columns[c] for b in batches]).combine_chunks() for c in wanted}
+    return replace(batches[0], columns=columns, rows=sum(b.rows for b in batches), lines=_lines(batches))
+
+
+def _lines(batches: list[Batch]) -> np.ndarray | None:
+    each = [b.lines for b in batches if b.lines is not None]
+    return np.concatenate(each) if each else None
 
 
 def check_columns(file: DataFile, there: Sequence[str], wanted: Sequence[str]) -> None:

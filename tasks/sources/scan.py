@@ -29,7 +29,7 @@ from tasks.sources.parts import Reading, parse
 from tasks.sources.reading import DataFile
 from tasks.sources.refusals import Refusals, num_rows, sentences
 from tasks.sources.state import STATE, LogReader, Scan, load_scan, save_state
-from tasks.sources.survey import Survey, give_ids, open_log, positive_bars, refuse_strange_days
+from tasks.sources.survey import Survey, give_ids, open_log, positive_bars, refuse_strange_ids
 
 
 def scan(config: SourceConfig, home: Path, today: str, progress: OnProgress = lambda done, total, what: None) -> Scan:
@@ -44,7 +44,7 @@ def scan(config: SourceConfig, home: Path, today: str, progress: OnProgress = la
     """
     source = find_source(config, home)
     scratch = home / "scratch" / "sources" / _digest(source.place, _content(config))[:16]
-    reading = Reading(source.columns, config.time_unit, today)
+    reading = Reading(source.columns, config.time_format or config.time_unit, today)
     bars = positive_bars(config, reading)
     parts = _parts(source, reading, scratch / "parts", progress)
     beside = [*(_stamp(path) for path in source.beside), *source.members]
@@ -56,7 +56,7 @@ def scan(config: SourceConfig, home: Path, today: str, progress: OnProgress = la
         runs = _runs(config, source, parts)
         with aside(state.parent) as folder:
             log = open_log(scratch / "parts", runs, bars)
-            _survey(config, source, log, _told(source, parts), folder, progress)
+            _survey(config, source, log, _told(parts, reading), folder, progress)
             _refuse_edited(code)
             _keep(folder, state, STATE)
         known = load_scan(state, today)
@@ -69,18 +69,19 @@ def scan(config: SourceConfig, home: Path, today: str, progress: OnProgress = la
 
 
 def _survey(
-    config: SourceConfig, source: Source, log: LogReader, left_out: list[str], folder: Path, progress: OnProgress
+    config: SourceConfig, source: Source, log: LogReader, told: list[str], folder: Path, progress: OnProgress
 ) -> None:
     """Look at every day, and write the state."""
-    listings = {"user": source.users(), "item": source.items()}
+    listed = {"user": source.users(), "item": source.items()}
+    listings = {kind: one.table for kind, one in listed.items()}
     ids = {kind: give_ids(log, kind, listing) for kind, listing in listings.items()}
     survey = Survey(log, ids)
     survey.look(progress)
     if config.strict:
-        refuse_strange_days(survey)
+        refuse_strange_ids(survey)
     facts = {
         **survey.facts(),
-        "notes": [*left_out, *survey.notes()],
+        "notes": [*told, *(note for one in listed.values() for note in one.notes), *survey.notes()],
         "substitutes": [s.to_list() for s in source.substitutes],
     }
     save_state(folder, facts, log, ids, listings)
@@ -132,6 +133,9 @@ class Part:
     num_runs: int
     refusals: Refusals
     notes: tuple[str, ...]
+    file: str
+    time_form: str
+    num_replayed: int
 
 
 def _parts(source: Source, reading: Reading, folder: Path, progress: OnProgress) -> dict[str, Part]:
@@ -154,7 +158,7 @@ def _part_name(file: DataFile, reading: Reading) -> str:
     """Stands for the file as it is, and all that decides how it is understood."""
     member = file.member.identity if file.member else ""
     dialect = file.name, file.entry, asdict(file.text), file.partition, member
-    return _digest(_parser(file).digests, asdict(reading.columns), reading.time_unit, dialect, _stamp(file.path))[:16]
+    return _digest(_parser(file).digests, asdict(reading.columns), reading.time_form, dialect, _stamp(file.path))[:16]
 
 
 def _parser(file: DataFile) -> Reached:
@@ -173,16 +177,29 @@ def _part(file: DataFile, reading: Reading, folder: Path, name: str, progress: C
         if _stamp(file.path) != before:
             raise Failure(f"{file.path} changed while it was read; run again when it is complete")
         _refuse_edited(_parser(file))
-        facts = {"num_runs": parsed.num_runs, "refusals": parsed.refusals.to_list(), "notes": parsed.notes}
+        facts = {
+            "num_runs": parsed.num_runs,
+            "refusals": parsed.refusals.to_list(),
+            "notes": parsed.notes,
+            "file": file.name,
+            "time_form": parsed.time_form,
+            "num_replayed": parsed.num_replayed,
+        }
         (parsing / PART).write_text(json.dumps(facts))
         target = folder / (dated if parsed.num_future else name)
         _keep(parsing, target, PART)
-    return Part(target.name, parsed.num_runs, parsed.refusals, parsed.notes)
+    return _made(target.name, facts)
+
+
+def _made(name: str, facts: Any) -> Part:
+    refusals = Refusals.from_list(facts["refusals"])
+    how = tuple(facts["notes"]), facts["file"], facts["time_form"], int(facts["num_replayed"])
+    return Part(name, int(facts["num_runs"]), refusals, *how)
 
 
 def _load_part(folder: Path) -> Part | None:
     def make(facts: Any) -> Part:
-        return Part(folder.name, int(facts["num_runs"]), Refusals.from_list(facts["refusals"]), tuple(facts["notes"]))
+        return _made(folder.name, facts)
 
     return read_record(folder / PART, make, "the log file is parsed again")
 
@@ -194,20 +211,26 @@ def _keep(folder: Path, target: Path, mark: str) -> None:
     place(folder, target, mark)
 
 
-def _told(source: Source, parts: Mapping[str, Part]) -> list[str]:
-    """How files were understood, one sentence for all that are alike, and what was left out of them."""
+def _told(parts: Mapping[str, Part], reading: Reading) -> list[str]:
+    """What people should know of how the files were read, one sentence for all that are alike."""
     alike: dict[str, list[str]] = {}
-    for file, part in zip(source.logs, parts.values(), strict=True):
+    for part in parts.values():
         for note in part.notes:
-            alike.setdefault(note, []).append(file.name)
-    understood = [
+            alike.setdefault(note, []).append(part.file)
+    told = [
         f"{names[0] if len(names) == 1 else f'{len(names)} files such as {names[0]}'}: {note}."
         for note, names in alike.items()
     ]
-    return [
-        *understood,
-        *(f"Left out: {s}." for part in parts.values() for s in sentences(part.refusals)),
-    ]
+    told += [f"Left out: {sentence}." for part in parts.values() for sentence in sentences(part.refusals)]
+    first = {part.time_form: part.file for part in reversed(list(parts.values())) if part.time_form != "auto"}
+    if len(first) > 1:
+        each = ", ".join(f"{form} (such as {name})" for form, name in sorted(first.items()))
+        told.append(f"Times are of different forms, in each file of its own: {each}.")
+    elif any("%" in form for form in first) and reading.time_form == "auto":
+        told.append(f"Times are read as {next(iter(first))}; source.time_format says otherwise.")
+    if replayed := sum(part.num_replayed for part in parts.values()):
+        told.append(f"{replayed:,} completions are above 1, as of what is replayed: they count as 1.")
+    return told
 
 
 def _runs(config: SourceConfig, source: Source, parts: Mapping[str, Part]) -> list[tuple[str, int]]:

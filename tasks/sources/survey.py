@@ -14,13 +14,17 @@ from expectations.errors import UserError
 from expectations.progress import OnProgress
 from tasks.sources.config import SourceConfig
 from tasks.sources.days import iso_day, last_whole_day
-from tasks.sources.ids import ALWAYS, Ids, assign_ids, first_times
+from tasks.sources.ids import ALWAYS, NEVER, Ids, assign_ids, first_times
 from tasks.sources.parts import Reading, load_ids
 from tasks.sources.state import SLICE_TYPE, LogReader, read_day
 from tasks.sources.values import MICROS_PER_DAY
 
 NUM_SUSPICIOUS = 10
-"""From this many events on, a day of nothing but new users and new items is suspicious."""
+"""From this many events on, a day of nothing but new users and new items is suspicious, as is a log of what is not
+listed."""
+
+LEAST_OVERLAP = 0.05
+"""Less of the events is of what is listed, and less of what is listed has events: two systems of ids."""
 
 _DATED = {"user": (USERS, "signup_date"), "item": (ITEMS, "uploaded_at")}
 
@@ -64,7 +68,10 @@ def give_ids(reader: LogReader, kind: str, listing: pa.Table) -> Ids:
     days = dated.cast(pa.timestamp("us")) if pa.types.is_date(dated.type) else dated
     micros = pc.fill_null(days.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
     listed_day = np.where(dated.is_null().to_numpy(zero_copy_only=False), ALWAYS, micros // MICROS_PER_DAY)
-    ids, dense = assign_ids(in_runs, times, listing["external_id"].combine_chunks(), listed_day.astype(np.int32))
+    listed = listing["external_id"].combine_chunks()
+    ids, dense = assign_ids(
+        in_runs, times, listed, listed_day.astype(np.int32), f"{kind} ids of the log and its {kind}s"
+    )
     reader.dense[kind] = dense
     return ids
 
@@ -80,6 +87,7 @@ class Survey:
     last_times: dict[int, int] = field(default_factory=dict)
     num_repeated: int = 0
     strange: list[str] = field(default_factory=list)
+    num_listed: dict[str, int] = field(default_factory=lambda: {"user": 0, "item": 0})
     _share_new: float = 1.0
 
     def look(self, progress: OnProgress) -> None:
@@ -97,6 +105,9 @@ class Survey:
         if found.table.num_rows:
             self.last_times[day] = pc.max(found.table["time"]).cast(pa.int64()).as_py()
             self._compare(day, found.table)
+            for kind, ids in self.ids.items():
+                listed = ids.listed_row[found.table[f"{kind}_id"].to_numpy()] >= 0
+                self.num_listed[kind] += int(listed.sum())
 
     def _compare(self, day: int, table: pa.Table) -> None:
         """A day on which suddenly everything is new most likely has ids of another system."""
@@ -115,9 +126,33 @@ class Survey:
             )
         self._share_new = share
 
+    def apart(self) -> list[str]:
+        """Users or items of which the log and the file that lists them know hardly one in common.
+
+        A catalogue much larger than the log is none, and neither is a file of few of the log's users: of the smaller
+        one most is known to the other.
+        """
+        found, events = [], sum(self.rows.values())
+        for kind, ids in self.ids.items():
+            listed = ids.listed_row >= 0
+            both = int((listed & (ids.first_time < NEVER)).sum())
+            few = self.num_listed[kind] < LEAST_OVERLAP * events and both < LEAST_OVERLAP * listed.sum()
+            if few and events >= NUM_SUSPICIOUS:
+                words = [
+                    ", ".join(repr(i.as_py()) for i in ids.external.filter(pa.array(m))[:3]) for m in (~listed, listed)
+                ]
+                found.append(
+                    f"{self.num_listed[kind]:,} of {events:,} events are of a listed {kind}, and {both:,} of "
+                    f"{listed.sum():,} listed {kind}s have an event (in the log: {words[0]}; listed: {words[1]})"
+                )
+        return found
+
     def notes(self) -> list[str]:
         """What was left out or looks odd."""
-        told = [f"{s}." for s in self.strange]
+        told = [f"{s}." for s in (*self.strange, *self.apart())]
+        for kind, ids in self.ids.items():
+            if ids.was_float:
+                told.append(f"{kind} ids such as {ids.was_float!r} are known without their '.0', which floats have.")
         if self.num_repeated:
             told.append(
                 f"{self.num_repeated:,} rows repeat a user, item and time of another row; one of each was kept."
@@ -139,14 +174,17 @@ class Survey:
         }
 
 
-def refuse_strange_days(survey: Survey) -> None:
-    """Stop at days of nothing but new ids.
+def refuse_strange_ids(survey: Survey) -> None:
+    """Stop at days of nothing but new ids, and at a log that has hardly an id in common with its users or items.
 
     Raises:
-        UserError: there is such a day.
+        UserError: there is such a day, or such a log.
     """
-    if survey.strange:
-        raise UserError(
-            "\n".join(survey.strange[:5])
-            + "\nIds of another system? Correct them, or set source.strict=false if they are right."
-        )
+    remedies = {
+        "Correct them, or set source.strict=false if they are right.": survey.strange,
+        "Map the columns of the same ids (source.columns, source.users.id, source.items.id), or set "
+        "source.strict=false if they are right.": survey.apart(),
+    }
+    for remedy, told in remedies.items():
+        if told:
+            raise UserError("\n".join(told[:5]) + f"\nIds of another system? {remedy}")

@@ -1,4 +1,4 @@
-"""What values mean: ids, numbers and times of any Arrow type, as arrays, with a mask of those that are none."""
+"""What values mean: ids, words and numbers of any Arrow type, as arrays, with a mask of those that are none."""
 
 import uuid
 
@@ -8,60 +8,175 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from expectations.errors import UserError
-from tasks.sources.config import TimeUnit
 
 MICROS_PER_DAY = 86_400_000_000
-_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+
+NO_ID = ("", "NULL", "Null", "null", "(null)", "\\N", "None", "nan", "NaN", "NAN", "<NA>", "NaT", "N/A", "n/a", "#N/A",
+         "undefined")  # fmt: skip
+"""What programs write in place of an id that is not there. Upper and lower case matter: `none` may be a name."""
+
+_EXACT = {16: 2**11, 32: 2**24, 64: 2**53}
+"""Bits of a float -> from here on it cannot tell neighbouring whole numbers apart."""
 
 
-def as_text(values: pa.Array, where: str) -> pa.Array:
-    """Ids and words as trimmed text, null where missing; `7`, `7.0` and `"7"` are the same id.
+def plain(values: pa.Array, where: str) -> pa.Array:
+    """The same values as text, numbers, times or whatever they are, without dictionaries, extensions, views or bytes.
 
     Raises:
-        UserError: the column's type is none of text, whole number or UUID; `where` names it.
+        UserError: bytes are no text.
     """
     if isinstance(values.type, pa.ExtensionType):
         values = values.storage
     if pt.is_dictionary(values.type):
-        values = values.dictionary_decode()
+        return plain(values.dictionary, where).take(values.indices)
+    if pt.is_run_end_encoded(values.type):
+        return plain(pc.run_end_decode(values), where)
+    if pt.is_large_string(values.type) or pt.is_string_view(values.type):
+        return values.cast(pa.string())
     if pt.is_fixed_size_binary(values.type) and values.type.byte_width == 16:
         return pa.array([None if v is None else str(uuid.UUID(bytes=v)) for v in values.to_pylist()], pa.string())
+    if pt.is_binary(values.type) or pt.is_large_binary(values.type) or pt.is_binary_view(values.type):
+        return _decoded(values, where)
+    if pt.is_fixed_size_binary(values.type):
+        return pc.utf8_rtrim(_decoded(values.cast(pa.binary()), where), characters="\0")
+    return values
+
+
+def _decoded(values: pa.Array, where: str) -> pa.Array:
+    try:
+        return values.cast(pa.binary()).cast(pa.string())
+    except pa.ArrowInvalid:
+        raise UserError(f"{where} has bytes that are no UTF-8 text; write them as text, such as hexadecimal") from None
+
+
+def as_text(values: pa.Array, where: str) -> pa.Array:
+    """Words as trimmed text, null where missing; `7`, `7.0` and `"7"` are the same.
+
+    Raises:
+        UserError: the column's type is none of text, whole number or UUID; `where` names it.
+    """
+    if pt.is_dictionary(values.type):
+        return as_text(values.dictionary, where).take(values.indices)
+    values = plain(values, where)
+    if pt.is_null(values.type):
+        return values.cast(pa.string())
     if pt.is_floating(values.type):
-        # pandas makes floats of whole numbers as soon as one is missing.
-        whole = pc.and_(pc.equal(pc.floor(values), values), pc.less(pc.abs(values), 2.0**53))
-        if not pc.all(pc.fill_null(whole, True)).as_py():
-            raise UserError(f"{where} has fractions; an id must be text or a whole number")
-        values = values.cast(pa.int64())
+        values = _whole_floats(values, where)
+    if pt.is_decimal(values.type):
+        values = _whole_decimals(values, where)
     if pt.is_integer(values.type):
         return values.cast(pa.string())
-    if not (pt.is_string(values.type) or pt.is_large_string(values.type) or pt.is_string_view(values.type)):
+    if not pt.is_string(values.type):
         raise UserError(f"{where} has the type {values.type}; text or whole numbers are needed here")
-    trimmed = pc.utf8_trim_whitespace(values.cast(pa.string()))
+    trimmed = pc.utf8_trim_whitespace(values)
     return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
 
 
-def as_number(values: pa.Array, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers as float64, NaN where missing, and a mask of the values that are no finite number.
+def _whole_floats(values: pa.Array, where: str) -> pa.Array:
+    """pandas makes floats of whole numbers as soon as one is missing."""
+    bits = values.type.bit_width
+    values = values.cast(pa.float64())
+    known = pc.if_else(pc.is_nan(values), pa.scalar(None, pa.float64()), values)
+    if not pc.all(pc.equal(pc.floor(known), known)).as_py() and len(known.drop_null()):
+        raise UserError(f"{where} has fractions; an id must be text or a whole number")
+    largest = pc.max(pc.abs(known)).as_py() or 0
+    if largest >= _EXACT[bits]:
+        raise UserError(
+            f"{where} has {bits}-bit floats up to {largest:.17g}, which cannot tell neighbours apart from "
+            f"{_EXACT[bits]:,} on: different ids are one there; write them anew as whole numbers or text"
+        )
+    return known.cast(pa.int64())
+
+
+def _whole_decimals(values: pa.Array, where: str) -> pa.Array:
+    whole = pa.decimal256(76, 0) if pt.is_decimal256(values.type) else pa.decimal128(38, 0)
+    try:
+        return values.cast(whole).cast(pa.string())
+    except pa.ArrowInvalid:
+        raise UserError(f"{where} has fractions; an id must be text or a whole number") from None
+
+
+def as_ids(values: pa.Array, where: str) -> pa.Array:
+    """Outside ids as text, null where there is none, in whatever words that is said.
+
+    Raises:
+        UserError: as `as_text`.
+    """
+    texts = as_text(values, where)
+    return pc.if_else(pc.is_in(texts, pa.array(NO_ID)), pa.scalar(None, pa.string()), texts)
+
+
+def encoded_ids(values: pa.Array, where: str) -> tuple[np.ndarray, pa.Array]:
+    """Outside ids as int32 places in an array of different ones, -1 where there is none, and that array."""
+    if not pt.is_dictionary(values.type):
+        as_ids(values[:0], where)  # refuses what cannot be encoded, in words
+        values = plain(values, where).dictionary_encode()
+    different = as_ids(values.dictionary, where).dictionary_encode()
+    places = np.append(_places(different), np.int32(-1))
+    return places[_places(values)], different.dictionary
+
+
+def _places(encoded: pa.DictionaryArray) -> np.ndarray:
+    places: np.ndarray = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+    return places
+
+
+def without_point_zero(ids: pa.Array, where: str) -> pa.Array:
+    """`1001.0` as `1001`: ids that were floats on their way, as pandas makes them. Unless some have fractions, as
+    version numbers do: then points belong to them.
+
+    To be asked about all ids of a kind at once, so that log and catalogue agree.
+
+    Raises:
+        UserError: floats have made one id of several.
+    """
+    if pc.any(cut := pc.match_substring_regex(ids, r"^-?\d(\.\d+)?[eE]\+\d+$")).as_py():
+        raise _merged(ids.filter(cut)[0].as_py(), where, "which a spreadsheet or a float has cut short")
+    zeros = pc.match_substring_regex(ids, r"^-?(0|[1-9]\d*)\.0+$")
+    if not pc.any(zeros).as_py() or pc.any(pc.match_substring_regex(ids, r"^-?\d+\.\d*[1-9]\d*$")).as_py():
+        return ids
+    floats = pc.abs(pc.if_else(zeros, ids, pa.scalar(None, pa.string())).cast(pa.float64()))
+    if pc.any(large := pc.greater_equal(floats, _EXACT[64])).as_py():
+        limit = f"which was a float that cannot tell neighbours apart from {_EXACT[64]:,} on"
+        raise _merged(ids.filter(large)[0].as_py(), where, limit)
+    return pc.if_else(zeros, pc.replace_substring_regex(ids, r"\.0+$", ""), ids)
+
+
+def _merged(example: str, where: str, why: str) -> UserError:
+    return UserError(
+        f"{where}: there are ids such as {example!r}, {why}: different ids are one there; "
+        "write them anew as whole numbers or text"
+    )
+
+
+def as_number(values: pa.Array, where: str, decimal_comma: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers as float64, NaN where missing, and a mask of the values that are no finite number. Truth counts as 1.
+
+    Args:
+        decimal_comma: text has commas before its fractions, as in files whose delimiter is a semicolon.
 
     Raises:
         UserError: the column's type cannot hold numbers.
     """
-    if pt.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    if (
-        pt.is_integer(values.type)
-        or pt.is_floating(values.type)
-        or pt.is_decimal(values.type)
-        or pt.is_null(values.type)
-    ):
+    values = plain(values, where)
+    type_ = values.type
+    if pt.is_string(type_):
+        numbers = _parsed_numbers(_with_points(values) if decimal_comma else values)
+    elif pt.is_boolean(type_):
+        numbers = values.cast(pa.int8()).cast(pa.float64())
+    elif any(is_one(type_) for is_one in (pt.is_integer, pt.is_floating, pt.is_decimal, pt.is_null)):
         numbers = values.cast(pa.float64(), safe=False)
-    elif pt.is_string(values.type) or pt.is_large_string(values.type):
-        numbers = _parsed_numbers(values)
     else:
-        raise UserError(f"{where} has the type {values.type}; numbers are needed here")
+        raise UserError(f"{where} has the type {type_}; numbers are needed here")
     missing = values.is_null().to_numpy(zero_copy_only=False)
-    plain = numbers.to_numpy(zero_copy_only=False)
-    return plain, ~np.isfinite(plain) & ~missing
+    found = numbers.to_numpy(zero_copy_only=False)
+    return found, ~np.isfinite(found) & ~missing
+
+
+def _with_points(texts: pa.Array) -> pa.Array:
+    if not pc.any(pc.match_substring(texts, ",")).as_py():
+        return texts
+    return pc.replace_substring_regex(texts, r"^(\s*[-+]?\d*),(\d+\s*)$", r"\1.\2")
 
 
 def _parsed_numbers(texts: pa.Array) -> pa.Array:
@@ -70,75 +185,7 @@ def _parsed_numbers(texts: pa.Array) -> pa.Array:
     except pa.ArrowInvalid:
         import pandas as pd
 
-        return pa.array(pd.to_numeric(texts.to_pandas(), errors="coerce").to_numpy(dtype=np.float64))
-
-
-def time_unit(values: pa.Array, unit: TimeUnit = "auto") -> TimeUnit:
-    """The unit that `auto` stands for in a column: text that is no number is ISO, numbers tell by their size.
-
-    Seconds stay below 1e11 until the year 5138; milliseconds below 1e14, microseconds below 1e17 likewise.
-    """
-    if unit != "auto" or not (pt.is_integer(values.type) or pt.is_floating(values.type) or pt.is_string(values.type)):
-        return unit
-    known = values.drop_null()[:1000]
-    if len(known) == 0:
-        return "auto"
-    numbers, bad = as_number(known, "time")
-    if bad.mean() > 0.5:
-        return "iso"
-    size = float(np.median(np.abs(numbers[~bad])))
-    return "s" if size < 1e11 else "ms" if size < 1e14 else "us" if size < 1e17 else "ns"
-
-
-def as_micros(values: pa.Array, unit: TimeUnit, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Times as int64 microseconds since 1970 UTC, and a mask of the values that are no time, missing ones too.
-
-    Raises:
-        UserError: the column's type cannot hold times.
-    """
-    if pt.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    if pt.is_timestamp(values.type) or pt.is_date(values.type):
-        micros = values.cast(pa.timestamp("us"), safe=False)
-        return _int64(micros), values.is_null().to_numpy(zero_copy_only=False)
-    if unit in ("iso", "auto"):
-        return _iso_micros(values, where)
-    if pt.is_integer(values.type):
-        whole = pc.fill_null(values, 0).cast(pa.int64()).to_numpy(zero_copy_only=False)
-        return _scaled(whole, unit), values.is_null().to_numpy(zero_copy_only=False)
-    try:
-        return as_micros(pc.utf8_trim_whitespace(values).cast(pa.int64()), unit, where)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        numbers, bad = as_number(values, where)
-    bad |= np.isnan(numbers) | (np.abs(numbers) > 2.0**62)
-    return np.rint(np.where(bad, 0.0, numbers) * 1e6 / _PER_SECOND[unit]).astype(np.int64), bad
-
-
-def _scaled(whole: np.ndarray, unit: str) -> np.ndarray:
-    per_second = _PER_SECOND[unit]
-    if per_second > 10**6:
-        return whole // (per_second // 10**6)
-    factor = 10**6 // per_second
-    # Beyond any date; without the bound the product would wrap around into a date that looks fine.
-    bound = 2**62 // factor
-    return np.clip(whole, -bound, bound) * factor
-
-
-def _iso_micros(values: pa.Array, where: str) -> tuple[np.ndarray, np.ndarray]:
-    import pandas as pd
-
-    if not (pt.is_string(values.type) or pt.is_large_string(values.type) or pt.is_null(values.type)):
-        raise UserError(f"{where} has the type {values.type}; times are timestamps, dates, numbers or ISO 8601 text")
-    # Copies of a few dates (a day column, say) are common, so each text is parsed once.
-    codes = values.cast(pa.string()).dictionary_encode()
-    texts = codes.dictionary.to_pandas()
-    parsed = pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce").dt.as_unit("us")
-    none = parsed.isna().to_numpy()
-    each = np.where(none, 0, parsed.dt.tz_localize(None).to_numpy().astype(np.int64)) if len(texts) else np.zeros(0)
-    places = codes.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    bad = np.append(none, True)[places]
-    return np.append(each, 0).astype(np.int64)[places], bad
-
-
-def _int64(times: pa.Array) -> np.ndarray:
-    return pc.fill_null(times.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
+        words = texts.to_pandas()
+        numbers = pd.to_numeric(words, errors="coerce")
+        truth = words.str.strip().str.lower().map({"true": 1.0, "false": 0.0})
+        return pa.array(numbers.fillna(truth).to_numpy(dtype=np.float64))

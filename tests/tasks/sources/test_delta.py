@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from expectations.errors import UserError
 from tasks.sources.config import EventColumns, ItemsFile, SourceConfig, UsersFile
 from tasks.sources.parts import parse
-from tasks.sources.reading import read_columns
+from tasks.sources.reading import read_whole
 from tasks.sources.scan import scan
 from tasks.sources.state import watches_of
 from tasks.sources.table_formats import table_files
@@ -57,7 +57,7 @@ def read(folder, *names, snapshot="", key="source.path"):
     """Columns of a table, of all its files."""
     found: dict[str, list] = {name: [] for name in names}
     for file in table_files(folder, key, snapshot):
-        for name, values in read_columns(file, list(names)).items():
+        for name, values in read_whole(file, list(names).columns).items():
             found[name] += values.to_pylist()
     return found
 
@@ -235,7 +235,7 @@ def test_widened_columns_have_the_type_of_the_table(tmp_path):
     columns = [column("user", "long"), column("item", "string")]
     write_log(tmp_path / "t", PLAIN, columns, ("typeWidening",))
     (file,) = table_files(tmp_path / "t", "source.path", "")
-    assert read_columns(file, ["user"])["user"].type == pa.int64()
+    assert read_whole(file, ["user"]).columns["user"].type == pa.int64()
 
 
 @pytest.mark.parametrize("feature", ["variantType", "catalogManaged"])

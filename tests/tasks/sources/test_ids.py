@@ -2,12 +2,15 @@
 
 import uuid
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from expectations.errors import UserError
 from tasks.sources.catalogue import known_by
+from tasks.sources.config import ItemsFile, SourceConfig
 from tasks.sources.ids import ALWAYS, NEVER, assign_ids
 from tasks.sources.values import MICROS_PER_DAY
 
@@ -82,3 +85,38 @@ def test_id_map_has_what_is_known_on_the_day(shapes, world, look, tmp_path):
         rows = [r for r in known["id_map"].to_pylist() if r["kind"] == "user"]
         assert {r["external_id"] for r in rows} == seen
         assert known["users"]["user_id"].to_pylist() == [r["id"] for r in rows] == list(range(len(seen)))
+
+
+def test_floats_in_the_log_are_the_numbers_of_the_catalogue(table_source, tmp_path, look):
+    config = table_source("user,item,time\na,1001.0,2020-05-01\nb,A17,2020-05-02\n", items=ItemsFile(path="items.csv"))
+    (tmp_path / "source" / "items.csv").write_text("item\n1001\nA17\n")
+    found = look(config)
+    assert found.ids("item").external.to_pylist() == ["A17", "1001"] and found.ids("item").listed_row.min() == 0
+    assert found.notes == ("item ids such as '1001.0' are known without their '.0', which floats have.",)
+    (tmp_path / "source" / "items.csv").write_text("item\n1001\n1001.0\n")
+    with pytest.raises(UserError, match=r"'1001' and '1001\.0' are both listed, and are the same id"):
+        look(config)
+
+
+def listed_as(name: str, table_source, tmp_path, events: range, listed: range) -> SourceConfig:
+    rows = "".join(f"u{n},{n},2020-05-01T{n % 24:02d}:00\n" for n in events)
+    (tmp_path / "source").mkdir(exist_ok=True)
+    (tmp_path / "source" / "items.csv").write_text("item\n" + "".join(f"{name.format(n)}\n" for n in listed))
+    return table_source(f"user,item,time\n{rows}", items=ItemsFile(path="items.csv"))
+
+
+def test_a_log_and_a_catalogue_of_two_systems(table_source, tmp_path, look):
+    config = listed_as("i{}", table_source, tmp_path, range(40), range(80))
+    with pytest.raises(
+        UserError, match=r"0 of 40 events are of a listed item.*'0', '1'.*'i0', 'i1'(?s:.*)source\.strict"
+    ):
+        look(config)
+    (note,) = look(replace(config, strict=False)).notes
+    assert "0 of 80 listed items have an event" in note
+
+
+@pytest.mark.parametrize(
+    ("events", "listed"), [(range(40), range(4000)), (range(4000), range(40)), (range(9), range(9, 99))]
+)
+def test_a_catalogue_may_be_much_larger_or_smaller_than_the_log(events, listed, table_source, tmp_path, look):
+    assert look(listed_as("{}", table_source, tmp_path, events, listed)).notes == ()

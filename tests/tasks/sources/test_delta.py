@@ -57,7 +57,7 @@ def read(folder, *names, snapshot="", key="source.path"):
     """Columns of a table, of all its files."""
     found: dict[str, list] = {name: [] for name in names}
     for file in table_files(folder, key, snapshot):
-        for name, values in read_whole(file, list(names).columns).items():
+        for name, values in read_whole(file, list(names)).columns.items():
             found[name] += values.to_pylist()
     return found
 

@@ -64,10 +64,9 @@ def _refuse_headless(file: DataFile, dialect: Dialect, wanted: list[str]) -> Non
     missing = [name for name in wanted if name not in dialect.names and name not in dict(file.partition)]
     if dialect.skipped and (any(map(is_value, wanted)) or (missing and looks_like_data(dialect.names))):
         shown = ", ".join(repr(name[:40]) for name in dialect.names[:8])
-        example = ", ".join(["user", "item", "time", "rating", "other"][: len(dialect.names)])
         raise UserError(
-            f"{file.where}: its first line is {shown}, which looks like data. No header? Name all columns of the file"
-            f" in order, as in {file.key}.header: [{example}]"
+            f"{file.where}: its first line is {shown}, which looks like data. No header? Name all"
+            f" {len(dialect.names)} columns of the file in order, as in {file.key}.header: [user, item, time, ...]"
         )
 
 

@@ -59,6 +59,7 @@ class Parsed:
     """What parsing a file came to.
 
     Attributes:
+        num_records: rows of the file by a count that is not the reader's own, where its format has one.
         notes: how the file was understood, where that is not plain.
         time_form: how its times are written, as `tasks.sources.times` has it; `auto` where there are none.
         num_replayed: completions above 1, which count as 1.
@@ -66,6 +67,7 @@ class Parsed:
 
     num_runs: int
     num_rows: int
+    num_records: int | None
     num_future: int
     refusals: Refusals
     notes: tuple[str, ...]
@@ -86,6 +88,7 @@ def parse(file: DataFile, reading: Reading, folder: Path, progress: Callable[[in
     refusals, malformed, forms = Refusals(), Malformed(), _Forms(reading.time_form)
     runs, rows, read, future, replayed = 0, 0, 0, 0, 0
     notes: tuple[str, ...] = ()
+    records: int | None = 0
     for batch in read_batches(file, wanted):
         forms.look(file, batch, reading)
         checked = _Checked(file, batch, reading, forms)
@@ -98,9 +101,9 @@ def parse(file: DataFile, reading: Reading, folder: Path, progress: Callable[[in
             runs, rows = runs + 1, rows + len(kept)
         read += batch.rows
         progress(read)
-        malformed, notes = batch.malformed, batch.notes
+        malformed, notes, records = batch.malformed, batch.notes, batch.records
     refusals.add(file.name, "too few or too many fields", len(malformed.numbers), malformed.texts)
-    return Parsed(runs, rows, future, refusals, notes, forms.time, replayed)
+    return Parsed(runs, rows, records, future, refusals, notes, forms.time, replayed)
 
 
 def _names(columns: EventColumns) -> dict[str, str]:

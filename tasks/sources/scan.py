@@ -47,6 +47,7 @@ def scan(config: SourceConfig, home: Path, today: str, progress: OnProgress = la
     reading = Reading(source.columns, config.time_format or config.time_unit, today)
     bars = positive_bars(config, reading)
     parts = _parts(source, reading, scratch / "parts", progress)
+    _account(source, parts)
     beside = [*(_stamp(path) for path in source.beside), *source.members]
     code = _code("tasks.sources.scan:_survey", "tasks.sources.survey:open_log", *source.readers)
     lacking = [s.to_list() for s in source.substitutes]
@@ -77,6 +78,7 @@ def _survey(
     ids = {kind: give_ids(log, kind, listing) for kind, listing in listings.items()}
     survey = Survey(log, ids)
     survey.look(progress)
+    survey.account()
     if config.strict:
         refuse_strange_ids(survey)
     facts = {
@@ -131,6 +133,8 @@ class Part:
 
     name: str
     num_runs: int
+    num_rows: int
+    num_records: int | None
     refusals: Refusals
     notes: tuple[str, ...]
     file: str
@@ -179,6 +183,8 @@ def _part(file: DataFile, reading: Reading, folder: Path, name: str, progress: C
         _refuse_edited(_parser(file))
         facts = {
             "num_runs": parsed.num_runs,
+            "num_rows": parsed.num_rows,
+            "num_records": parsed.num_records,
             "refusals": parsed.refusals.to_list(),
             "notes": parsed.notes,
             "file": file.name,
@@ -193,8 +199,9 @@ def _part(file: DataFile, reading: Reading, folder: Path, name: str, progress: C
 
 def _made(name: str, facts: Any) -> Part:
     refusals = Refusals.from_list(facts["refusals"])
+    counts = int(facts["num_runs"]), int(facts["num_rows"]), facts["num_records"]
     how = tuple(facts["notes"]), facts["file"], facts["time_form"], int(facts["num_replayed"])
-    return Part(name, int(facts["num_runs"]), refusals, *how)
+    return Part(name, *counts, refusals, *how)
 
 
 def _load_part(folder: Path) -> Part | None:
@@ -209,6 +216,20 @@ def _keep(folder: Path, target: Path, mark: str) -> None:
     if target.exists() and not (target / mark).exists():
         shutil.rmtree(target, ignore_errors=True)
     place(folder, target, mark)
+
+
+def _account(source: Source, parts: Mapping[str, Part]) -> None:
+    """Rows that are used and rows that are left out are all that a file has.
+
+    Raises:
+        Failure: they are not.
+    """
+    for file, part in zip(source.logs, parts.values(), strict=True):
+        if part.num_records not in (None, part.num_rows + part.refusals.num_rows):
+            raise Failure(
+                f"{file.where}: {part.num_rows:,} rows are used and {part.refusals.num_rows:,} left out, but there are "
+                f"{part.num_records:,} in the file; delete {part.name} below scratch and run again"
+            )
 
 
 def _told(parts: Mapping[str, Part], reading: Reading) -> list[str]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.datasets import ITEMS, USERS
-from expectations.errors import UserError
+from expectations.errors import Failure, UserError
 from expectations.progress import OnProgress
 from tasks.sources.config import SourceConfig
 from tasks.sources.days import iso_day, last_whole_day
@@ -146,6 +146,19 @@ class Survey:
                     f"{listed.sum():,} listed {kind}s have an event (in the log: {words[0]}; listed: {words[1]})"
                 )
         return found
+
+    def account(self) -> None:
+        """The days and the rows that repeat others are all rows of the files.
+
+        Raises:
+            Failure: they are not.
+        """
+        in_days = sum(self.rows.values()) + self.num_repeated
+        in_files = sum(len(self.reader.run(number)) for number in range(len(self.reader.runs)))
+        if in_days != in_files:
+            raise Failure(
+                f"{in_files:,} rows are in the files of the log and {in_days:,} in its days; none may be lost"
+            )
 
     def notes(self) -> list[str]:
         """What was left out or looks odd."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from expectations.datasets import WATCHES
+from expectations.errors import Failure
 from tasks.engine.lake import Artifact
 from tasks.engine.outputs import Outputs
 from tasks.engine.stage import Step, merged, stage
@@ -38,8 +39,16 @@ def events(out: Outputs, digest: str) -> None:
 
     Args:
         digest: digest of the day, `Scan.days`.
+
+    Raises:
+        Failure: the day has another number of rows than when the log was looked through.
     """
-    table = watches_of(find_scan(out.home, "watches", out.date, digest), out.date).table
+    log = find_scan(out.home, "watches", out.date, digest)
+    table = watches_of(log, out.date).table
+    if table.num_rows != log.rows[out.date]:
+        raise Failure(
+            f"watches of {out.date}: {table.num_rows:,} rows, but the log has {log.rows[out.date]:,} of that day"
+        )
     for field in WATCHES.schema:
         if field.name not in table.column_names:
             table = table.append_column(field, pa.nulls(table.num_rows, field.type))

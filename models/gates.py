@@ -36,6 +36,9 @@ class GatesConfig:
     """The same of recall. Why: order and reach can move apart."""
     segments: Share | None = 0.2
     """The same of the NDCG of each segment of users, the worst one counts. Why: a few may pay for a gain on average."""
+    empty_lists: Share | None = 0.5
+    """Most users without a single item in their list, as a share of all. Why: lists that filters empty are of no use; a
+    few who have seen everything are none of the release's doing."""
     latency_ms: Annotated[float, Field(gt=0)] | None = 500.0
     """Most milliseconds for one user's list, median, on one thread. Why: what is served late is not served."""
     min_segment_users: Annotated[int, Field(ge=2)] = 30
@@ -45,7 +48,7 @@ class GatesConfig:
 
 
 FLOORS = ("index_recall", "coverage", "cold_start")
-CEILINGS = ("audits", "latency_ms")
+CEILINGS = ("audits", "empty_lists", "latency_ms")
 LOSSES = ("ndcg", "recall", "segments")
 GATES = (*CEILINGS[:1], *FLOORS, *LOSSES, *CEILINGS[1:])
 

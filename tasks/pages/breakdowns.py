@@ -154,12 +154,13 @@ _LATER = {
 
 
 def sources_section(
-    evaluation: Evaluation, removed: Mapping[str, int], declared: Sequence[Mapping[str, Any]]
+    evaluation: Evaluation, removed: Mapping[str, int], declared: Sequence[Mapping[str, Any]], lengths: str = ""
 ) -> Section:
     """Where the lists come from and what the filters took out.
 
     Args:
         declared: the sources that the release has, as its `sources.json` tells.
+        lengths: how many users have no list or a short one, and why.
     """
     found: Mapping[str, Mapping[str, int]] = evaluation.notes.get("hits_by_source", {})
     figures = []
@@ -190,7 +191,8 @@ def sources_section(
         )
     return Section(
         "sources", "Sources", "Where the lists come from",
-        "Several sources propose, filters remove, the ranker and the order decide.",
+        "Several sources propose, filters remove, the ranker and the order decide."
+        + (f" Of the lists: {lengths}." if lengths else ""),
         tuple(figures), (_sources_table(found, declared),) if found else (),
     )  # fmt: skip
 

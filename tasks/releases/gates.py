@@ -155,6 +155,7 @@ class _Measures:
             "index_recall": lambda: {"index_recall": Figure(float(self.made["index"].notes["recall"]))},
             "coverage": self._coverage,
             "cold_start": self._cold_start,
+            "empty_lists": self._empty_lists,
             "latency_ms": self._latency,
         }
         figures: dict[str, Figure] = {}
@@ -181,6 +182,12 @@ class _Measures:
         rows = self.made["evaluation"].table().to_pylist()
         (value,) = [r["value"] for r in rows if (r["system"], r["segment"], r["metric"], r["k"]) == key]
         return {"coverage": Figure(float(value))}
+
+    def _empty_lists(self) -> dict[str, Figure]:
+        from models.serving.list_lengths import ListLengths
+
+        lengths = ListLengths(**self.made["recommendations"].notes["lengths"])
+        return {"empty_lists": Figure(lengths.share_empty, note=lengths.sentence)}
 
     @property
     def k(self) -> int:

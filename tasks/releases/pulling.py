@@ -37,6 +37,8 @@ COMMON = PARTS.pop(EVERY)
 """Patterns of each part's files, and of those that come with every part, beside the manifest."""
 
 THREADS = 4
+NUM_SMOKED = 8
+"""Users who are asked for their lists before a release is taken, spread over all of them."""
 WAITS_S = (0.2, 1.0, 3.0)
 """Pauses before a file is tried again: servers restart and connections break."""
 
@@ -293,7 +295,7 @@ def _keep_what_is_not_ours(target: Path, side: Path) -> None:
 
 
 def try_release(folder: Path, parts: tuple[str, ...]) -> None:
-    """One smoke query to a whole bundle; of parts, every file is opened by what will read it.
+    """A smoke query to a whole bundle, for several users; of parts, every file is opened by what will read it.
 
     Raises:
         Failure: it cannot be used; names what and why.
@@ -303,11 +305,16 @@ def try_release(folder: Path, parts: tuple[str, ...]) -> None:
     try:
         if "all" in parts:
             bundle = open_bundle(folder, verify=False)
-            users = bundle.user_ids[:1].tolist()
-            for result in (bundle.recommend(users), bundle.recommend_for_history([])):
-                scores = result.table["score"].to_numpy()
-                if not len(scores) or not np.isfinite(scores).all():
-                    raise Failure("the smoke query gave an empty list, or scores that are no numbers")
+            known = bundle.user_ids
+            users = known[np.unique(np.linspace(0, len(known) - 1, NUM_SMOKED).astype(int))] if len(known) else known
+            results = (bundle.recommend(users.tolist()), bundle.recommend_for_history([]))
+            scores = np.concatenate([result.table["score"].to_numpy() for result in results])
+            # One who has seen everything has an empty list; that nobody has one is the release's fault.
+            if not len(scores) or not np.isfinite(scores).all():
+                raise Failure(
+                    f"the smoke query gave nothing but empty lists to {len(users)} users and to somebody new, "
+                    "or scores that are no numbers"
+                )
         else:
             _open_parts(folder)
     except Failure:

@@ -127,11 +127,15 @@ def _name(part: Artifact) -> str:
 @stage(produces="recommendations", libraries=("faiss-cpu", "onnxruntime"), memory_gib=1.5, threads=2)
 def recommendations(out: Outputs, bundle: Artifact) -> None:
     """The lists of every user that the bundle knows, through the bundle's own runtime."""
+    import numpy as np
+
     from expectations.outside_ids import OutsideIds
     from models.runtime import Bundle
+    from models.serving.list_lengths import ListLengths
 
     release = Bundle(bundle.path / FOLDER, threads=out.resources.threads, verify=False)
-    users, outside = release.user_ids, OutsideIds(release.id_map)
+    users, outside = np.sort(release.user_ids), OutsideIds(release.id_map)
+    sizes = np.zeros(len(users), dtype=np.int64)
     counts = {"removals": Counter[str](), "sources": Counter[str]()}
 
     def batches() -> "Iterator[pa.RecordBatch]":
@@ -139,9 +143,11 @@ def recommendations(out: Outputs, bundle: Artifact) -> None:
         for result in release.stream(users):
             counts["removals"].update(result.removals)
             counts["sources"].update(result.sources)
+            np.add.at(sizes, np.searchsorted(users, result.table["user_id"].to_numpy()), 1)
             done += result.num_users
             out.progress(done, len(users), "users")
             yield from map(outside.beside, result.table.to_batches())
 
     out["recommendations"].write(batches())
-    out.note(num_users=len(users), **{name: dict(count) for name, count in counts.items()})
+    lengths = ListLengths.of(release, users, sizes).to_dict()
+    out.note(num_users=len(users), lengths=lengths, **{name: dict(count) for name, count in counts.items()})

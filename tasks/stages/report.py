@@ -101,10 +101,16 @@ def _quality(judged: "Evaluation", recommendations: Artifact, declared: list[dic
     sections = (
         quality_section(judged),
         segments_section(judged),
-        sources_section(judged, recommendations.notes.get("removals", {}), declared),
+        sources_section(judged, recommendations.notes.get("removals", {}), declared, _lengths(recommendations)),
         ablation_section(judged),
     )
     return [section for section in sections if section]
+
+
+def _lengths(recommendations: Artifact) -> str:
+    from models.serving.list_lengths import ListLengths
+
+    return ListLengths(**recommendations.notes["lengths"]).sentence
 
 
 def _bias(recommendations: Artifact, items: Artifact, popularity: Artifact, config: ReportConfig) -> Section:

@@ -15,6 +15,7 @@ GOOD = {
     "ndcg": Figure(0.01, 0.05),
     "recall": Figure(-0.03, 0.02),
     "segments": Figure(-0.1, 0.1),
+    "empty_lists": Figure(0.1),
     "latency_ms": Figure(12.0),
 }
 BAD = {
@@ -25,6 +26,7 @@ BAD = {
     "ndcg": Figure(-0.3, -0.1),
     "recall": Figure(-0.3, -0.1),
     "segments": Figure(-0.6, -0.4),
+    "empty_lists": Figure(0.9),
     "latency_ms": Figure(9000.0),
 }
 

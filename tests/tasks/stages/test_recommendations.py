@@ -13,10 +13,12 @@ from models.content import content_similarity as similarity_of
 from models.content_config import ContentConfig
 from models.runtime import Bundle
 from models.serving.config import PipelineConfig, SourceConfig, SourcesConfig
+from models.serving.list_lengths import ListLengths
 from tasks.engine.lake import MANIFEST, Artifact, Ref
 from tasks.engine.outputs import Outputs
 from tasks.machine.config import ResourcesConfig
 from tasks.registry.release_layout import FOLDER
+from tasks.releases.pulling import try_release
 from tasks.stages.groups import Facts, Known, Retrieval, Sources
 from tasks.stages.recommendations import bundle, content_similarity, recommendations
 
@@ -104,7 +106,28 @@ def test_every_user_gets_a_list_from_the_bundles_own_runtime(tmp_path, inputs, m
         assert row["external_user_id"] == outside["user", row["user_id"]]
         assert row["external_item_id"] == outside["item", row["item_id"]]
     assert told == [(8, 30), (16, 30), (24, 30), (30, 30)]
-    assert lists.notes == {"num_users": 30, "removals": expected.removals, "sources": expected.sources}
+    lengths = ListLengths(5, 30, 0, 0).to_dict()
+    assert lists.notes == {
+        "num_users": 30, "removals": expected.removals, "sources": expected.sources, "lengths": lengths,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("seen_by", [[0], [7, 29], range(30)])
+def test_whoever_has_seen_everything_has_no_list_and_the_release_is_good(tmp_path, inputs, seen_by):
+    histories = inputs["histories"].table().to_pylist()
+    known = {row["user_id"] for row in histories}
+    everything = inputs["items"].table()["item_id"].to_pylist()
+    rows = [row | {"seen": everything} if row["user_id"] in seen_by else row for row in histories]
+    out = outputs(tmp_path / "seen", "histories")
+    out["histories"].write(pa.Table.from_pylist(rows, inputs["histories"].table().schema))
+    made = bundled(tmp_path, inputs | {"histories": published(out, "histories")})
+    out = outputs(tmp_path / "lists", "recommendations")
+    recommendations.function(out, made)
+    lengths = ListLengths(**published(out, "recommendations").notes["lengths"])
+    empty = len(known & set(seen_by))
+    assert (lengths.num_empty, lengths.num_short, lengths.reasons) == (empty, 0, {"seen": empty})
+    assert f"{empty} of 30 users have no list" in lengths.sentence
+    try_release(made.path / FOLDER, ("all",))
 
 
 def test_content_similarity_reads_the_catalogue(tmp_path, inputs):

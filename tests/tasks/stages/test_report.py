@@ -18,6 +18,7 @@ from models.evaluation.config import EvaluationConfig
 from models.evaluation.judging import evaluation_table, headline, hits_by_source
 from models.evaluation.systems import lists_from_table, random_lists
 from models.evaluation.truth import judged_users, user_segments
+from models.serving.list_lengths import ListLengths
 from models.serving.sources import with_stages
 from tasks.engine.lake import Artifact, Ref
 from tasks.engine.outputs import Outputs
@@ -140,8 +141,9 @@ class MadeNight:
             for u in range(self.num_users)
             for r, i in enumerate(self.draw(u, 20), 1)
         ]
+        lengths = ListLengths(20, self.num_users, 2, 1, {"seen": 3}).to_dict()
         removals = {"seen": 900, "region": 120, "tier": 60, "maturity": 31, "availability": 4}
-        return self.make("recommendations", CUT, rows, notes={"removals": removals})
+        return self.make("recommendations", CUT, rows, notes={"removals": removals, "lengths": lengths})
 
     def make_evaluation(self) -> Artifact:
         config = EvaluationConfig(num_resamples=200)

@@ -26,6 +26,9 @@ listed."""
 LEAST_OVERLAP = 0.05
 """Less of the events is of what is listed, and less of what is listed has events: two systems of ids."""
 
+NUM_SPREAD = 8
+"""So many values of a column, the most frequent ones, are told."""
+
 _DATED = {"user": (USERS, "signup_date"), "item": (ITEMS, "uploaded_at")}
 
 
@@ -86,6 +89,7 @@ class Survey:
     rows: dict[str, int] = field(default_factory=dict)
     last_times: dict[int, int] = field(default_factory=dict)
     num_repeated: int = 0
+    num_positive: int = 0
     strange: list[str] = field(default_factory=list)
     num_listed: dict[str, int] = field(default_factory=lambda: {"user": 0, "item": 0})
     _share_new: float = 1.0
@@ -102,6 +106,7 @@ class Survey:
         date = iso_day(day)
         self.days[date], self.rows[date] = found.digest, found.table.num_rows
         self.num_repeated += found.num_repeated
+        self.num_positive += pc.sum(found.table["positive"]).as_py() or 0
         if found.table.num_rows:
             self.last_times[day] = pc.max(found.table["time"]).cast(pa.int64()).as_py()
             self._compare(day, found.table)
@@ -201,3 +206,32 @@ def refuse_strange_ids(survey: Survey) -> None:
     for remedy, told in remedies.items():
         if told:
             raise UserError("\n".join(told[:5]) + f"\nIds of another system? {remedy}")
+
+
+def refuse_without_positives(survey: Survey) -> None:
+    """Stop where no event reaches its bar.
+
+    Raises:
+        UserError: there is nothing to learn from.
+    """
+    if survey.num_positive:
+        return
+    reader = survey.reader
+    bars = ", ".join(f"source.positive_min_{name}={bar:g}" for name, bar in reader.bars.items())
+    found = [_spread(name, [reader.run(run)[name] for run in range(len(reader.runs))]) for name in reader.bars]
+    raise UserError(
+        f"{bars}: none of {sum(survey.rows.values()):,} events is a positive, so there is nothing to learn from; "
+        f"{'; '.join(found)}. Set the bar to what people give to what they like, or leave it out."
+    )
+
+
+def _spread(name: str, runs: list[np.ndarray]) -> str:
+    """What the values of a column are: `ratings are 1 to 3, median 2 (1: 700 times, 2: 500, 3: 240)`."""
+    values = np.concatenate(runs)
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return f"no {name} is known"
+    different, counts = np.unique(known, return_counts=True)
+    most = np.argsort(-counts, kind="stable")[:NUM_SPREAD]
+    each = ", ".join(f"{different[m]:g}: {counts[m]:,}" for m in np.sort(most))
+    return f"{name}s are {known.min():g} to {known.max():g}, median {np.median(known):g} ({each} times)"

@@ -1,6 +1,6 @@
 """What people did on the judged days that a recommender of the day before could have known to recommend."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -114,12 +114,32 @@ def judged_users(
         "users_judged": len(judged.user_ids),
     }
     if not len(judged.user_ids):
-        why = ", ".join(f"{reason} {count:,}" for reason, count in left_out.items() if count)
-        raise UserError(
-            f"evaluation: none of the {len(user_ids):,} positives of the judged days can be judged ({why}); "
-            "judge days on which known users like known items that are new to them, or take a longer window"
-        )
+        raise UserError(_nothing_to_judge(left_out))
     return replace(judged, left_out=left_out)
+
+
+_REMEDIES = {
+    "by_users_unknown_at_the_cut": "most are by people who are new since the window: take a longer one "
+    "(window.train_days) or more judged days (window.judge_days)",
+    "of_items_unknown_at_the_cut": "most are of items that are new since the window: take fewer judged days "
+    "(window.judge_days), or list items with the day from which they are there",
+    "of_items_seen_in_the_window": "most are of items that these people had seen in the window, and what was seen is "
+    "not recommended again: take a shorter window (window.train_days), or a log of more items",
+}
+
+
+def _nothing_to_judge(left_out: Mapping[str, int]) -> str:
+    if not left_out["positives"]:
+        return (
+            "evaluation: nobody has a positive on the judged days; choose another day (--date) or more judged days "
+            "(window.judge_days), or a lower bar (source.positive_min_rating, source.positive_min_completion)"
+        )
+    why = ", ".join(f"{reason} {left_out[reason]:,}" for reason in _REMEDIES if left_out[reason])
+    most = max(_REMEDIES, key=lambda reason: left_out[reason])
+    return (
+        f"evaluation: none of the {left_out['positives']:,} positives of the judged days can be judged ({why}): "
+        f"{_REMEDIES[most]}"
+    )
 
 
 def _lists_of(users: np.ndarray, histories: pa.Table, column: str) -> ItemSets:

@@ -60,9 +60,21 @@ def test_everything_left_out_is_counted_with_its_reason(judged):
     assert left_out["positives"] == left_out["counted"] + sum(left_out[r] for r in reasons)
 
 
-def test_nothing_to_judge_is_an_error_that_says_why():
-    with pytest.raises(UserError, match=r"none of the 1 positives.*by_users_unknown_at_the_cut 1"):
-        judged_users([watches([(9, 1, True)])], np.array([1]), np.array([1]), histories({}))
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (
+            (9, 1, True),
+            r"none of the 1 positives.*by_users_unknown_at_the_cut 1.*take a longer one \(window\.train_days\)",
+        ),
+        ((1, 9, True), r"of_items_unknown_at_the_cut 1.*window\.judge_days"),
+        ((1, 1, True), r"of_items_seen_in_the_window 1.*take a shorter window \(window\.train_days\)"),
+        ((1, 1, False), r"nobody has a positive on the judged days.*source\.positive_min_rating"),
+    ],
+)
+def test_nothing_to_judge_is_an_error_that_says_why_and_what_to_do(row, words):
+    with pytest.raises(UserError, match=words):
+        judged_users([watches([row])], np.array([1]), np.array([1]), histories({1: ([1], [1])}))
 
 
 def test_a_sample_is_seeded_in_order_and_only_taken_when_needed(judged):

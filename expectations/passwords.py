@@ -5,4 +5,5 @@ import re
 
 def redacted(text: str) -> str:
     """A text without the passwords of its URLs."""
-    return re.sub(r"://([^:@/\s]*):[^@/\s]+@", r"://\1:***@", text)
+    text = re.sub(r"://([^:@/\s]*):[^@/\s]+@", r"://\1:***@", text)
+    return re.sub(r"([?&]\w*(?:password|passwd|pwd|secret|token)=)[^&\s'\"]+", r"\1***", text, flags=re.IGNORECASE)

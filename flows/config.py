@@ -13,6 +13,7 @@ import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
 from expectations.errors import UserError
+from expectations.passwords import redacted
 from expectations.settings import settings
 from models.catalogue import SOURCES
 from models.content_config import ContentConfig
@@ -242,7 +243,7 @@ def _explain(error: Any) -> str:
         return (
             f"unknown key {name}" + (f", did you mean {near[0]}?" if near else "") + f" (allowed: {', '.join(allowed)})"
         )
-    return f"{name} is {error['input']!r}: {error['msg'][:1].lower()}{error['msg'][1:]}"
+    return f"{name} is {redacted(repr(error['input']))}: {error['msg'][:1].lower()}{error['msg'][1:]}"
 
 
 def _keys(cls: Any, place: list[str]) -> list[str]:

@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, settings
 from flows.home import prepare
 from tests.homes import continued, golden, golden_days, make_home
 from tests.lakes import lake, s3_url
+from tests.postgres import postgres
 
-__all__ = ["continued", "golden", "golden_days", "lake", "make_home", "s3_url"]
+__all__ = ["continued", "golden", "golden_days", "lake", "make_home", "postgres", "s3_url"]
 
 # Before anything heavy is imported: libraries read these variables at import.
 _HOME = Path(tempfile.mkdtemp(prefix="nightjar-tests-"))

@@ -1,13 +1,25 @@
 """Settings of the source: where events come from, and which of its columns mean what."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from expectations.passwords import redacted
 from expectations.settings import settings
 
 Snapshot = Annotated[str, BeforeValidator(str)]
 """YAML makes numbers and dates of what looks like them."""
+
+
+def _without_password(url: str) -> str:
+    """Configs are recorded, by runs and by Prefect."""
+    if redacted(re.sub(r"\$\{\w+\}", "", url)) != re.sub(r"\$\{\w+\}", "", url):
+        raise ValueError(
+            "it has a password in it, which would be recorded; write ${NAME} for it, and set that variable"
+        )
+    return url
+
 
 TimeUnit = Literal["auto", "s", "ms", "us", "ns", "iso"]
 
@@ -80,6 +92,12 @@ class UsersFile(TextFile):
     snapshot: Snapshot = ""
     """State of a Delta or Iceberg table, as `source.snapshot`."""
 
+    table: str = ""
+    """In place of a path: a table or view of the database of `source.url`."""
+
+    query: str = ""
+    """In place of a path: a query to that database."""
+
     id: str = "user"
     """User id, as in the log."""
 
@@ -123,6 +141,12 @@ class ItemsFile(TextFile):
 
     snapshot: Snapshot = ""
     """State of a Delta or Iceberg table, as `source.snapshot`."""
+
+    table: str = ""
+    """In place of a path: a table or view of the database of `source.url`."""
+
+    query: str = ""
+    """In place of a path: a query to that database."""
 
     id: str = "item"
     """Item id, as in the log."""
@@ -188,11 +212,22 @@ class ItemsFile(TextFile):
 class SourceConfig(TextFile):
     """Where events, users and items come from."""
 
-    kind: Literal["world", "movielens", "table"] = "world"
-    """`world`: made data; `movielens`: a MovieLens folder; `table`: CSV or Parquet by the mappings below."""
+    kind: Literal["world", "movielens", "table", "sql"] = "world"
+    """`world`: made data; `movielens`: a MovieLens folder; `table`: files or a Delta or Iceberg table, `sql`: a
+    database, both by the mappings below."""
 
     path: str = ""
     """Folder of a MovieLens set; file, folder or hive-partitioned folder of a table. Placement: not part of any key."""
+
+    url: Annotated[str, AfterValidator(_without_password)] = ""
+    """SQLAlchemy URL of a database. `${NAME}`, for all of it or a part, is an environment variable; a password must be
+    one, or come from the driver's own file (`~/.pgpass`). Placement: not part of any key."""
+
+    table: str = ""
+    """Table or view of the database with the events, perhaps `schema.table`."""
+
+    query: str = ""
+    """In place of a table: a query for them."""
 
     snapshot: Snapshot = ""
     """State of a Delta or Iceberg table: the number of a version or the id of a snapshot, or an ISO 8601 time, as of

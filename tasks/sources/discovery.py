@@ -13,7 +13,11 @@ from tasks.sources.config import EventColumns, SourceConfig
 from tasks.sources.folders import check_link, real
 from tasks.sources.reading import DataFile
 
-KINDS = {"movielens": "tasks.sources.movielens:find_movielens", "table": "tasks.sources.tables:find_table"}
+KINDS = {
+    "movielens": "tasks.sources.movielens:find_movielens",
+    "table": "tasks.sources.tables:find_table",
+    "sql": "tasks.sources.databases:find_sql",
+}
 """`source.kind` -> `module:function` that finds the files of such a source, given its config and the home.
 
 Named and not imported, so that what one kind does decides nothing about sources of another.

@@ -92,8 +92,9 @@ def _survey(
 
 def _content(config: SourceConfig) -> dict[str, Any]:
     """All that decides content: everything but where the source lies, and which state of it is read."""
-    users, items = (replace(listing, path="", snapshot="") for listing in (config.users, config.items))
-    return asdict(replace(config, path="", snapshot="", users=users, items=items))
+    users = replace(config.users, path="", snapshot="")
+    items = replace(config.items, path="", snapshot="")
+    return asdict(replace(config, path="", url="", snapshot="", users=users, items=items))
 
 
 def _digest(*values: Any) -> str:

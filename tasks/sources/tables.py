@@ -23,17 +23,22 @@ def find_table(config: SourceConfig, home: Path) -> Source:
     """
     root = find_root(config)
     folder = root if root.is_dir() else root.parent
-    listed = {key: _beside(folder, f"source.{key}.path", getattr(config, key).path) for key in ("users", "items")}
+    listed = {key: beside(folder, f"source.{key}.path", getattr(config, key).path) for key in ("users", "items")}
     taken = tuple(p for p in listed.values() if p)
-    logs = find_files(root, _text(config, config), "source", config.snapshot, without=taken, strict=config.strict)
-    users, items = config.users, config.items
+    logs = find_files(root, text_of(config, config), "source", config.snapshot, without=taken, strict=config.strict)
     found = {
-        key: _listed(path, getattr(config, key), config, f"source.{key}") if path else Found(())
+        key: listed_files(path, getattr(config, key), config, f"source.{key}") if path else Found(())
         for key, path in listed.items()
     }
+    return listed_source(str(root), logs, found, config)
+
+
+def listed_source(place: str, logs: Found, found: dict[str, Found], config: SourceConfig) -> Source:
+    """A source of log files, and of those of its `users` and `items`, which may be none."""
+    users, items = config.users, config.items
     of_users, of_items = found["users"].files, found["items"].files
     return Source(
-        str(root),
+        place,
         logs.files,
         config.columns,
         users=(lambda: read_listing(of_users, USERS, users)) if of_users else lambda: empty_listing(USERS),
@@ -46,7 +51,12 @@ def find_table(config: SourceConfig, home: Path) -> Source:
     )
 
 
-def _beside(folder: Path, key: str, path: str) -> Path | None:
+def beside(folder: Path, key: str, path: str) -> Path | None:
+    """A path beside the log, or an absolute one; None where there is none.
+
+    Raises:
+        UserError: nothing is there.
+    """
     if not path:
         return None
     found = folder / Path(path).expanduser()
@@ -56,11 +66,12 @@ def _beside(folder: Path, key: str, path: str) -> Path | None:
     return real(found)
 
 
-def _listed(path: Path, own: UsersFile | ItemsFile, config: SourceConfig, key: str) -> Found:
-    return find_files(path, _text(own, config), key, own.snapshot, strict=config.strict)
+def listed_files(path: Path, own: UsersFile | ItemsFile, config: SourceConfig, key: str) -> Found:
+    """The files of users or items at a path."""
+    return find_files(path, text_of(own, config), key, own.snapshot, strict=config.strict)
 
 
-def _text(of: TextFile, config: SourceConfig) -> TextFile:
+def text_of(of: TextFile, config: SourceConfig) -> TextFile:
     """How the files of the log, or of a listing, are cut into fields; one without an encoding has that of the log."""
     names = [f.name for f in fields(TextFile)]
     return TextFile(**{**{n: getattr(of, n) for n in names}, "encoding": of.encoding or config.encoding})
@@ -68,10 +79,11 @@ def _text(of: TextFile, config: SourceConfig) -> TextFile:
 
 def _listing_substitutes(config: SourceConfig) -> list[Substitute]:
     """What stands in for what the users and items of a table lack."""
+    users, items = (bool(one.path or one.table or one.query) for one in (config.users, config.items))
     lacks = {
-        "no_users": not config.users.path,
-        "no_signup_dates": config.users.path and not config.users.signup_date,
-        "no_items": not config.items.path,
-        "no_upload_dates": config.items.path and not config.items.uploaded_at,
+        "no_users": not users,
+        "no_signup_dates": users and not config.users.signup_date,
+        "no_items": not items,
+        "no_upload_dates": items and not config.items.uploaded_at,
     }
     return [Substitute(name) for name, lacking in lacks.items() if lacking]

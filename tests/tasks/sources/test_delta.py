@@ -96,14 +96,19 @@ def test_whatever_was_done_to_a_table_it_is_read_as_its_library_reads_it(tmp_pat
         if expected:
             assert outside(scan(config, home, TODAY)) == expected
     for version in range(DeltaTable(path).version() + 1) if "vacuum" not in {s[0] for s in steps} else ():
-        back = SourceConfig(kind="table", path=str(path), columns=COLUMNS, snapshot=version)
+        back = SourceConfig(kind="table", path=str(path), columns=COLUMNS, snapshot=str(version))
         if expected := dict.fromkeys(oracle(path, version), 1):
             assert outside(scan(back, home, TODAY)) == expected
 
 
 def test_only_new_files_are_parsed_and_the_same_rows_have_the_same_digests(tmp_path, look, monkeypatch):
     parsed = []
-    monkeypatch.setattr("tasks.sources.scan.parse", lambda file, *rest: parsed.append(file.name) or parse(file, *rest))
+
+    def noted(file, *rest):
+        parsed.append(file.name)
+        return parse(file, *rest)
+
+    monkeypatch.setattr("tasks.sources.scan.parse", noted)
     path = tmp_path / "events"
     config = SourceConfig(kind="table", path=str(path), columns=COLUMNS)
     for day in (1, 2, 3):
@@ -282,4 +287,4 @@ def test_hudi_is_refused_by_name_and_files_have_no_snapshots(tmp_path, look):
         look(SourceConfig(kind="table", path=str(tmp_path / "hudi" / "a.parquet")))
     pq.write_table(events(range(5)), tmp_path / "a.parquet")
     with pytest.raises(UserError, match=r"is no Delta or Iceberg table, and has no snapshots; leave snapshot empty"):
-        look(SourceConfig(kind="table", path=str(tmp_path / "a.parquet"), snapshot=3))
+        look(SourceConfig(kind="table", path=str(tmp_path / "a.parquet"), snapshot="3"))

@@ -41,7 +41,7 @@ def listed(tmp_path, table_source, look):
 
 @pytest.mark.parametrize(("mapping", "dataset"), [(UsersFile, USERS), (ItemsFile, ITEMS)])
 def test_every_declared_column_can_be_mapped(mapping, dataset):
-    own = {"path", "snapshot", "id", "separator", "date_format", *(f.name for f in fields(TextFile))}
+    own = {"path", "snapshot", "table", "query", "id", "separator", "date_format", *(f.name for f in fields(TextFile))}
     assert {f.name for f in fields(mapping)} - own == set(dataset.schema.names) - set(dataset.key)
 
 

@@ -4,7 +4,10 @@ The libraries read these variables when they are imported.
 """
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def variables(home: Path) -> dict[str, str]:
@@ -24,8 +27,9 @@ def variables(home: Path) -> dict[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "GX_ANALYTICS_ENABLED": "false",
         "ORT_DISABLE_TELEMETRY": "1",
-        # Loopback only.
+        # Loopback only, and past any proxy.
         "SPARK_LOCAL_IP": "127.0.0.1",
+        **proxies(),
         # Quiet: the run's own display tells what happens.
         "PREFECT_LOGGING_LEVEL": "WARNING",
         # One that Prefect starts itself, for a flow that is called from Python, shares the terminal of that program.
@@ -39,3 +43,22 @@ def variables(home: Path) -> dict[str, str]:
     }
     kept = {name: value for name, value in os.environ.items() if name in chosen and name.startswith("PREFECT_LOGGING")}
     return {**chosen, **kept}
+
+
+def proxies() -> dict[str, str]:
+    """What keeps proxies of the environment away from our own servers; for all other hosts they stay.
+
+    httpx, with which Prefect asks its server, opens every proxy that there is before it looks at `no_proxy`, and fails
+    over SOCKS where it has no package for it; then such a proxy is left out.
+    """
+    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    spared = [name.strip() for name in given.split(",") if name.strip()]
+    spared += [name for name in LOOPBACK if name not in spared]
+    found = {"no_proxy": ",".join(spared), "NO_PROXY": ",".join(spared)}
+    if find_spec("socksio") is None:
+        found |= {
+            name: ""
+            for name, value in os.environ.items()
+            if name.lower() in ("all_proxy", "http_proxy", "https_proxy") and value.lower().startswith("socks")
+        }
+    return found

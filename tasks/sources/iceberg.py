@@ -48,7 +48,7 @@ class _LocalFile(InputFile):
         return self.path.is_file()
 
     def open(self, seekable: bool = True) -> InputStream:
-        return self.path.open("rb")  # type: ignore[return-value]  # the protocol names its argument otherwise
+        return self.path.open("rb")
 
 
 class _Files(FileIO):

@@ -18,7 +18,7 @@ from pyiceberg.types import LongType
 
 from expectations.errors import UserError
 from tasks.sources.config import EventColumns, SourceConfig
-from tasks.sources.reading import read_columns
+from tasks.sources.reading import read_whole
 from tasks.sources.scan import scan
 from tasks.sources.state import watches_of
 from tasks.sources.table_formats import table_files
@@ -70,7 +70,7 @@ def folder_of(table):
 def read(folder, *names, snapshot=""):
     found: dict[str, list] = {name: [] for name in names}
     for file in table_files(folder, "source.path", snapshot):
-        for name, values in read_columns(file, list(names)).items():
+        for name, values in read_whole(file, list(names)).columns.items():
             found[name] += values.to_pylist()
     return found
 
@@ -126,7 +126,7 @@ def test_columns_are_found_by_their_ids_and_widened(make, look):
     )
     found = read(folder, "member", "user")
     assert sorted(found["member"]) == [0, 1, 2, 3, 4] and set(found["user"]) == {None}
-    assert {read_columns(f, ["member"])["member"].type for f in table_files(folder, "", "")} == {pa.int64()}
+    assert {read_whole(f, ["member"]).columns["member"].type for f in table_files(folder, "", "")} == {pa.int64()}
     with pytest.raises(UserError, match="no column 'rating'"):
         read(folder, "rating")
     # As of its first snapshot the table has the names that it had then.

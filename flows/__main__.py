@@ -11,6 +11,7 @@ import click
 COMMANDS = {
     # name: (module:function, help)
     "run": ("flows.cli.run:run", "Run one whole night: log to release."),
+    "inspect": ("flows.cli.inspect:inspect", "What a log is taken for, and a config for it."),
     "backfill": ("flows.cli.backfill:backfill", "Many nights: run a range of days; list, status, resume, cancel."),
     "grid": ("flows.cli.grid:grid", "Judge configurations of the night against each other; list, show."),
     "up": ("flows.cli.service:up", "Start the service: schedule, UI, registry, workers."),

@@ -31,7 +31,13 @@ class Found:
 
 
 def find_files(
-    root: Path, text: TextFile, key: str, snapshot: str = "", without: tuple[Path, ...] = (), strict: bool = True
+    root: Path,
+    text: TextFile,
+    key: str,
+    snapshot: str = "",
+    without: tuple[Path, ...] = (),
+    strict: bool = True,
+    mixed: bool = False,
 ) -> Found:
     """The files of data at a path; of a folder all below it, hive partitions understood; of a table what it has.
 
@@ -40,6 +46,7 @@ def find_files(
         snapshot: state of a table that was asked for.
         without: files and folders that are something else.
         strict: refuse what is called like a copy.
+        mixed: files may be of several formats.
 
     Raises:
         UserError: there is none, there are several formats, a link leads nowhere or in a circle, a table is unreadable.
@@ -63,7 +70,7 @@ def find_files(
         raise UserError(f"{key}.path: there is no {titles('or')} file in {root}; give the folder that has them")
     if strict:
         refuse_copies([f.path for f in files], f"{key}.path")
-    return _of_one_format(root, key, files, left)
+    return Found(tuple(files)) if mixed else _of_one_format(root, key, files, left)
 
 
 def _of_one_format(root: Path, key: str, files: list[DataFile], left: list[str] | tuple[str, ...]) -> Found:

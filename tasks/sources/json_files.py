@@ -75,6 +75,31 @@ def read_json(file: DataFile, wanted: list[str]) -> Iterator[Batch]:
     yield rows.batch(malformed=malformed, notes=notes, records=there - taken + made)
 
 
+def names_in(file: DataFile, count: int = 200) -> list[str]:
+    """Dotted names of the values of its first records, in order."""
+    encoding, mark = streams.encoding_of(streams.head_of(file.path, file.entry), file.text.encoding, file.key)
+    chunks = lambda: streams.text_chunks(file.path, file.entry, encoding, mark)  # noqa: E731
+    parse, _ = _way(chunks)
+    if parse:
+        records = (record for _, record in _by_line(chunks(), parse, Malformed()))
+    else:
+        records = iter(_whole(file, b"".join(chunks())))
+    found: dict[str, None] = {}
+    for record, _ in zip(records, range(count), strict=False):
+        found |= dict.fromkeys(_names(record, ""))
+    return list(found)
+
+
+def _names(value: Any, prefix: str) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _names(inner, f"{prefix}.{key}" if prefix else key)
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        yield from _names(value[0], prefix)
+    elif prefix:
+        yield prefix
+
+
 def _way(chunks: Callable[[], Iterator[bytes]]) -> tuple[Callable[[bytes], Any] | None, str]:
     """How a line is parsed; None if the file is one value that goes over lines."""
     first = next((line for line in _lines(chunks()) if line.strip()), b"")

@@ -45,6 +45,11 @@ class _Shape:
     others: tuple[str, ...] = ()
 
 
+def is_movielens(root: Path) -> bool:
+    """Whether a folder is an unpacked archive of MovieLens."""
+    return any((root / s.ratings).is_file() and (root / s.items).is_file() for s in _SHAPES)
+
+
 def find_movielens(config: SourceConfig, home: Path) -> Source:
     """Find the files of a MovieLens folder.
 

@@ -39,7 +39,7 @@ def read_csv(file: DataFile, wanted: list[str]) -> Iterator[Batch]:
     _refuse_headless(file, dialect, wanted)
     check_columns(file, dialect.names, wanted)
     notes = (f"read as {in_words(dialect)}: {reasons(dialect)}",) if reasons(dialect) else ()
-    malformed, count = Malformed(), dialect.records
+    malformed, count = Malformed("record" if dialect.multiline else "line"), dialect.records
     if not dialect.records:
         yield Batch({c: pa.nulls(0, pa.string()) for c in wanted}, 1, 0, malformed, notes, count)
         return

@@ -160,7 +160,7 @@ class _File:
         return f"{self.file.path}: column {column!r}"
 
     def _wrong(self, column: str, index: int, what: str) -> UserError:
-        row = f"{self.file.format.row_word} {self.batch.number(index)}"
+        row = f"{self.batch.row_word(self.file.format)} {self.batch.number(index)}"
         return UserError(f"{self.file.where}: {row}, column {column!r}: {what}; correct it")
 
     def _without(self, values: pa.Array, which: pa.Array, column: str) -> pa.Array:

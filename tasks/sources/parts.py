@@ -177,7 +177,7 @@ class _Checked:
         bad = bad & self.ok
         if not bad.any():
             return
-        raw, word = self.batch.columns[column], self.file.format.row_word
+        raw, word = self.batch.columns[column], self.batch.row_word(self.file.format)
         places = np.flatnonzero(bad)[:NUM_EXAMPLES].tolist()
         told = [f"{column} {str(raw[p].as_py())!r}" if raw[p].is_valid else f"{column} is missing" for p in places]
         shown = [f"{word} {self.batch.number(p)}: {what}" for p, what in zip(places, told, strict=True)]

@@ -2,6 +2,7 @@
 
 import difflib
 import lzma
+import re
 import zipfile
 import zlib
 from array import array
@@ -67,8 +68,13 @@ class DataFile:
 
 @dataclass
 class Malformed:
-    """Lines of a text file that were left out because they have too few or too many fields."""
+    """Lines of a text file that were left out because they have too few or too many fields.
 
+    Attributes:
+        word: what numbers of rows count in this file.
+    """
+
+    word: str = "line"
     numbers: "array[int]" = field(default_factory=lambda: array("q"))
     texts: list[str] = field(default_factory=list)
 
@@ -81,7 +87,7 @@ class Malformed:
         """Leave a line out."""
         self.numbers.append(number)
         if len(self.texts) < NUM_EXAMPLES:
-            self.texts.append(f"line {number}: {text[:80]!r}")
+            self.texts.append(f"{self.word} {number}: {text[:80]!r}")
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,10 @@ class Batch:
     def decimal_comma(self) -> bool:
         """Whether `3,5` is a number: where semicolons part fields, because commas do not."""
         return self.delimiter == ";"
+
+    def row_word(self, format_: Format) -> str:
+        """What `number` counts: lines are records where values have line breaks in them."""
+        return self.malformed.word if format_.is_text else format_.row_word
 
     def number(self, row: int) -> int:
         """Number in the file of a row of the batch."""
@@ -198,6 +208,12 @@ def check_columns(file: DataFile, there: Sequence[str], wanted: Sequence[str]) -
 def _unreadable(file: DataFile, error: Exception) -> UserError:
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     reason = "".join(c if c.isprintable() else repr(c)[1:-1] for c in reason[:200])
+    if odd := re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", reason):
+        # Arrow cannot hand over a line that is no UTF-8, so such a one cannot be left out.
+        return UserError(
+            f"{file.where}: line {odd[1]} has {odd[3]} fields, not {odd[2]}, and bytes that are not"
+            f" {file.text.encoding}; correct it, or set {file.key}.encoding to the encoding of the file"
+        )
     if "UTF8" in reason or "codec" in reason:
         return UserError(
             f"{file.where}: not {file.text.encoding}; set {file.key}.encoding to the encoding of the file ({reason})"

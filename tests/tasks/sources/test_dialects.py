@@ -14,7 +14,7 @@ from expectations.errors import UserError
 from tasks.sources import grammar
 from tasks.sources.config import TextFile
 from tasks.sources.dialects import find_dialect, in_words, reasons
-from tasks.sources.formats import CSV
+from tasks.sources.formats import CSV, JSON
 from tasks.sources.grammar import Grammar, walk
 from tasks.sources.reading import DataFile, read_batches
 
@@ -229,3 +229,36 @@ def test_bytes_that_are_no_text_are_told_in_words(tmp_path):
     with pytest.raises(UserError, match="this is no text") as caught:
         read(path)
     assert str(caught.value).isprintable()
+
+
+def test_a_file_with_line_breaks_in_values_counts_records(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text('user,item,time,title\nu,i,1500000000,"a\nb"\nu,i\nu,i,1500000000,x\n')
+    batch = next(read_batches(data_file(path), NAMES))
+    assert batch.malformed.texts == ["record 3: 'u,i'"]
+    assert [f"{batch.row_word(CSV)} {batch.number(row)}" for row in range(2)] == ["record 2", "record 4"]
+
+
+def test_bytes_of_another_encoding_and_garbage_are_told_in_words(tmp_path):
+    path = tmp_path / "log.csv"
+    head = ",".join(NAMES).encode() + b"\nu,i,1500000000,x\n" * 400
+    path.write_bytes(head + b"\xe9\x00\x1b[31m,i\n" + b"\xff\xfe\x00\n")
+    with pytest.raises(UserError, match=r"line 402 has 2 fields, not 4, and bytes that are not utf-8") as caught:
+        read(path)
+    assert str(caught.value).isprintable()
+    path.write_bytes(head + b"\xe9,i,1500000000,x\n")
+    with pytest.raises(UserError, match=r"log.csv: not utf-8; set source.encoding") as caught:
+        read(path)
+    assert str(caught.value).isprintable()
+
+
+@given(titles=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=6), min_size=1, max_size=6))
+def test_what_pandas_writes_as_json_is_read_back(titles, tmp_path_factory):
+    path = tmp_path_factory.mktemp("table") / "log.jsonl"
+    rows = plain_rows(len(titles), lambda n: titles[n])
+    pd.DataFrame(rows, columns=NAMES).to_json(path, orient="records", lines=True)
+    file = DataFile(path, path.name, JSON)
+    found = [
+        row for b in read_batches(file, NAMES) for row in zip(*(b.columns[n].to_pylist() for n in NAMES), strict=True)
+    ]
+    assert found == [tuple(row) for row in rows]

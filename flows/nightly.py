@@ -159,13 +159,16 @@ def plan_request(request: NightRequest, home: Path, source: NightSource | None =
     """The plan of a request; reads the source's days, runs nothing.
 
     Raises:
-        UserError: there is no data of the day, or no such stage.
+        UserError: there is no data of the day, nothing to learn or to judge, or no such stage.
     """
     source = source or open_source(request.config, home)
     day = request.date or request.config.date or source.last_day(request.config.window)
     if day > source.latest:
         raise UserError(f"date {day}: the data ends on {source.latest}; choose that day or an earlier one")
-    plan = plan_night(request.config, calendar(request.config.window, day, source.first), source)
+    days = calendar(request.config.window, day, source.first)
+    if not request.stages:
+        source.check(days)
+    plan = plan_night(request.config, days, source)
     return plan.up_to(request.stages) if request.stages else plan
 
 

@@ -7,6 +7,7 @@ from datetime import date as Date
 from pathlib import Path
 from typing import Protocol
 
+from expectations.errors import UserError
 from flows.config import Calendar, NightlyConfig, WindowConfig
 from models.world.config import LIFETIME_DAYS, WorldConfig
 from tasks.engine.lake import Artifact
@@ -34,6 +35,9 @@ class NightSource(Protocol):
 
     def last_day(self, window: WindowConfig) -> Date:
         """Day of the night when none is asked for."""
+
+    def check(self, days: Calendar) -> None:
+        """Refuse days from which nothing can be learnt, or on which nothing can be judged."""
 
     def catalogue(self, dates: Sequence[str]) -> Step[Known]:
         """Users, items and the id map as known on each date."""
@@ -80,6 +84,9 @@ class MadeData:
     def last_day(self, window: WindowConfig) -> Date:
         return Date.fromisoformat(self.world.first_day) + timedelta(days=self.world.num_days - 1)
 
+    def check(self, days: Calendar) -> None:
+        pass
+
     def catalogue(self, dates: Sequence[str]) -> Step[Known]:
         return merged(generation.catalogue(date, self.world) for date in dates)
 
@@ -121,6 +128,36 @@ class LogData:
 
     def last_day(self, window: WindowConfig) -> Date:
         return Date.fromisoformat(self.log.last_full_day)
+
+    def check(self, days: Calendar) -> None:
+        """Refuse a log without a choice, and days without a positive, before hours are spent on them.
+
+        Raises:
+            UserError: it has one item, or nothing is a positive, at all, in the window or on the judged days.
+        """
+        if self.log.num_items < 2:
+            raise UserError(
+                "source.path: the log and its items have one item, so there is nothing to choose among; "
+                "is source.columns.item the right column?"
+            )
+        if self.log.unreached:
+            raise UserError(self.log.unreached)
+        uses = {
+            "there is nothing to learn from": (days.train, "a later --date, a longer window.train_days"),
+            "nothing can be judged": (days.judge, "an earlier --date, more window.judge_days"),
+        }
+        for so, (some, remedy) in uses.items():
+            if not any(self.log.positives.get(day) for day in some):
+                events = sum(self.log.rows.get(day, 0) for day in some)
+                raise UserError(
+                    f"window: none of the {events:,} events from {some[0]} to {some[-1]} is a positive, so {so}; take "
+                    f"{remedy}{self._lower_bars()}"
+                )
+
+    def _lower_bars(self) -> str:
+        source = self.config.source
+        bars = {"rating": source.positive_min_rating, "completion": source.positive_min_completion}
+        return "".join(f", or source.positive_min_{n} below {bar:g}" for n, bar in bars.items() if bar is not None)
 
     def catalogue(self, dates: Sequence[str]) -> Step[Known]:
         return ingestion.catalogue_step(self.log, dates)

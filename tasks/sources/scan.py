@@ -29,7 +29,7 @@ from tasks.sources.parts import Reading, parse
 from tasks.sources.reading import DataFile
 from tasks.sources.refusals import Refusals, num_rows, sentences
 from tasks.sources.state import STATE, LogReader, Scan, load_scan, save_state
-from tasks.sources.survey import Survey, give_ids, open_log, positive_bars, refuse_strange_ids, refuse_without_positives
+from tasks.sources.survey import Survey, give_ids, open_log, positive_bars, refuse_strange_ids
 
 
 def scan(config: SourceConfig, home: Path, today: str, progress: OnProgress = lambda done, total, what: None) -> Scan:
@@ -81,7 +81,6 @@ def _survey(
     survey.account()
     if config.strict:
         refuse_strange_ids(survey)
-    refuse_without_positives(survey)
     facts = {
         **survey.facts(),
         "notes": [*told, *(note for one in listed.values() for note in one.notes), *survey.notes()],

@@ -71,6 +71,8 @@ class Scan:
     Attributes:
         days: every calendar day from the first event to the last -> digest of its watches; days without events too.
         rows: number of watches of each day.
+        positives: number of those that count as liked.
+        unreached: why none does, in a sentence; empty where some do.
         last_full_day: the last day that the log has whole; the default of `--date`.
         notes: what was left out or looks odd, one sentence each; not part of any key.
         substitutes: what stands in for what the source lacks.
@@ -79,6 +81,8 @@ class Scan:
     folder: Path
     days: dict[str, str]
     rows: dict[str, int]
+    positives: dict[str, int]
+    unreached: str
     last_full_day: str
     num_users: int
     num_items: int
@@ -178,6 +182,8 @@ def load_scan(folder: Path, today: str) -> Scan | None:
             folder=folder,
             days=dict(state["days"]),
             rows=dict(state["rows"]),
+            positives=dict(state["positives"]),
+            unreached=state["unreached"],
             last_full_day=iso_day(min(state["last_whole_day"], yesterday)),
             num_users=state["num_users"],
             num_items=state["num_items"],

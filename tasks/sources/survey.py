@@ -89,7 +89,7 @@ class Survey:
     rows: dict[str, int] = field(default_factory=dict)
     last_times: dict[int, int] = field(default_factory=dict)
     num_repeated: int = 0
-    num_positive: int = 0
+    positives: dict[str, int] = field(default_factory=dict)
     strange: list[str] = field(default_factory=list)
     num_listed: dict[str, int] = field(default_factory=lambda: {"user": 0, "item": 0})
     _share_new: float = 1.0
@@ -106,7 +106,7 @@ class Survey:
         date = iso_day(day)
         self.days[date], self.rows[date] = found.digest, found.table.num_rows
         self.num_repeated += found.num_repeated
-        self.num_positive += pc.sum(found.table["positive"]).as_py() or 0
+        self.positives[date] = pc.sum(found.table["positive"]).as_py() or 0
         if found.table.num_rows:
             self.last_times[day] = pc.max(found.table["time"]).cast(pa.int64()).as_py()
             self._compare(day, found.table)
@@ -186,6 +186,8 @@ class Survey:
         return {
             "days": self.days,
             "rows": self.rows,
+            "positives": self.positives,
+            "unreached": _unreached(self),
             "last_whole_day": last_whole_day(self.last_times),
             "num_users": len(self.ids["user"].external),
             "num_items": len(self.ids["item"].external),
@@ -208,18 +210,14 @@ def refuse_strange_ids(survey: Survey) -> None:
             raise UserError("\n".join(told[:5]) + f"\nIds of another system? {remedy}")
 
 
-def refuse_without_positives(survey: Survey) -> None:
-    """Stop where no event reaches its bar.
-
-    Raises:
-        UserError: there is nothing to learn from.
-    """
-    if survey.num_positive:
-        return
+def _unreached(survey: Survey) -> str:
+    """What there is where no event reaches its bar, in a sentence; empty where some do."""
+    if any(survey.positives.values()):
+        return ""
     reader = survey.reader
     bars = ", ".join(f"source.positive_min_{name}={bar:g}" for name, bar in reader.bars.items())
     found = [_spread(name, [reader.run(run)[name] for run in range(len(reader.runs))]) for name in reader.bars]
-    raise UserError(
+    return (
         f"{bars}: none of {sum(survey.rows.values()):,} events is a positive, so there is nothing to learn from; "
         f"{'; '.join(found)}. Set the bar to what people give to what they like, or leave it out."
     )

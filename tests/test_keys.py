@@ -258,7 +258,7 @@ def test_a_reader_of_one_format_parses_only_logs_of_that_format_again(edits: Edi
     assert not edits.reruns, "the log has the same days"
     edits.make(("tasks/sources/parquet_files.py", "        first = 1\n", "        first = 1 + 0\n"))
     assert edits.new == {"parts": 1, "states": 1}
-    edits.make(("tasks/sources/values.py", "if size < 1e11", "if size < 1e12"))
+    edits.make(("tasks/sources/times.py", "if size < 1e11", "if size < 1e12"))
     assert edits.new == {"parts": 2, "states": 2}
     walk = "def _walk(folder: Path) -> Iterator[Path]:\n"
     edits.make(

@@ -255,7 +255,7 @@ def test_the_first_release_is_champion_and_a_worse_one_is_refused(two_releases):
     (promoted, refused) = Ledger(registry).entries()
     assert promoted.to == 1 and refused.action == "gate" and refused.to == 2
     assert set(refused.gates) == {
-        "audits", "index_recall", "coverage", "cold_start", "ndcg", "recall", "segments", "latency_ms",
+        "audits", "index_recall", "coverage", "cold_start", "ndcg", "recall", "segments", "empty_lists", "latency_ms",
     }  # fmt: skip
     assert all(v["value"] is not None for v in refused.gates.values()), refused.gates
     assert not refused.gates["ndcg"]["passed"] and refused.gates["audits"]["passed"]

@@ -163,7 +163,8 @@ def calendar(window: WindowConfig, day: Date, first: Date | None = None) -> Cale
     if len(train) <= window.rank_days:
         raise UserError(
             f"window: {len(train)} training days up to {cut} leave nothing before the {window.rank_days} of "
-            f"window.rank_days; choose a later date, or smaller window.judge_days or window.rank_days"
+            f"window.rank_days: a night needs {window.rank_days + 1 + window.judge_days} days of events; choose a "
+            "later date, or smaller window.judge_days or window.rank_days"
         )
     judge = _days(cut + timedelta(days=1), day)
     return Calendar(day.isoformat(), train, judge, train[-window.rank_days :])

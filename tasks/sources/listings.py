@@ -7,6 +7,7 @@ and vectors must be right.
 import re
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -97,7 +98,7 @@ def read_listing(files: tuple[DataFile, ...], dataset: Dataset, mapping: UsersFi
             listing = listing.set_column(
                 place, schema.field(name), _numbered(ids, f"{where}: column {mapped.get(name)!r}")
             )
-    return Listed(one_row_an_id(listing, where), told.sentences(where, listing.num_rows))
+    return Listed(one_row_an_id(listing, where), told.sentences(Path(where).name, listing.num_rows))
 
 
 def _separators(

@@ -170,7 +170,7 @@ class _Folders:
     log_in_use: ClassVar[Path | None] = None
 
     def __init__(self, home: Path) -> None:
-        home = home.resolve()
+        home = home.absolute()
         _sweep(home / "scratch" / "spark")
         self.own = home / "scratch" / "spark" / str(os.getpid())
         self.temporary = self.own / "tmp"

@@ -46,7 +46,16 @@ def doctor() -> None:
 
 def examine() -> Iterator[Finding]:
     """Every check, one finding each (ports: one a port)."""
-    checks: tuple[Callable[[], Iterator[Finding]], ...] = (_python, _java, _packages, _home, _disk, _memory, _ports)
+    checks: tuple[Callable[[], Iterator[Finding]], ...] = (
+        _python,
+        _place,
+        _java,
+        _packages,
+        _home,
+        _disk,
+        _memory,
+        _ports,
+    )
     for check in checks:
         yield from check()
 
@@ -57,6 +66,16 @@ def _python() -> Iterator[Finding]:
     yield Finding(
         "python", "ok" if good else "fail", found, "" if good else "install Python 3.11 or 3.12, then `make setup`"
     )
+
+
+def _place() -> Iterator[Finding]:
+    """A home of an odd name goes by a link; Python and Java find their own files where they were installed."""
+    from flows.home import PLAIN
+
+    odd = [str(path) for path in (CONSTRAINTS.parent, Path(sys.prefix)) if not PLAIN.fullmatch(str(path))]
+    if odd:
+        says = f"{odd[0]} has characters in it that options of Java and scripts of Python are split or cut at"
+        yield Finding("place", "warn", says, "move the checkout and its .venv to a path without spaces, $, %, # and ?")
 
 
 def _java() -> Iterator[Finding]:
@@ -99,7 +118,8 @@ def _home() -> Iterator[Finding]:
     home = home_folder()
     try:
         prepare(home)
-        yield Finding("home", "ok", f"{home} can be written")
+        linked = f"; libraries that its name would mislead know it as {home}" if home.is_symlink() else ""
+        yield Finding("home", "ok", f"{home.resolve()} can be written{linked}")
         if who := open_to(home):
             remedy = f"chmod 700 {home}, unless others are meant to look into it"
             yield Finding("home", "warn", f"{home} is open to {who} of this machine", remedy)

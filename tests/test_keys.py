@@ -198,7 +198,7 @@ ADDITIONS = {
     "a command": (("flows/cli/models.py", '@click.command()\n@click.argument("name", required=False)', NEW_COMMAND),),
     "a format of logs": (("tasks/sources/formats.py", "FORMATS = (CSV", NEW_FORMAT),),
     "a kind of source": (
-        ("tasks/sources/discovery.py", "KINDS = {", 'KINDS = {"sql": "tasks.sources.sql:find_sql", '),
+        ("tasks/sources/discovery.py", "KINDS = {", 'KINDS = {"stream": "tasks.sources.streams:find_stream", '),
     ),
     "a stage": (("tasks/stages/index.py", "def _shards(", "def _unused() -> None:\n    pass\n\n\ndef _shards("),),
 }

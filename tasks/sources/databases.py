@@ -63,6 +63,8 @@ def find_sql(config: SourceConfig, home: Path) -> Source:
         UserError: the database does not answer, there is no such table or column, the query is wrong.
         Failure: it broke off while it was read.
     """
+    if config.path or config.snapshot:
+        raise UserError("source.path and source.snapshot are for files; leave them out, or set source.kind to table")
     url = _url(config.url)
     named = _named(url)
     columns = config.columns

@@ -22,6 +22,9 @@ def find_table(config: SourceConfig, home: Path) -> Source:
         UserError: something is missing, empty or of no known form.
     """
     root = find_root(config)
+    for key, one in {"source": config, "source.users": config.users, "source.items": config.items}.items():
+        if one.table or one.query:
+            raise UserError(f"{key}: table and query are for a database; set source.kind to sql, or leave them out")
     folder = root if root.is_dir() else root.parent
     listed = {key: beside(folder, f"source.{key}.path", getattr(config, key).path) for key in ("users", "items")}
     taken = tuple(p for p in listed.values() if p)

@@ -295,6 +295,8 @@ def test_postgresql_is_read_in_bounded_memory(postgresql, tmp_path):
         ({"url": "postgresql://u@127.0.0.1:9/d"}, r"postgresql://u@127.0.0.1:9/d does not answer \(.*refused"),
         ({"table": "evnts"}, r"source.table: evnts cannot be read from .*it has Events, films, people; name one"),
         ({"table": "", "query": "SELEC 1"}, r"source.query is refused by sqlite.* \(.*syntax error\)"),
+        ({"snapshot": "3"}, r"source.path and source.snapshot are for files; leave them out"),
+        ({"kind": "table", "path": "."}, r"source: table and query are for a database; set source.kind to sql"),
         ({"table": ""}, r"source: set either source.table or source.query"),
         ({"query": "SELECT 1"}, r"source: set either source.table or source.query"),
         ({"columns": replace(COLUMNS, user="UID")}, r"no column 'UID'; it has 'uid', .* Did you mean 'uid'"),

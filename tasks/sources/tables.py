@@ -22,9 +22,9 @@ def find_table(config: SourceConfig, home: Path) -> Source:
         UserError: something is missing, empty or of no known form.
     """
     root = find_root(config)
-    for key, one in {"source": config, "source.users": config.users, "source.items": config.items}.items():
-        if one.table or one.query:
-            raise UserError(f"{key}: table and query are for a database; set source.kind to sql, or leave them out")
+    _refuse_relation("source", config.table, config.query)
+    _refuse_relation("source.users", config.users.table, config.users.query)
+    _refuse_relation("source.items", config.items.table, config.items.query)
     folder = root if root.is_dir() else root.parent
     listed = {key: beside(folder, f"source.{key}.path", getattr(config, key).path) for key in ("users", "items")}
     taken = tuple(p for p in listed.values() if p)
@@ -34,6 +34,11 @@ def find_table(config: SourceConfig, home: Path) -> Source:
         for key, path in listed.items()
     }
     return listed_source(str(root), logs, found, config)
+
+
+def _refuse_relation(key: str, table: str, query: str) -> None:
+    if table or query:
+        raise UserError(f"{key}: table and query are for a database; set source.kind to sql, or leave them out")
 
 
 def listed_source(place: str, logs: Found, found: dict[str, Found], config: SourceConfig) -> Source:

@@ -107,7 +107,7 @@ def test_a_database_that_is_gone_is_told_by_whoever_needs_it_and_all_goes_on_whe
     ],
 )
 def test_what_no_server_could_use_is_refused_without_repeating_it(make_home, arguments, says):
-    done = make_home().run("up", *arguments)
+    done = make_home().ask("up", *arguments)
     assert done.returncode == 2 and says in done.stderr and "geheim" not in done.stderr
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from expectations.errors import Failure, UserError
 from tasks.registry.ledger import LEDGER, Entry, Ledger, champion_at, champion_before, judged
 from tasks.registry.registry import MODEL, Registry
+from tests.homes import Home
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -37,10 +38,10 @@ def command(ledger: Ledger, *arguments: str, **environment: str) -> "subprocess.
     )  # fmt: skip
 
 
-def run(ledger: Ledger, *arguments: str, **environment: str) -> tuple[int, str, str]:
-    process = command(ledger, *arguments, **environment)
-    out, err = process.communicate(timeout=400)
-    return process.returncode, out, err
+def ask(ledger: Ledger, *arguments: str) -> tuple[int, str, str]:
+    """The same in this process, for what is neither killed nor raced."""
+    done = Home(ledger.registry.home.parent).ask(*arguments)
+    return done.returncode, done.stdout, done.stderr
 
 
 def backdate(ledger: Ledger, sequence: int, days: int) -> None:
@@ -80,12 +81,12 @@ def test_a_move_to_what_is_champion_is_none_and_mends_the_alias(ledger):
 def test_a_doubled_promote_says_so_and_rollback_goes_to_the_version_before(ledger):
     for version in (1, 2):
         ledger.move(version, f"take {version}")
-    code, out, err = run(ledger, "promote", "2", "--why", "twice")
+    code, out, err = ask(ledger, "promote", "2", "--why", "twice")
     assert code == 0 and "version 2 is the champion already; nothing is moved" in out, err
     # A ledger that earlier code has written.
     ledger._append("promote", 2, "twice", "champion", ledger.entries()[-1], {})
     ledger._append("rollback", 2, "to what it was", "champion", ledger.entries()[-1], {})
-    code, out, err = run(ledger, "rollback", "--why", "empty rows")
+    code, out, err = ask(ledger, "rollback", "--why", "empty rows")
     assert code == 0 and "champion is version 1 (was 2), entry 5" in out, err
     assert ledger.registry.aliases()["champion"] == 1
 
@@ -127,9 +128,10 @@ def test_two_processes_that_promote_at_once(ledger):
 
 def test_a_kill_between_entry_and_alias_is_repaired_by_any_command(ledger):
     ledger.move(1, "first")
-    code, _, _ = run(ledger, "promote", "2", "--why", "dies", NIGHTJAR_FAULT="ledger:written")
-    assert code == -signal.SIGKILL and ledger.registry.aliases()["champion"] == 1
-    code, out, _ = run(ledger, "history")
+    killed = command(ledger, "promote", "2", "--why", "dies", NIGHTJAR_FAULT="ledger:written")
+    killed.communicate(timeout=400)
+    assert killed.returncode == -signal.SIGKILL and ledger.registry.aliases()["champion"] == 1
+    code, out, _ = ask(ledger, "history")
     assert code == 0 and "1 -> 2" in out and ledger.registry.aliases()["champion"] == 2
 
 
@@ -145,7 +147,7 @@ def test_kills_of_promote_at_random_moments(ledger, chance, kills):
         moves = [e for e in ledger.entries() if e.moves]
         assert ledger.repair() == moves[-1].to == ledger.registry.aliases()["champion"]
     other = 1 if ledger.repair() != 1 else 2  # where every one was killed before its entry, the first is champion still
-    code, out, err = run(ledger, "promote", str(other), "--why", "enough")
+    code, out, err = ask(ledger, "promote", str(other), "--why", "enough")
     assert code == 0 and f"champion is version {other}" in out, err
 
 
@@ -161,10 +163,10 @@ def test_history_on_a_day_and_rollback_by_days(ledger):
     for sequence, days in ((1, 9), (2, 5), (3, 1)):
         backdate(ledger, sequence, days)
     day = (datetime.now(UTC) - timedelta(days=3)).date().isoformat()
-    assert "1 -> 2" in run(ledger, "history", "--on", day)[1]
-    code, out, err = run(ledger, "history", "--on", "2020-01-01")
+    assert "1 -> 2" in ask(ledger, "history", "--on", day)[1]
+    code, out, err = ask(ledger, "history", "--on", "2020-01-01")
     assert code == 2 and "no champion yet" in err
-    code, out, err = run(ledger, "rollback", "--days-ago", "7", "--why", "back to what worked")
+    code, out, err = ask(ledger, "rollback", "--days-ago", "7", "--why", "back to what worked")
     assert code == 0 and "champion is version 1 (was 3)" in out, err
     assert ledger.registry.aliases()["champion"] == 1 and ledger.entries()[-1].action == "rollback"
 

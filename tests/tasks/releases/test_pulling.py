@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from fnmatch import fnmatchcase
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from models.serving import export
 from tasks.registry.registry import Registry
 from tasks.releases import pulling
 from tasks.releases.pulling import PARTS, RECORD, pull
+from tests.homes import Home
 from tests.servers import free_port, serving, wait_for
 from tests.tasks.released import (
     ROOT,
@@ -198,14 +200,19 @@ def test_what_would_be_replaced_by_a_file_of_the_new_release_is_told_before_anyt
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("change", ["flipped", "missing", "truncated"])
-def test_every_file_that_is_damaged_in_the_registry_is_refused_by_name(one, tmp_path, monkeypatch, change):
+DAMAGES = ("flipped", "missing", "truncated")
+
+
+@pytest.mark.parametrize("damage", ["in turn", *(pytest.param(name, marks=pytest.mark.soak) for name in DAMAGES)])
+def test_every_file_that_is_damaged_in_the_registry_is_refused_by_name(one, tmp_path, monkeypatch, damage):
+    """Each in one of three ways; in every way at length."""
     registry, version, files = one
     monkeypatch.setattr(pulling, "WAITS_S", ())
     target = tmp_path / "at"
     pull(registry, version, target, ["ranker"])
     before = contents(target)
-    for name, path in files.items():
+    for (name, path), turn in zip(files.items(), cycle(DAMAGES), strict=False):
+        change = turn if damage == "in turn" else damage
         good = path.read_bytes()
         middle = len(good) // 2
         if change == "flipped":
@@ -356,12 +363,7 @@ def test_a_wrong_password_is_told(server, monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "reader")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "guess")
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
-    done = subprocess.run(
-        [sys.executable, "-m", "flows", "pull", "--to", str(tmp_path / "at"), "--registry",
-         f"http://127.0.0.1:{server.port}"],
-        cwd=ROOT, capture_output=True, text=True, timeout=400, check=False,
-        env={**os.environ, "NIGHTJAR_HOME": str(tmp_path / "home")},
-    )  # fmt: skip
+    done = Home(tmp_path).ask("pull", "--to", str(tmp_path / "at"), "--registry", f"http://127.0.0.1:{server.port}")
     assert done.returncode == 1 and "MLFLOW_TRACKING_PASSWORD" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr and not (tmp_path / "at").exists()
 
@@ -439,9 +441,9 @@ def test_a_kill_leaves_the_target_usable(both, made, newer, tmp_path, fault):
     killed = command(registry, f"/{new.number}", tmp_path / "at", tmp_path / "home", NIGHTJAR_FAULT=fault)
     assert killed.wait(400) == -signal.SIGKILL
     assert usable(tmp_path / "at", made, newer)
-    again = command(registry, f"/{new.number}", tmp_path / "at", tmp_path / "home")
-    out, err = again.communicate(timeout=400)
-    assert again.returncode == 0 and json.loads(out)["version"]["number"] == new.number, err
+    options = ("--to", str(tmp_path / "at"), "--registry", registry.uri, "--json")
+    again = Home(tmp_path).ask("pull", f"/{new.number}", *options)
+    assert again.returncode == 0 and json.loads(again.stdout)["version"]["number"] == new.number, again.stderr
     assert contents(tmp_path / "at") == contents(newer)
     assert not (tmp_path / ".at.pulling").exists()
 

@@ -229,7 +229,9 @@ def test_what_is_no_parquet_is_a_failure_with_its_name(tmp_path: Any) -> None:
         judge(WATCHES, {DAY: tmp_path}, {}, {})
 
 
-@pytest.mark.parametrize("chunk_rows", [3, 7, 40, 10_000])
+@pytest.mark.parametrize(
+    "chunk_rows", [pytest.param(3, marks=pytest.mark.soak), 7, pytest.param(40, marks=pytest.mark.soak), 10_000]
+)
 def test_the_size_of_chunks_changes_nothing(
     chunk_rows: int, clean: Make, write: Make, references: dict[str, pa.Array], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import re
+import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,15 +17,27 @@ from expectations.datasets import USERS, WATCHES
 DAYS = ("2026-03-01", "2026-03-02")
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the site is that every test copies."""
+    return tmp_path_factory.mktemp("once") / "docs"
+
+
 @pytest.fixture
-def site(clean: Callable[..., Any], write: Callable[..., Any], tmp_path: Path) -> Path:
+def site(once: Path, clean: Callable[..., Any], write: Callable[..., Any], tmp_path: Path) -> Path:
+    if not once.exists():
+        _make(once, clean, write)
+    shutil.copytree(once, tmp_path / "docs")
+    return tmp_path / "docs"
+
+
+def _make(site: Path, clean: Callable[..., Any], write: Callable[..., Any]) -> None:
     rows = clean(WATCHES, DAYS[0])
     rows[3]["completion"], rows[4]["device_type"] = 1.5, "<script>alert(1)</script>"
     parts = {DAYS[0]: write(WATCHES, DAYS[0], rows), DAYS[1]: write(WATCHES, DAYS[1], clean(WATCHES, DAYS[1]))}
-    keep(tmp_path / "docs", judge(WATCHES, parts, {}, {}))
-    keep(tmp_path / "docs", judge(USERS, {DAYS[1]: write(USERS, DAYS[1], clean(USERS, DAYS[1]))}, {}, {}))
-    build(tmp_path / "docs")
-    return tmp_path / "docs"
+    keep(site, judge(WATCHES, parts, {}, {}))
+    keep(site, judge(USERS, {DAYS[1]: write(USERS, DAYS[1], clean(USERS, DAYS[1]))}, {}, {}))
+    build(site)
 
 
 def keep_and_build(site: Path, audit: Audit, barrier: Any) -> None:

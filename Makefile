@@ -1,6 +1,9 @@
 # Two commands do everything on a fresh machine: `make run` and `make test`. Both set up what they need first.
 .DEFAULT_GOAL := help
-.PHONY: help setup run peers lint types check test soak
+.PHONY: help setup run peers lint types pytest check test soak
+
+# Images that never write bytecode would have each of hundreds of processes compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV := .venv
@@ -47,12 +50,17 @@ types: setup ## mypy
 
 # Two processes. A file's tests stay together: they share a home or a service that is dear to make.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# mypy has one thread and tests wait now and then: side by side they leave no core idle.
+SIDE_BY_SIDE := $(MAKE) --no-print-directory -j 2 types pytest
 
-check: lint types peers ## For every save: lint, types, and all tests that need no JVM, server, browser or whole night
-	@$(PYTEST) -m "not slow and not soak"
+pytest: setup peers
+	@$(PYTEST) $(TESTS)
 
-test: lint types peers ## What CI runs: lint, types and every test but those of `make soak`
-	@$(PYTEST) -m "not soak" --durations 20
+check: lint peers ## For every save: lint, types, and all tests that need no JVM, server, browser or whole night
+	@$(SIDE_BY_SIDE) TESTS='-m "not slow and not soak"'
+
+test: lint peers ## What CI runs: lint, types and every test but those of `make soak`
+	@$(SIDE_BY_SIDE) TESTS='-m "not soak" --durations 20'
 
 # An hour at most. `make soak NIGHTJAR_TEST_SEED=...` repeats the random moments of an earlier one.
 soak: setup peers ## At length: a kill inside every stage, kills at random, the demo's night, 200 examples of every law

@@ -3,6 +3,7 @@
 import gc
 import importlib
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -129,11 +130,13 @@ def _print_error(message: str, code: int, error: BaseException | None, debug: bo
 
 
 def _exit(code: int) -> None:
-    """Leave at once with all output written: idle threads of Prefect and Spark would only delay the end."""
+    """Leave at once with all output written: threads that idle or hang in a library would only delay the end."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
-    if "prefect" in sys.modules:
+    if asking := sys.modules.get("flows.service.asking"):
+        asking.leave_behind()
+    if "prefect" in sys.modules or threading.active_count() > 1:
         from flows.python_internals import leave_without_waiting
 
         leave_without_waiting(code)

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from flows.home import prepare
-from tests.homes import continued, golden, golden_days, make_home
+from tests.homes import continued, golden, golden_days, make_home, prefect
 from tests.lakes import lake, s3_url
 from tests.postgres import postgres
 
-__all__ = ["continued", "golden", "golden_days", "lake", "make_home", "postgres", "s3_url"]
+__all__ = ["continued", "golden", "golden_days", "lake", "make_home", "postgres", "prefect", "s3_url"]
 
 # Before anything heavy is imported: libraries read these variables at import.
 _HOME = Path(tempfile.mkdtemp(prefix="nightjar-tests-"))
@@ -33,7 +33,7 @@ settings.register_profile("test", deadline=None, suppress_health_check=[HealthCh
 settings.register_profile("soak", settings.get_profile("test"), max_examples=200)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 
-SLOW = {"golden", "golden_days", "spark", "make_service", "postgres", "chromium", "credentials", "in_s3"}
+SLOW = {"golden", "golden_days", "prefect", "spark", "make_service", "postgres", "chromium", "credentials", "in_s3"}
 """Fixtures whose users are slow; other slow tests say so by a mark of their own."""
 
 FIRST = {"test_explorer.py", "test_backfill.py"}

@@ -19,6 +19,10 @@ import pytest
 from filelock import FileLock
 
 from benchmarks.fixed_cost import NIGHT as SMALL
+from flows.environment import variables
+from flows.service.own_server import ENVIRONMENT
+from flows.service.prefect_database import make_database
+from tests.servers import free_port, serving, wait_for
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -165,11 +169,14 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def make_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Home]]:
-    """Makes homes that are empty but for a config; at the end nothing of them runs on."""
+    """Makes homes that are empty but for a config; at the end nothing of them runs on.
+
+    Each night starts a Prefect server of its own, or uses the one of the fixture `prefect` that it is given.
+    """
     homes: list[Home] = []
 
-    def make(config: str = SMALL) -> Home:
-        home = Home(tmp_path_factory.mktemp("night"))
+    def make(config: str = SMALL, prefect: str = "") -> Home:
+        home = Home(tmp_path_factory.mktemp("night"), {"PREFECT_API_URL": prefect} if prefect else {})
         home.config.write_text(config)
         homes.append(home)
         return home
@@ -178,6 +185,17 @@ def make_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
     for home in homes:
         for process in home.processes():
             process.kill()
+
+
+@pytest.fixture(scope="session")
+def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """API of a Prefect server that nights may share: starting their own is half of a cached night's processor time."""
+    folder, port = tmp_path_factory.mktemp("prefect"), free_port()
+    (folder / "prefect").mkdir()
+    make_database(folder)
+    with serving(folder, "flows.service.prefect_server", str(port), **variables(folder) | ENVIRONMENT):
+        wait_for(f"http://127.0.0.1:{port}/api/health")
+        yield f"http://127.0.0.1:{port}/api"
 
 
 DAYS = "2026-01-12", "2026-01-14"
@@ -223,8 +241,8 @@ def _shared(
 def continued(golden: Home, make_home: Callable[..., Home]) -> Callable[..., Home]:
     """Makes homes in which the nights of a shared home were stopped before these datasets: those alone are made."""
 
-    def make(without: tuple[str, ...] = RELEASED, of: Home = golden) -> Home:
-        home, lake = make_home(), str(of.path / "home/lake")
+    def make(without: tuple[str, ...] = RELEASED, of: Home = golden, prefect: str = "") -> Home:
+        home, lake = make_home(prefect=prefect), str(of.path / "home/lake")
         shutil.copytree(lake, home.path / "home/lake", ignore=lambda at, _: without if at == lake else ())
         shutil.copytree(of.path / "home/data-docs", home.path / "home/data-docs")
         return home

@@ -83,9 +83,9 @@ window: {train_days: all, judge_days: 1, rank_days: 1}
 """
 
 
-def test_a_log_that_fails_its_audit_goes_to_quarantine_and_stops_the_night(make_home):
+def test_a_log_that_fails_its_audit_goes_to_quarantine_and_stops_the_night(make_home, prefect):
     """Ratings in the billions of a billion are no float32 that a rule lets pass."""
-    home = make_home()
+    home = make_home(prefect=prefect)
     lines = [
         f"u{n % 7},i{n % 11},2026-01-0{1 + n % 5}T10:00:{n % 60:02d}Z,{'1e39' if n == 13 else 4}" for n in range(200)
     ]

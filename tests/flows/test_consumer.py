@@ -39,10 +39,10 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module", params=["small", pytest.param("demo", marks=pytest.mark.soak)])
-def night(request, make_home, continued):
+def night(request, make_home, continued, prefect):
     """A home with one release; of the demo, a little larger, as some have not signed up by the day it knows."""
     if request.param == "small":
-        home, users, retrieved, k, day = continued(), 140, 20, 10, "2026-01-12"
+        home, users, retrieved, k, day = continued(prefect=prefect), 140, 20, 10, "2026-01-12"
     else:
         demo = (ROOT / "deployments" / "demo.yaml").read_text()
         home, users, retrieved, k, day = (

@@ -163,9 +163,9 @@ def test_a_search_goes_on_after_a_kill(sweeps: Sweeps) -> None:
         ({"search": {"objectives": ["ndgc@10"]}}, "no objective ndgc@10; there are"),
     ],
 )
-def test_mistakes_end_in_one_message_before_anything_runs(make_home, change, says):
-    sweeps = Sweeps(make_home(), {**GRID, **change})
-    done = sweeps.run()
+def test_mistakes_end_in_one_message_before_anything_runs(make_home, prefect, change, says):
+    sweeps = Sweeps(make_home(prefect=prefect), {**GRID, **change})
+    done = sweeps.home.ask("grid", str(sweeps.file))
     assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr
     assert not (sweeps.home.path / "home" / "grids").exists()
 

@@ -235,9 +235,9 @@ def test_two_runs_at_once_in_one_home(make_home, continued, golden, start):
 
 
 @pytest.fixture(scope="module")
-def two_releases(continued):
+def two_releases(continued, prefect):
     """A home with a good release and one whose lists only want to be varied."""
-    home = continued()
+    home = continued(prefect=prefect)
     done = home.night()
     assert done.returncode == 0 and "it is the champion now" in done.stdout, done.stdout + done.stderr
     # Variety alone decides: of a large pool, whatever is least like the rest of the list.

@@ -20,9 +20,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def night(golden, make_home) -> Home:
+def night(golden, make_home, prefect) -> Home:
     """The finished night in a home of its own."""
-    home = make_home()
+    home = make_home(prefect=prefect)
     shutil.copytree(golden.path / "home", home.path / "home", dirs_exist_ok=True, ignore=shutil.ignore_patterns("tmp"))
     return home
 
@@ -67,8 +67,8 @@ def test_a_registry_that_was_emptied_gets_the_release_again(night):
     assert is_whole(night, "@champion") and "- -> 1" in night.ask("history").stdout
 
 
-def test_two_registries_on_one_lake_know_the_release_each_by_its_own_number(night, make_home):
-    other, lake = make_home(), str(night.path / "home/lake")
+def test_two_registries_on_one_lake_know_the_release_each_by_its_own_number(night, make_home, prefect):
+    other, lake = make_home(prefect=prefect), str(night.path / "home/lake")
     registry = Registry(other.path / "home")
     registry.client.create_registered_model(MODEL)
     for number in (1, 2):  # other releases have the first numbers here

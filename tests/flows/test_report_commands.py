@@ -9,9 +9,9 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def home(continued):
+def home(continued, prefect):
     """A home of its own: the commands leave runs behind."""
-    home = continued()
+    home = continued(prefect=prefect)
     done = home.night()
     assert done.returncode == 0, done.stdout + done.stderr
     return home

@@ -32,9 +32,9 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def home(continued):
+def home(continued, prefect):
     """What both share with the golden night stands."""
-    home = continued(LISTED)
+    home = continued(LISTED, prefect=prefect)
     home.config.write_text(home.config.read_text() + SMALL)
     return home
 

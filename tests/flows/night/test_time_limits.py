@@ -41,20 +41,20 @@ def test_a_stage_that_hangs_with_pythons_lock_ends_its_night_and_the_next_one_go
 
 
 @pytest.mark.slow
-def test_a_night_that_waits_for_ever_is_ended_with_an_exit_code_of_its_own(continued, golden):
+def test_a_night_that_waits_for_ever_is_ended_with_an_exit_code_of_its_own(continued, golden, prefect):
     """Somebody else claims what it is about to make, and never makes it."""
-    home = continued()
+    home = continued(prefect=prefect)
     (key,) = (golden.path / "home/lake/release").glob("*/*")
     (home.path / "home/lake/.locks").mkdir(exist_ok=True)
     with lock(home.path / "home/lake/.locks" / key.name):
-        done = home.night("--set", "resources.night_hours=0.01")
+        done = home.night("--set", "resources.night_hours=0.005")
     assert done.returncode == 1
-    _assert_ended(home, done, "the night of 2026-01-12 took longer than 36 s, which is all that resources.night_hours")
+    _assert_ended(home, done, "the night of 2026-01-12 took longer than 18 s, which is all that resources.night_hours")
 
 
 @pytest.mark.slow
-def test_a_day_of_a_backfill_that_hangs_has_failed_and_those_after_it_are_open(continued, golden_days):
-    home = continued(of=golden_days)
+def test_a_day_of_a_backfill_that_hangs_has_failed_and_those_after_it_are_open(continued, golden_days, prefect):
+    home = continued(of=golden_days, prefect=prefect)
     options = ("--config", str(home.config), "--set", "resources.stage_hours=0.0005")
     done = home.run("backfill", "2026-01-12", "2026-01-14", *options, NIGHTJAR_HANG="release:begin")
     _assert_ended(home, done, STAGE)

@@ -23,6 +23,8 @@ __all__ = ["continued", "golden", "golden_days", "lake", "make_home", "postgres"
 # Before anything heavy is imported: libraries read these variables at import.
 _HOME = Path(tempfile.mkdtemp(prefix="nightjar-tests-"))
 prepare(_HOME)
+# OpenMP's idle threads spin by default: with more processes than cores they take the time that others need.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # A worker of pytest-xdist has a nameless main module, which PySpark takes for a run of its doctests and ends.
 if not hasattr(sys.modules["__main__"], "__file__"):

@@ -86,9 +86,9 @@ def _page(chromium: Any, address: str) -> Browser:
 
 
 @pytest.fixture(scope="module")
-def home(continued: Callable[..., Any]) -> Any:
+def home(continued: Callable[..., Any], prefect: str) -> Any:
     """A home with one release, in which the explorer may write."""
-    home = continued()
+    home = continued(prefect=prefect)
     done = home.night()
     assert done.returncode == 0, done.stdout + done.stderr
     return home

@@ -69,12 +69,12 @@ def test_a_night_that_hangs_is_ended_and_told_and_the_next_has_its_place(service
     locks.mkdir(exist_ok=True)
     resources = service.deployment("nightly")["parameters"]["resources"]
     with lock(locks / key.name):
-        hanging = service.start_run("nightly", date="2026-01-12", resources={**resources, "night_hours": 0.01})
+        hanging = service.start_run("nightly", date="2026-01-12", resources={**resources, "night_hours": 0.005})
         service.await_state(hanging, "RUNNING")
         following = service.start_run("nightly", date="2026-01-12")
         ended = service.await_state(hanging, "COMPLETED", "FAILED", "CRASHED")
     assert (ended["state_type"], ended["state_name"]) == ("FAILED", "TimedOut")
-    sentence = "the night of 2026-01-12 took longer than 36 s, which is all that resources.night_hours (0.01) allows"
+    sentence = "the night of 2026-01-12 took longer than 18 s, which is all that resources.night_hours (0.005) allows"
     assert sentence in ended["state"]["message"]
     told = _about(service, received, hanging)
     assert told["state"] == "TimedOut" and sentence in told["message"]

@@ -26,9 +26,9 @@ def filled(golden_days):
 
 
 @pytest.fixture(scope="module")
-def home(continued, golden_days):
+def home(continued, golden_days, prefect):
     """A home of its own whose lake has those days, but for the releases."""
-    return continued(of=golden_days)
+    return continued(of=golden_days, prefect=prefect)
 
 
 def newest(home):

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from expectations.errors import UserError
 from tasks.sources.parts import EARLIEST, EPOCH
-from tasks.sources.times import as_micros, time_form
+from tasks.sources.times import AmbiguousTimes, as_micros, time_form
 from tasks.sources.values import MICROS_PER_DAY, as_number
 
 _USER = (
@@ -131,6 +131,8 @@ def is_time(values: pa.ChunkedArray) -> bool:
         return False
     try:
         micros, bad = as_micros(array, time_form(array), "time")
+    except AmbiguousTimes:
+        return True
     except (UserError, pa.ArrowException):
         return False
     first, last = ((day - EPOCH).days * MICROS_PER_DAY for day in (EARLIEST, EPOCH.today()))

@@ -147,7 +147,8 @@ def _is_headless(dialect: Dialect | None) -> bool:
 
 
 def _table(files: tuple[DataFile, ...], dialect: Dialect | None) -> Table:
-    first, header = files[0], ()
+    first = files[0]
+    header: tuple[str, ...] = ()
     names, _ = _columns(first)
     if dialect and _is_headless(dialect):
         header = tuple(f"column_{n}" for n in range(1, len(dialect.names) + 1))

@@ -80,22 +80,19 @@ def names_in(file: DataFile, count: int = 200) -> list[str]:
     encoding, mark = streams.encoding_of(streams.head_of(file.path, file.entry), file.text.encoding, file.key)
     chunks = lambda: streams.text_chunks(file.path, file.entry, encoding, mark)  # noqa: E731
     parse, _ = _way(chunks)
-    if parse:
-        records = (record for _, record in _by_line(chunks(), parse, Malformed()))
-    else:
-        records = iter(_whole(file, b"".join(chunks())))
+    lines: Records = _by_line(chunks(), parse, Malformed()) if parse else enumerate(_whole(file, b"".join(chunks())))
     found: dict[str, None] = {}
-    for record, _ in zip(records, range(count), strict=False):
-        found |= dict.fromkeys(_names(record, ""))
+    for (_, record), _ in zip(lines, range(count), strict=False):
+        found |= dict.fromkeys(_dotted(record, ""))
     return list(found)
 
 
-def _names(value: Any, prefix: str) -> Iterator[str]:
+def _dotted(value: Any, prefix: str) -> Iterator[str]:
     if isinstance(value, dict):
         for key, inner in value.items():
-            yield from _names(inner, f"{prefix}.{key}" if prefix else key)
+            yield from _dotted(inner, f"{prefix}.{key}" if prefix else key)
     elif isinstance(value, list) and value and isinstance(value[0], dict):
-        yield from _names(value[0], prefix)
+        yield from _dotted(value[0], prefix)
     elif prefix:
         yield prefix
 

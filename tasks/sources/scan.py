@@ -199,10 +199,17 @@ def _part(file: DataFile, reading: Reading, folder: Path, name: str, progress: C
 
 
 def _made(name: str, facts: Any) -> Part:
-    refusals = Refusals.from_list(facts["refusals"])
-    counts = int(facts["num_runs"]), int(facts["num_rows"]), facts["num_records"]
-    how = tuple(facts["notes"]), facts["file"], facts["time_form"], int(facts["num_replayed"])
-    return Part(name, *counts, refusals, *how)
+    return Part(
+        name,
+        num_runs=int(facts["num_runs"]),
+        num_rows=int(facts["num_rows"]),
+        num_records=facts["num_records"],
+        refusals=Refusals.from_list(facts["refusals"]),
+        notes=tuple(facts["notes"]),
+        file=facts["file"],
+        time_form=facts["time_form"],
+        num_replayed=int(facts["num_replayed"]),
+    )
 
 
 def _load_part(folder: Path) -> Part | None:

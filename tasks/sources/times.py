@@ -37,6 +37,10 @@ FORMATS = (*(f"{d}{between}{c}" for d in _DATES for c in _CLOCKS for between in 
 """Formats that are found without being named."""
 
 
+class AmbiguousTimes(UserError):
+    """Times that may be read in two ways."""
+
+
 def time_form(values: pa.Array, form: str = "auto", where: str = "time", listed: bool = False) -> str:
     """The form that `auto` stands for in a column; `auto` where no value is known yet.
 
@@ -46,7 +50,7 @@ def time_form(values: pa.Array, form: str = "auto", where: str = "time", listed:
         listed: dates of users and items, where a year is one, too.
 
     Raises:
-        UserError: it is not clear which number is the month; `where` names the column.
+        AmbiguousTimes: it is not clear which number is the month; `where` names the column.
     """
     if form != "auto":
         return form
@@ -89,7 +93,7 @@ def _text_form(texts: pa.Array, where: str) -> str:
         counts = {f: _follow(every, f) for f in best}
         best = [f for f, n in counts.items() if n == max(counts.values())]
     if len(best) > 1:
-        raise UserError(
+        raise AmbiguousTimes(
             f"{where} has times such as {sample[0].as_py()!r}, which may be {' or '.join(best[:2])}; "
             f'say which: source.time_format="{best[0]}" (of users and items: their date_format)'
         )

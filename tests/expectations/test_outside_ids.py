@@ -16,10 +16,9 @@ def id_map(users: list[str], items: list[str]) -> pa.Table:
     """In no order."""
     rows = [("user", n, u) for n, u in enumerate(users)] + [("item", n, i) for n, i in enumerate(items)]
     rows = [rows[place] for place in np.random.default_rng(0).permutation(len(rows))]
-    columns = list(zip(*rows, strict=True)) or [[], [], []]
-    types = (pa.string(), pa.int32(), pa.string())
-    arrays = [pa.array(list(values), type_) for values, type_ in zip(columns, types, strict=True)]
-    return pa.table(arrays, names=["kind", "id", "external_id"])
+    return pa.Table.from_pylist(
+        [{"kind": kind, "id": n, "external_id": name} for kind, n, name in rows], DATASETS["id_map"].schema
+    )
 
 
 @given(users=IDS, items=IDS, data=st.data())
@@ -64,7 +63,7 @@ def test_what_other_teams_take_has_outside_ids_after_the_columns_that_were_there
     rows = pa.record_batch({name: pa.array([0], pa.int32()) for name in dense})
     beside = OutsideIds(id_map(["ann"], ["film"])).beside(rows)
     assert beside.to_pylist() == [
-        {**rows.to_pylist()[0], **{f"external_{n}": {"user": "ann", "item": "film"}[kind_of(n)] for n in dense}}
+        {**rows.to_pylist()[0], **{f"external_{n}": {"user": "ann", "item": "film"}[str(kind_of(n))] for n in dense}}
     ]
 
 

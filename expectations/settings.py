@@ -3,8 +3,9 @@
 Lives on the lowest floor because all others use it. Imports pydantic and nothing heavier.
 """
 
+import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar, dataclass_transform
+from typing import Annotated, Any, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -35,7 +36,19 @@ def settings(cls: type[T]) -> type[T]:
         json_schema_extra=_tell_bounds,
     )
     decorate: Callable[[type[T]], Any] = dataclass(frozen=True, kw_only=True, config=config)
+    _describe_inherited(cls)
     return decorate(cls)
+
+
+def _describe_inherited(cls: type) -> None:
+    """Give fields that are inherited their descriptions: pydantic reads the docstrings of a class's own fields only."""
+    own = inspect.get_annotations(cls)
+    for base in cls.__mro__[1:]:
+        for name, info in getattr(base, "__pydantic_fields__", {}).items():
+            if name not in own and info.description:
+                own[name] = Annotated[info.annotation, *info.metadata, Field(description=info.description)]
+                setattr(cls, name, info.default)
+    cls.__annotations__ = own
 
 
 def _tell_bounds(schema: dict[str, Any]) -> None:

@@ -260,9 +260,8 @@ def test_a_reader_of_one_format_parses_only_logs_of_that_format_again(edits: Edi
     assert edits.new == {"parts": 1, "states": 1}
     edits.make(("tasks/sources/times.py", "if size < 1e11", "if size < 1e12"))
     assert edits.new == {"parts": 2, "states": 2}
-    walk = "def _walk(folder: Path) -> Iterator[Path]:\n"
     edits.make(
-        ("tasks/sources/tables.py", walk, walk + "    _ = 1\n"),  # it finds the same files
+        ("tasks/sources/finding.py", "_HEAD_BYTES = 1 << 12", "_HEAD_BYTES = 2 << 11"),  # it finds the same files
         ("tasks/sources/ids.py", "ALWAYS = ", "ALWAYS = 0 + "),
     )
     assert edits.new == {"parts": 0, "states": 2}

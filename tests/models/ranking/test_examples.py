@@ -39,7 +39,7 @@ class HashedTower:
 def _table(dataset: datasets.Dataset, **columns: Any) -> pa.Table:
     """A table of the dataset; columns that are not given are null, or 0 where null is not allowed."""
     count = len(next(iter(columns.values())))
-    fill = {c.name: [None if c.nullable else 0] * count for c in dataset.columns}
+    fill = {c.name: [None if c.nullable else "" if c.type == pa.string() else 0] * count for c in dataset.columns}
     return pa.table(fill | columns, schema=dataset.schema)
 
 

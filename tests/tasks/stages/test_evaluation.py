@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.made_bundle import make_bundle, make_tables
 from expectations.errors import Failure
+from expectations.outside_ids import OutsideIds
 from models.evaluation.config import EvaluationConfig
 from models.runtime import Bundle
 from models.serving.config import OrderConfig, PipelineConfig
@@ -49,7 +50,8 @@ def inputs(
     tables = make_tables(NUM_USERS, NUM_ITEMS)
     bundle = artifact_of(root, "bundle", CUT)
     shutil.copytree(served.path, bundle.path / FOLDER)
-    lists = served.recommend(range(NUM_USERS)).table
+    outside = OutsideIds(served.id_map)
+    lists = pa.Table.from_batches(map(outside.beside, served.recommend(range(NUM_USERS)).table.to_batches()))
     oracle = [
         {"user_id": u, "rank": r, "item_id": int(i), "score": 1.0}
         for u, items in enumerate(liked)

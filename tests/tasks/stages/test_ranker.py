@@ -36,7 +36,8 @@ def write(tmp_path: Path) -> Write:
 
     def artifact(name: str, date: str, columns: Mapping[str, Any]) -> Artifact:
         count = len(next(iter(columns.values())))
-        fill = {c.name: [None if c.nullable else 0] * count for c in DATASETS[name].columns}
+        declared = DATASETS[name].columns
+        fill = {c.name: [None if c.nullable else "" if c.type == pa.string() else 0] * count for c in declared}
         path = tmp_path / name / date
         path.mkdir(parents=True)
         pq.write_table(pa.table(fill | dict(columns), schema=DATASETS[name].schema), path / "part-00000.parquet")

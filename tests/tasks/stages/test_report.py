@@ -134,6 +134,8 @@ class MadeNight:
                 "user_id": u,
                 "rank": r,
                 "item_id": i,
+                "external_user_id": f"u{u}",
+                "external_item_id": f"i{i}",
                 "score": 1 / r,
                 "source": sources[(u + r) % 5],
                 "reason": reasons[r % 4],

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.made_bundle import make_bundle, make_tables
+from expectations.outside_ids import OutsideIds
 from models.evaluation.config import EvaluationConfig
 from models.runtime import Bundle
 from models.serving.config import OrderConfig, PipelineConfig
@@ -70,7 +71,9 @@ def figures(table: pa.Table) -> dict[tuple[str, int], tuple[float, Any, Any]]:
 def test_its_figures_are_those_of_a_night_with_that_pipeline(judge, inputs, pipeline, tmp_path, artifact_of):
     folder = tmp_path / "night"
     shutil.copytree(inputs["bundle"].path, folder / "bundle")
-    lists = Bundle(folder / "bundle" / FOLDER, pipeline=plain(pipeline)).recommend(range(NUM_USERS)).table
+    release = Bundle(folder / "bundle" / FOLDER, pipeline=plain(pipeline))
+    outside = OutsideIds(release.id_map)
+    lists = pa.Table.from_batches(map(outside.beside, release.recommend(range(NUM_USERS)).table.to_batches()))
     out = Outputs(DATE, folder / "out", ("evaluation",), ResourcesConfig(), folder, "evaluation")
     recommendations = artifact_of(folder, "recommendations", DATE, lists)
     evaluation.function(out, **inputs, recommendations=recommendations)

@@ -14,15 +14,22 @@ if TYPE_CHECKING:
     from tasks.sources.state import Scan
 
 
+LONGEST_OF_PLAYS = 180
+"""Days to train on, of a log of anything but ratings."""
+
+
 @click.command()
 @click.argument("path")
 @click.option("--user", default="", metavar="COLUMN", help="Column of the user, where it is not found.")
 @click.option("--item", default="", metavar="COLUMN", help="Column of the item.")
 @click.option("--time", default="", metavar="COLUMN", help="Column of the time.")
 @click.option("--rating", default="", metavar="COLUMN", help="Column of the rating.")
+@click.option("--encoding", default="", help="Encoding of text files, such as latin-1.")
 @click.option("--to", "target", type=click.Path(path_type=Path), help="Write the config to this file (.yaml).")
-@click.option("--quick", is_flag=True, help="Look at the first rows only, not at the whole log.")
-def inspect(path: str, user: str, item: str, time: str, rating: str, target: Path | None, quick: bool) -> None:
+@click.option("--quick", is_flag=True, help="Look at names and first values only; the log is not parsed.")
+def inspect(
+    path: str, user: str, item: str, time: str, rating: str, encoding: str, target: Path | None, quick: bool
+) -> None:
     """Look at the log at PATH: a file, a folder with its users and items beside it, a Delta or Iceberg table.
 
     Tells what it is taken for and why, what is missing and what stands in, what can be learnt from it, and the config
@@ -37,8 +44,10 @@ def inspect(path: str, user: str, item: str, time: str, rating: str, target: Pat
         raise UserError(f"--to {target}: must end in .yaml")
     if target and target.exists():
         raise UserError(f"--to {target}: is there already; choose another name, or remove it")
+    if target and not target.absolute().parent.is_dir():
+        raise UserError(f"--to {target}: there is no folder {target.absolute().parent}")
     given = {"user": user, "item": item, "time": time, "rating": rating}
-    found = look(path, {kind: column for kind, column in given.items() if column})
+    found = look(path, {kind: column for kind, column in given.items() if column}, encoding)
     for line in found.lines:
         echo(line)
     config: dict[str, Any] = {"source": found.source}
@@ -47,16 +56,26 @@ def inspect(path: str, user: str, item: str, time: str, rating: str, target: Pat
         home = home_folder()
         prepare(home)
         config |= _looked_through(found, home, warnings)
+    # What came after the first look is what a night would stop at.
+    stops = len(warnings) > len(found.warnings)
     for warning in warnings:
         echo(f"warning: {warning}")
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
     if target:
         head = "# Written by nightjar inspect; docs/configuration.md has every setting."
         target.write_text(f"{head}\n{text}", encoding="utf-8")
-        echo(f"\nwrote {target}; now: nightjar run {target}")
+        echo(f"\nwrote {target}; {_next(f'nightjar run {target}', stops)}")
     else:
         echo(f"\n{text}")
-        echo("--to FILE.yaml writes it; nightjar run FILE.yaml is a night on it")
+        echo(f"--to FILE.yaml writes it; {_next('nightjar run FILE.yaml', stops)}")
+
+
+def _next(command: str, stops: bool) -> str:
+    return (
+        f"the last warning above stops a night; when that is mended: {command}"
+        if stops
+        else f"a night on it: {command}"
+    )
 
 
 def _looked_through(found: "Inspection", home: Path, warnings: list[str]) -> dict[str, Any]:
@@ -131,11 +150,12 @@ def _settings(found: "Potential", warnings: list[str]) -> dict[str, Any]:
     if train < 2:
         warnings.append("A night needs three days: one to be judged on, one for the ranker, one before it")
         return {}
+    # What was watched half a year ago tells little of tomorrow, and a year of plays takes long.
+    is_cut = found.kind != "ratings" and train > LONGEST_OF_PLAYS
+    train = LONGEST_OF_PLAYS if is_cut else train
     rank = max(1, min(7 if found.judge_days < 7 else found.judge_days, train // 3))
-    window: dict[str, Any] = {"train_days": "all", "judge_days": found.judge_days, "rank_days": rank}
-    if found.kind != "ratings" and train > 180:
-        # What was watched half a year ago tells little of tomorrow, and a year of plays takes long.
-        window["train_days"] = 180
+    window: dict[str, Any] = {"train_days": train if is_cut else "all", "judge_days": found.judge_days}
+    window["rank_days"] = rank
     settings: dict[str, Any] = {"window": window, "towers": {"validation_days": max(1, min(rank, 10, train // 4))}}
     sources: dict[str, Any] = {}
     if found.kind == "sessions":

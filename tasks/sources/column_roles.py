@@ -63,6 +63,8 @@ ITEMS: Mapping[str, str] = {
     "description": "description overview plot summary abstract about detail_desc",
     "creator_id": "creator_id author_id brand studio channel_id publisher director",
 }
+_NUMBERS = ("rating", "weight", "watch_s", "completion", "duration_s", "age", "season", "episode")
+_DATES = ("signup_date", "uploaded_at")
 ENOUGH = 0.9
 """Share of the values of a column that have to be of a kind."""
 
@@ -91,9 +93,10 @@ class Roles:
 
 
 def by_name(names: Sequence[str], known: Mapping[str, str], given: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Setting -> column, each column once; `given` ones come first."""
-    found = {setting: column for setting, column in (given or {}).items() if column}
-    plain = {plainly(name): name for name in reversed(names)}
+    """Setting -> column, each column once; `given` ones that are there come first."""
+    found = {setting: column for setting, column in (given or {}).items() if column in names}
+    plain = {plainly(name.rpartition(".")[2]): name for name in reversed(names)}
+    plain |= {plainly(name): name for name in reversed(names)}
     for setting, words in known.items():
         free = (plain[word] for word in words.split() if word in plain and plain[word] not in found.values())
         column = next(free, None)
@@ -104,14 +107,14 @@ def by_name(names: Sequence[str], known: Mapping[str, str], given: Mapping[str, 
 
 def roles_of_log(sample: pa.Table, given: Mapping[str, str]) -> Roles:
     """What the columns of a log mean; those that no name tells are told by their values."""
-    found = by_name(sample.column_names, EVENTS, given)
+    found = that_fit(sample, by_name(sample.column_names, EVENTS, given), given)
     if "time" in found and "time" not in given and not is_time(sample[found["time"]]):
         del found["time"]
     guessed = []
     free = [name for name in sample.column_names if name not in found.values()]
     if "time" not in found and (times := [name for name in free if is_time(sample[name])]):
         # Of several, the finest: a log may have the day beside the moment.
-        found["time"] = max(times, key=lambda name: len(pc.unique(sample[name])))
+        found["time"] = max(times, key=lambda name: num_different(sample[name]))
         guessed.append("time")
     free = [name for name in sample.column_names if name not in found.values() and is_id(sample[name])]
     if "user" not in found and free:
@@ -119,7 +122,7 @@ def roles_of_log(sample: pa.Table, given: Mapping[str, str]) -> Roles:
         guessed.append("user")
     if "item" not in found and free:
         # A track is finer than its artist and a product than its category.
-        found["item"] = max(free, key=lambda name: len(pc.unique(sample[name])))
+        found["item"] = max(free, key=lambda name: num_different(sample[name]))
         guessed.append("item")
     return Roles(found, tuple(guessed))
 
@@ -149,7 +152,43 @@ def is_id(values: pa.ChunkedArray) -> bool:
         numbers = values.drop_null().to_numpy()
         if (numbers != np.floor(numbers)).any():
             return False
-    return len(pc.unique(values)) > 5
+    return num_different(values) > 5
+
+
+def num_different(values: pa.ChunkedArray) -> int:
+    """How many values there are, missing ones left out."""
+    known = values.drop_null()
+    try:
+        return len(pc.unique(known))
+    except pa.ArrowNotImplementedError:
+        return len(set(map(str, known.to_pylist())))
+
+
+def that_fit(sample: pa.Table, found: Mapping[str, str], given: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The columns that have what their names say: numbers where numbers are needed, dates where dates are.
+
+    `PG-13` is no rating, and a season `S01` no number: such columns would stop the night, and it can do without.
+    """
+    needs = {**dict.fromkeys(_NUMBERS, _has_numbers), **dict.fromkeys(_DATES, _has_dates)}
+    kept = given or {}
+    return {s: c for s, c in found.items() if s in kept or s not in needs or needs[s](sample[c])}
+
+
+def _has_numbers(values: pa.ChunkedArray) -> bool:
+    known = values.drop_null()
+    try:
+        return len(numbers_of(known)) > len(known) / 2
+    except UserError:
+        return False
+
+
+def _has_dates(values: pa.ChunkedArray) -> bool:
+    known = values.combine_chunks().drop_null()
+    try:
+        _, bad = as_micros(known, time_form(known, listed=True), "date")
+    except (UserError, pa.ArrowException):
+        return False
+    return bool(len(known)) and bad.mean() < 0.5
 
 
 def numbers_of(values: pa.ChunkedArray) -> np.ndarray:

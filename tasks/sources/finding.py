@@ -2,6 +2,7 @@
 
 import re
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from urllib.parse import unquote
@@ -58,7 +59,7 @@ def find_files(
         made = _data_files(root, root.parent, text, key, named=True)
         if not made:
             raise UserError(f"{key}.path: {root} is none of {endings()}")
-        return _of_one_format(root, key, made, ())
+        return _found(root, key, made, ())
     files: list[DataFile] = []
     left: list[str] = []
     for path in files_below(root, f"{key}.path", without):
@@ -70,12 +71,12 @@ def find_files(
         raise UserError(f"{key}.path: there is no {titles('or')} file in {root}; give the folder that has them")
     if strict:
         refuse_copies([f.path for f in files], f"{key}.path")
-    return Found(tuple(files)) if mixed else _of_one_format(root, key, files, left)
+    return _found(root, key, files, left, mixed)
 
 
-def _of_one_format(root: Path, key: str, files: list[DataFile], left: list[str] | tuple[str, ...]) -> Found:
+def _found(root: Path, key: str, files: list[DataFile], left: Sequence[str], mixed: bool = False) -> Found:
     first = {f.format.title: f.where for f in reversed(files)}
-    if len(first) > 1:
+    if len(first) > 1 and not mixed:
         both = " and ".join(f"{title} ({path})" for title, path in sorted(first.items()))
         raise UserError(f"{key}.path: {root} has both {both}; keep one of them there")
     notes = []

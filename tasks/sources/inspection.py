@@ -3,7 +3,7 @@ that read them so.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,28 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from expectations.errors import UserError
-from tasks.sources.column_roles import ITEMS, USERS, Roles, by_name, numbers_of, roles_of_log
+from tasks.sources.column_roles import (
+    EVENTS,
+    ITEMS,
+    USERS,
+    Roles,
+    by_name,
+    num_different,
+    numbers_of,
+    roles_of_log,
+    that_fit,
+)
 from tasks.sources.config import SourceConfig, TextFile
 from tasks.sources.dialects import Dialect, find_dialect, in_words, looks_like_data, reasons
 from tasks.sources.discovery import find_root
 from tasks.sources.finding import find_files
-from tasks.sources.formats import CSV, JSON, NETFLIX, PARQUET
+from tasks.sources.formats import CSV, JSON, NETFLIX
 from tasks.sources.json_files import names_in
 from tasks.sources.movielens import is_movielens
 from tasks.sources.netflix_files import NAMES
-from tasks.sources.reading import DataFile, read_batches
-from tasks.sources.values import as_ids
+from tasks.sources.reading import DataFile, read_batches, told_in_words
+from tasks.sources.streams import raw_chunks
+from tasks.sources.values import as_ids, without_point_zero
 
 SAMPLE_ROWS = 100_000
 LEAST_IN_COMMON = 0.2
@@ -72,11 +83,12 @@ class Inspection:
     warnings: tuple[str, ...]
 
 
-def inspect(path: str, given: Mapping[str, str] | None = None) -> Inspection:
+def inspect(path: str, given: Mapping[str, str] | None = None, encoding: str = "") -> Inspection:
     """Look at what lies at a path.
 
     Args:
         given: settings of `source.columns` that are known.
+        encoding: of text files without a mark; empty: UTF-8.
 
     Raises:
         UserError: there is no data, or nothing that is a log.
@@ -88,22 +100,24 @@ def inspect(path: str, given: Mapping[str, str] | None = None) -> Inspection:
             (f"{root}: a MovieLens set as GroupLens packs it", "positives: ratings of 4 and more, of 5"),
             (),
         )
-    tables = _tables(root)
-    roles = {n: roles_of_log(table.sample, given or {}) for n, table in enumerate(tables)}
-    logs = [n for n, one in roles.items() if one.is_log]
+    found, known = _Findings(root), dict(given or {})
+    if encoding:
+        found.source["encoding"] = encoding
+    tables = _tables(root, TextFile(encoding=encoding or "utf-8"), known, found)
+    roles = {n: roles_of_log(table.sample, known) for n, table in enumerate(tables)}
+    logs = [n for n, one in roles.items() if one.is_log and set(known.values()) <= set(tables[n].sample.column_names)]
     if not logs:
-        raise UserError(_no_log(root, tables, roles))
+        raise UserError(_no_log(root, tables, roles, known))
     # By names rather than by guesses; of several the largest, as there are more events than things.
     chosen = max(logs, key=lambda n: (-len(roles[n].guessed), tables[n].num_bytes))
     log, role = tables[chosen], roles[chosen]
-    found = _Findings(root)
     found.tell_log(log, role)
     others = [table for n, table in enumerate(tables) if n != chosen]
-    for kind, known in (("items", ITEMS), ("users", USERS)):
-        listing = _listing(others, log.sample[role.columns[kind[:-1]]], known)
+    for kind, names in (("items", ITEMS), ("users", USERS)):
+        listing = _listing(others, log.sample[role.columns[kind[:-1]]], names)
         if listing:
             others.remove(listing)
-            found.tell_listing(kind, listing, known)
+            found.tell_listing(kind, listing, names)
     found.tell_rest(log, others)
     return Inspection(found.source, tuple(found.lines), tuple(found.warnings))
 
@@ -111,48 +125,70 @@ def inspect(path: str, given: Mapping[str, str] | None = None) -> Inspection:
 # --- tables --------------------------------------------------------------------------------------------------------
 
 
-def _tables(root: Path) -> list[Table]:
-    """The files at a place by the columns that they have, each with a sample."""
+def _tables(root: Path, text: TextFile, given: Mapping[str, str], findings: "_Findings") -> list[Table]:
+    """The files at a place by the columns that they have, each with a sample; what cannot be read is told."""
     groups: dict[tuple[str, ...], list[DataFile]] = {}
-    dialects: dict[tuple[str, ...], Dialect | None] = {}
-    for file in find_files(root, TextFile(), "source", strict=False, mixed=True).files:
-        names, dialect = _columns(file)
-        if not names:
+    found = find_files(root, text, "source", strict=False, mixed=True)
+    findings.lines += found.notes
+    for file in found.files:
+        try:
+            with told_in_words(file):
+                names, dialect = _columns(file, given)
+        except UserError as error:
+            findings.warnings.append(str(error))
             continue
-        key = tuple(sorted(names)) if not _is_headless(dialect) else ("", str(len(names)), file.path.suffix)
-        groups.setdefault(key, []).append(file)
-        dialects.setdefault(key, dialect)
-    return [_table(tuple(files), dialects[key]) for key, files in groups.items()]
+        if names:
+            headless = ("", str(len(names)), file.path.suffix)
+            groups.setdefault(headless if _is_headless(dialect) else tuple(sorted(names)), []).append(file)
+    made = []
+    for files in groups.values():
+        try:
+            with told_in_words(files[0]):
+                made.append(_table(tuple(files), given))
+        except UserError as error:
+            findings.warnings.append(str(error))
+    return made
 
 
-def _columns(file: DataFile) -> tuple[list[str], Dialect | None]:
+def _columns(file: DataFile, given: Mapping[str, str]) -> tuple[list[str], Dialect | None]:
     """Names of the columns of a file, none if it has no rows."""
     partition = [name for name, _ in file.partition]
+    if not file.member and not file.entry and not file.path.stat().st_size:
+        return [], None
     if file.member:
         return [column.name for column in file.member.columns], None
     if file.format == CSV:
         dialect = find_dialect(file)
         return ([*dialect.names, *partition], dialect) if dialect else ([], None)
     if file.format == JSON:
-        return [*names_in(file), *partition], None
+        return [*_json_names(file, given), *partition], None
     if file.format == NETFLIX:
         return list(NAMES), None
-    if file.format == PARQUET and not file.entry:
-        return [*pq.read_schema(file.path).names, *partition], None
-    return [], None
+    content = pa.BufferReader(b"".join(raw_chunks(file.path, file.entry))) if file.entry else file.path
+    return [*pq.read_schema(content).names, *partition], None
+
+
+def _json_names(file: DataFile, given: Mapping[str, str]) -> list[str]:
+    """Names of its values; those in the elements of a list only where these make it a log."""
+    plain, *lists = names_in(file).items()
+    wanted = {"user", "item", "time"}
+    if wanted <= set(by_name(plain[1], EVENTS, given)):
+        return plain[1]
+    through = (names for _, names in lists if wanted <= set(by_name([*plain[1], *names], EVENTS, given)))
+    return [*plain[1], *next(through, [])]
 
 
 def _is_headless(dialect: Dialect | None) -> bool:
     return dialect is not None and looks_like_data(dialect.names)
 
 
-def _table(files: tuple[DataFile, ...], dialect: Dialect | None) -> Table:
+def _table(files: tuple[DataFile, ...], given: Mapping[str, str]) -> Table:
     first = files[0]
     header: tuple[str, ...] = ()
-    names, _ = _columns(first)
+    names, dialect = _columns(first, given)
     if dialect and _is_headless(dialect):
         header = tuple(f"column_{n}" for n in range(1, len(dialect.names) + 1))
-        first = DataFile(first.path, first.name, first.format, TextFile(header=header), first.key, first.entry)
+        first = replace(first, text=replace(first.text, header=header))
         names, dialect = list(header), find_dialect(first)
     wanted = [name for name in dict.fromkeys(names) if name and names.count(name) == 1]
     batch = next(iter(read_batches(first, wanted)), None)
@@ -179,18 +215,23 @@ def _listing(others: Sequence[Table], ids: pa.ChunkedArray, known: Mapping[str, 
 
 def _texts(ids: pa.ChunkedArray) -> np.ndarray:
     try:
-        found = as_ids(ids.combine_chunks(), "ids")
+        found = without_point_zero(pc.unique(as_ids(ids.combine_chunks(), "ids").drop_null()), "ids")
     except UserError:
         return np.empty(0, dtype=object)
-    return np.unique(found.drop_null().to_numpy(zero_copy_only=False).astype(str))
+    return np.unique(found.to_numpy(zero_copy_only=False).astype(str))
 
 
-def _no_log(root: Path, tables: Sequence[Table], roles: Mapping[int, Roles]) -> str:
+def _no_log(root: Path, tables: Sequence[Table], roles: Mapping[int, Roles], given: Mapping[str, str]) -> str:
     if not tables:
-        return f"{root}: there are no rows in it; give a log of who did what and when"
+        return f"{root}: there are no rows in it that can be read; give a log of who did what and when"
+    there = {name for table in tables for name in table.sample.column_names}
+    if strange := [column for column in given.values() if column not in there]:
+        return f"{root}: there is no column {strange[0]!r}; there are {', '.join(map(repr, sorted(there)))}"
     nearest = max(roles, key=lambda n: len({"user", "item", "time"} & set(roles[n].columns)))
     missing = [kind for kind in ("user", "item", "time") if kind not in roles[nearest].columns]
     names = ", ".join(map(repr, tables[nearest].sample.column_names))
+    if not missing:
+        return f"{root}: no table has all of the columns that were named; {tables[nearest].name} has {names}"
     asked = " ".join(f"--{kind} COLUMN" for kind in missing)
     return (
         f"{root}: no column of {tables[nearest].name} looks like the {' and the '.join(missing)} of an event; "
@@ -211,8 +252,9 @@ class _Findings:
     warnings: list[str] = field(default_factory=list)
 
     def tell_log(self, log: Table, role: Roles) -> None:
-        alone = len(log.files) == 1 and self.root.is_dir() and not log.files[0].member and not log.files[0].entry
-        self.source["path"] = str(log.files[0].path if alone else self.root)
+        first = log.files[0]
+        alone = len(log.files) == 1 and self.root.is_dir() and not (first.member or first.entry or first.partition)
+        self.source["path"] = str(first.path if alone else self.root)
         self.lines.append(f"{log.name}: the log, {_format(log)}")
         self._tell_header(log, role)
         names = {column: kind for kind, column in role.columns.items()} if log.header else {}
@@ -259,10 +301,15 @@ class _Findings:
             self.warnings.append("No usual scale of ratings; set source.positive_min_rating to what people like")
 
     def tell_listing(self, kind: str, table: Table, known: Mapping[str, str]) -> None:
-        columns = by_name(table.sample.column_names, known)
-        path = table.files[0].path if len(table.files) == 1 else table.files[0].path.parent
+        columns = that_fit(table.sample, by_name(table.sample.column_names, known))
         base = Path(self.source["path"])
         folder = base if base.is_dir() else base.parent
+        path = table.files[0].path if len(table.files) == 1 else table.files[0].path.parent
+        if len(table.files) > 1 and (path == folder or path in folder.parents):
+            self.warnings.append(
+                f"{table.name}: these are {kind}; put them into a folder of their own to have them read"
+            )
+            return
         inside = path.is_relative_to(folder)
         self.source[kind] = {"path": str(path.relative_to(folder) if inside else path), **columns}
         told = ", ".join(f"{setting} {column!r}" for setting, column in columns.items())
@@ -294,4 +341,5 @@ def _example(values: pa.ChunkedArray) -> str:
     known = values.drop_null()
     if not len(known):
         return ""
-    return f", such as {str(known[0].as_py())!r}, {len(pc.unique(known)):,} different in the first {len(values):,} rows"
+    different = num_different(known)
+    return f", such as {str(known[0].as_py())!r}, {different:,} different in the first {len(values):,} rows"

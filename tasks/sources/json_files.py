@@ -75,26 +75,28 @@ def read_json(file: DataFile, wanted: list[str]) -> Iterator[Batch]:
     yield rows.batch(malformed=malformed, notes=notes, records=there - taken + made)
 
 
-def names_in(file: DataFile, count: int = 200) -> list[str]:
-    """Dotted names of the values of its first records, in order."""
+def names_in(file: DataFile, count: int = 200) -> dict[str, list[str]]:
+    """Dotted names of the values of its first records, by the list of objects that they go through, empty for none."""
     encoding, mark = streams.encoding_of(streams.head_of(file.path, file.entry), file.text.encoding, file.key)
     chunks = lambda: streams.text_chunks(file.path, file.entry, encoding, mark)  # noqa: E731
     parse, _ = _way(chunks)
     lines: Records = _by_line(chunks(), parse, Malformed()) if parse else enumerate(_whole(file, b"".join(chunks())))
-    found: dict[str, None] = {}
+    found: dict[str, dict[str, None]] = {"": {}}
     for (_, record), _ in zip(lines, range(count), strict=False):
-        found |= dict.fromkeys(_dotted(record, ""))
-    return list(found)
+        for through, name in _dotted(record, ""):
+            found.setdefault(through, {})[name] = None
+    return {through: list(names) for through, names in found.items()}
 
 
-def _dotted(value: Any, prefix: str) -> Iterator[str]:
+def _dotted(value: Any, prefix: str, through: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
         for key, inner in value.items():
-            yield from _dotted(inner, f"{prefix}.{key}" if prefix else key)
+            yield from _dotted(inner, f"{prefix}.{key}" if prefix else key, through)
     elif isinstance(value, list) and value and isinstance(value[0], dict):
-        yield from _dotted(value[0], prefix)
+        if not through:  # a list in a list is no row
+            yield from _dotted(value[0], prefix, prefix)
     elif prefix:
-        yield prefix
+        yield through, prefix
 
 
 def _way(chunks: Callable[[], Iterator[bytes]]) -> tuple[Callable[[bytes], Any] | None, str]:

@@ -42,6 +42,9 @@ class Events:
 def events_of(scan: Scan, until: str) -> Events:
     """Everything up to a day."""
     days = [day for day, rows in scan.rows.items() if rows and day <= until]
+    if not days:
+        none = np.empty(0, np.int64)
+        return Events(none, none, none, none, none.astype(bool))
     tables = [watches_of(scan, day).table for day in days]
     columns = {n: np.concatenate([t[n].to_numpy() for t in tables]) for n in ("user_id", "item_id", "time", "positive")}
     micros = columns["time"].astype("datetime64[us]").astype(np.int64)
@@ -119,7 +122,7 @@ def _kind(events: Events, has_ratings: bool, repeated: float) -> Kind:
     if alone.sum() + 1 < 0.6 * len(events.user):
         return "baskets"
     # Ids that live for an hour are sessions, not people.
-    if np.mean((last - first)[counts > 1] < 3_600_000_000) > 0.8:
+    if (counts > 1).any() and np.mean((last - first)[counts > 1] < 3_600_000_000) > 0.8:
         return "sessions"
     return "plays"
 

@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path, PurePath
@@ -162,6 +163,19 @@ _UNREADABLE = (
     pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowNotImplementedError,
     OSError, EOFError, UnicodeDecodeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
 )  # fmt: skip
+
+
+@contextmanager
+def told_in_words(file: DataFile) -> Iterator[None]:
+    """Turn what a library says of an unreadable file into a sentence.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        yield
+    except _UNREADABLE as error:
+        raise _unreadable(file, error) from error
 
 
 def read_whole(file: DataFile, wanted: list[str]) -> Batch:

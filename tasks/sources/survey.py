@@ -170,7 +170,7 @@ class Survey:
         told = [f"{s}." for s in (*self.strange, *self.apart())]
         for kind, ids in self.ids.items():
             if ids.was_float:
-                told.append(f"{kind} ids such as {ids.was_float!r} are known without their '.0', which floats have.")
+                told.append(f"{kind} ids such as {ids.was_float!r} are known as the whole numbers that they are.")
         if self.num_repeated:
             told.append(
                 f"{self.num_repeated:,} rows repeat a user, item and time of another row; one of each was kept."

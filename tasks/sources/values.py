@@ -122,8 +122,8 @@ def _places(encoded: pa.DictionaryArray) -> np.ndarray:
 
 
 def without_point_zero(ids: pa.Array, where: str) -> pa.Array:
-    """`1001.0` as `1001`: ids that were floats on their way, as pandas makes them. Unless some have fractions, as
-    version numbers do: then points belong to them.
+    """`1001.0` as `1001`: ids that were floats on their way, as pandas makes them, and `1.0E7` as Java writes the large
+    ones. Unless some have fractions, as version numbers do: then points belong to them.
 
     To be asked about all ids of a kind at once, so that log and catalogue agree.
 
@@ -131,15 +131,35 @@ def without_point_zero(ids: pa.Array, where: str) -> pa.Array:
         UserError: floats have made one id of several.
     """
     if pc.any(cut := pc.match_substring_regex(ids, r"^-?\d(\.\d+)?[eE]\+\d+$")).as_py():
-        raise _merged(ids.filter(cut)[0].as_py(), where, "which a spreadsheet or a float has cut short")
+        raise _merged(ids.filter(cut)[0].as_py(), where, _CUT)
+    ids = _without_exponents(ids, where)
     zeros = pc.match_substring_regex(ids, r"^-?(0|[1-9]\d*)\.0+$")
     if not pc.any(zeros).as_py() or pc.any(pc.match_substring_regex(ids, r"^-?\d+\.\d*[1-9]\d*$")).as_py():
         return ids
-    floats = pc.abs(pc.if_else(zeros, ids, pa.scalar(None, pa.string())).cast(pa.float64()))
-    if pc.any(large := pc.greater_equal(floats, _EXACT[64])).as_py():
+    floats = pc.if_else(zeros, ids, pa.scalar(None, pa.string())).cast(pa.float64())
+    _refuse_large(floats, ids, where)
+    return pc.if_else(zeros, pc.replace_substring_regex(ids, r"\.0+$", ""), ids)
+
+
+def _without_exponents(ids: pa.Array, where: str) -> pa.Array:
+    """`1.0000001E7` as `10000001`: so Java, and with it Spark, writes all digits of doubles from 10^7 on."""
+    written = pc.match_substring_regex(ids, r"^-?[1-9]\.\d+E\d{1,3}$")
+    if not pc.any(written).as_py():
+        return ids
+    floats = pc.if_else(written, ids, pa.scalar(None, pa.string())).cast(pa.float64())
+    _refuse_large(floats, ids, where)
+    if pc.any(fractions := pc.not_equal(pc.floor(floats), floats)).as_py():
+        raise _merged(ids.filter(fractions)[0].as_py(), where, _CUT)
+    return pc.if_else(written, floats.cast(pa.int64()).cast(pa.string()), ids)
+
+
+def _refuse_large(floats: pa.Array, ids: pa.Array, where: str) -> None:
+    if pc.any(large := pc.greater_equal(pc.abs(floats), _EXACT[64])).as_py():
         limit = f"which was a float that cannot tell neighbours apart from {_EXACT[64]:,} on"
         raise _merged(ids.filter(large)[0].as_py(), where, limit)
-    return pc.if_else(zeros, pc.replace_substring_regex(ids, r"\.0+$", ""), ids)
+
+
+_CUT = "which a spreadsheet or a float has cut short"
 
 
 def _merged(example: str, where: str, why: str) -> UserError:

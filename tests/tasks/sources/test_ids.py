@@ -92,7 +92,7 @@ def test_floats_in_the_log_are_the_numbers_of_the_catalogue(table_source, tmp_pa
     (tmp_path / "source" / "items.csv").write_text("item\n1001\nA17\n")
     found = look(config)
     assert found.ids("item").external.to_pylist() == ["A17", "1001"] and found.ids("item").listed_row.min() == 0
-    assert found.notes == ("item ids such as '1001.0' are known without their '.0', which floats have.",)
+    assert found.notes == ("item ids such as '1001.0' are known as the whole numbers that they are.",)
     (tmp_path / "source" / "items.csv").write_text("item\n1001\n1001.0\n")
     with pytest.raises(UserError, match=r"'1001' and '1001\.0' are both listed, and are the same id"):
         look(config)

@@ -169,6 +169,29 @@ def test_ids_that_were_floats_on_their_way():
             read("1", id_)
 
 
+def as_java_writes(number: int) -> str:
+    """`Double.toString` of a whole number."""
+    digits = str(abs(number))
+    sign = "-" if number < 0 else ""
+    if len(digits) <= 7:
+        return f"{sign}{digits}.0"
+    return f"{sign}{digits[0]}.{digits[1:].rstrip('0') or '0'}E{len(digits) - 1}"
+
+
+@given(st.lists(st.integers(-(2**53) + 1, 2**53 - 1), min_size=1))
+def test_ids_that_java_wrote_as_doubles_are_the_whole_numbers_that_they_were(ids):
+    written = [as_java_writes(id_) for id_ in ids]
+    assert without_point_zero(pa.array([*written, None]), "ids").to_pylist() == [*map(str, ids), None]
+
+
+def test_what_only_looks_like_a_double_of_java_stays_or_is_refused():
+    names = ["1E5", "3E12", "1.0e7", "10.5E7", "0.5E7", "2E", "1.0E7x"]
+    assert without_point_zero(pa.array(names), "ids").to_pylist() == names
+    for id_ in ("9.007199254740992E15", "1.23E300", "1.23456785E7", "1.05E1"):
+        with pytest.raises(UserError, match=f"{id_}.*different ids are one there"):
+            without_point_zero(pa.array(["1", id_]), "ids")
+
+
 def test_numbers_with_decimal_commas_and_truth():
     assert as_number(pa.array(["3,5", "4", "1.234,5"]), "r", decimal_comma=True)[1].tolist() == [False, False, True]
     assert as_number(pa.array(["3,5"]), "r", decimal_comma=True)[0].tolist() == [3.5]

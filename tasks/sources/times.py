@@ -29,8 +29,9 @@ before 1980 or after 2600, which nobody has logged."""
 _SHORT_DIGITS = {"%Y": (1800, 9999), "%Y%m": (1_800_01, 9_999_12)}
 """The same, of listings only: days on which nothing happened, but something was released."""
 
-_DATES = ("%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y", "%d.%m.%Y", "%m/%d/%y", "%d/%m/%y", "%Y-%m-%d", "%Y/%m/%d",
-          "%Y.%m.%d", "%d-%b-%Y", "%d %b %Y", "%b %d %Y", "%b %d, %Y", "%d-%b-%y")  # fmt: skip
+_DATES = ("%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y", "%d.%m.%Y", "%m/%d/%y", "%d/%m/%y", "%y/%m/%d", "%m-%d-%y",
+          "%d-%m-%y", "%y-%m-%d", "%d.%m.%y", "%y.%m.%d", "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d-%b-%Y", "%d %b %Y",
+          "%b %d %Y", "%b %d, %Y", "%d-%b-%y")  # fmt: skip
 _CLOCKS = ("", "%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%z", "%H:%M:%S %z")
 _WHOLE = ("%a %b %d %H:%M:%S %z %Y", "%a %b %d %H:%M:%S %Y", "%a, %d %b %Y %H:%M:%S %z", "%d/%b/%Y:%H:%M:%S %z")
 FORMATS = (*(f"{d}{between}{c}" for d in _DATES for c in _CLOCKS for between in ((" ", ", ") if c else ("",))), *_WHOLE)
@@ -50,7 +51,7 @@ def time_form(values: pa.Array, form: str = "auto", where: str = "time", listed:
         listed: dates of users and items, where a year is one, too.
 
     Raises:
-        AmbiguousTimes: it is not clear which number is the month; `where` names the column.
+        AmbiguousTimes: it is not clear which number is the month or the year; `where` names the column.
     """
     if form != "auto":
         return form
@@ -62,12 +63,13 @@ def time_form(values: pa.Array, form: str = "auto", where: str = "time", listed:
     numbers, bad = as_number(known, where)
     if bad.mean() > 0.5:
         return _text_form(plain(values.drop_null(), where), where)
-    numbers = np.abs(numbers[~bad])
+    numbers = numbers[~bad]
+    dated = numbers[numbers > 0]  # 0 and -1 are what programs write in place of a date
     for digits, (low, high) in (_DIGITS | (_SHORT_DIGITS if listed else {})).items():
-        inside = (numbers >= low) & (numbers <= high)
-        if inside.any() and inside.sum() >= 0.9 * (numbers != 0).sum() and _follow(known, digits) >= 0.9 * inside.sum():
+        inside = int(((dated >= low) & (dated <= high)).sum())
+        if inside and inside >= 0.9 * len(dated) and _follow(known, digits) >= 0.9 * inside:
             return digits
-    size = float(np.median(numbers))
+    size = float(np.median(np.abs(numbers)))
     return "s" if size < 1e11 else "ms" if size < 1e14 else "us" if size < 1e17 else "ns"
 
 
@@ -94,7 +96,7 @@ def _text_form(texts: pa.Array, where: str) -> str:
         best = [f for f, n in counts.items() if n == max(counts.values())]
     if len(best) > 1:
         raise AmbiguousTimes(
-            f"{where} has times such as {sample[0].as_py()!r}, which may be {' or '.join(best[:2])}; "
+            f"{where} has times such as {sample[0].as_py()!r}, which may be {' or '.join(best)}; "
             f'say which: source.time_format="{best[0]}" (of users and items: their date_format)'
         )
     return best[0] if best else "iso"
@@ -205,6 +207,8 @@ def _iso(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
     trimmed = _without_zone_name(pc.utf8_trim_whitespace(texts))
     trimmed = pc.replace_substring_regex(trimmed, r"(:\d\d),(\d+)", r"\1.\2")
+    # pandas takes the words `now` and `today` for this moment.
+    trimmed = pc.if_else(pc.match_substring_regex(trimmed, r"\d"), trimmed, pa.scalar(None, pa.string()))
     parsed = pd.to_datetime(trimmed.to_pandas(), format="ISO8601", utc=True, errors="coerce")
     bad = parsed.isna().to_numpy()
     each = np.where(bad, 0, parsed.dt.as_unit("us").dt.tz_localize(None).to_numpy().astype(np.int64))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from expectations.errors import UserError
 from tasks.sources.time_formats import parse_format
-from tasks.sources.times import FORMATS, as_micros, time_form
+from tasks.sources.times import FORMATS, AmbiguousTimes, as_micros, time_form
 
 NOON = datetime(2021, 7, 13, 14, 5, 6, tzinfo=UTC)
 
@@ -118,6 +118,38 @@ def test_month_and_day_are_told_apart_by_all_of_a_column_or_not_at_all():
     assert time_form(pa.array(["1/2/2019"] * 3000 + ["15/2/2019"])) == "%d/%m/%Y"
     with pytest.raises(UserError, match=r"'1/2/2019', which may be %m/%d/%Y or %d/%m/%Y.*source\.time_format"):
         time_form(pa.array(["1/2/2019", "3/4/2019"]))
+
+
+@pytest.mark.parametrize("between", "/-.")
+@pytest.mark.parametrize("clock", ["", " %H:%M:%S"])
+@pytest.mark.parametrize("order", ["%y{}%m{}%d", "%d{}%m{}%y", "%m{}%d{}%y"])
+def test_days_with_years_of_two_digits_are_read_in_their_own_order_or_asked_about(order, clock, between):
+    format_ = order.format(between, between) + clock
+
+    def form(year: int) -> str:
+        days = [datetime(year, 7, 1) + timedelta(days=day, hours=3) for day in range(26)]
+        return time_form(pa.array([f"{day:{format_}}" for day in days]))
+
+    if (between, order[:2]) == (".", "%m"):
+        return  # nobody writes these
+    assert form(1997) == format_
+    for year in (2005, 2021):
+        try:
+            assert form(year) == format_
+        except AmbiguousTimes as error:
+            assert format_ in str(error)
+
+
+def test_words_are_no_time():
+    words = pa.array(["now", "today", "Now", " TODAY ", "nat", "", None, "2021-07-13T14:05:06Z"])
+    micros, bad = as_micros(words, "iso", "time")
+    assert bad.tolist() == [True] * 7 + [False] and micros.tolist() == [0] * 7 + [micros_of(NOON)]
+
+
+@given(st.lists(st.sampled_from([0, -1, -99]), max_size=40), st.lists(st.integers(1900, 2030), min_size=1))
+def test_what_stands_for_no_year_does_not_decide_what_the_years_are(none, years):
+    for values in (pa.array(years + none), pa.array([*map(str, years), *map(str, none)])):
+        assert time_form(values, listed=True) == "%Y"
 
 
 def test_dates_that_are_numbers():

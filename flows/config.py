@@ -221,12 +221,14 @@ def override(values: dict[str, Any], given: str) -> None:
     """Change nested values, in place, as `section.key=value` says."""
     key, equals, text = given.partition("=")
     if not equals or not key:
-        raise UserError(f"--set {given}: must be section.key=value, such as --set towers.dim=128")
+        raise UserError(
+            f"--set {redacted(given, spaces=True)}: must be section.key=value, such as --set towers.dim=128"
+        )
     *parents, last = key.split(".")
     for parent in parents:
         values = values.setdefault(parent, {})
         if not isinstance(values, dict):
-            raise UserError(f"--set {given}: {parent} is no section")
+            raise UserError(f"--set {redacted(given, spaces=True)}: {parent} is no section")
     try:
         values[last] = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError):
@@ -244,7 +246,7 @@ def _explain(error: Any) -> str:
         return (
             f"unknown key {name}" + (f", did you mean {near[0]}?" if near else "") + f" (allowed: {', '.join(allowed)})"
         )
-    return f"{name} is {redacted(repr(error['input']))}: {error['msg'][:1].lower()}{error['msg'][1:]}"
+    return f"{name} is {redacted(repr(error['input']), spaces=True)}: {error['msg'][:1].lower()}{error['msg'][1:]}"
 
 
 def _keys(cls: Any, place: list[str]) -> list[str]:

@@ -165,7 +165,12 @@ def _reason(error: DBAPIError, url: sa.URL) -> str:
     """What the database says, in one line, without the password."""
     lines = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
     said = redacted(" ".join(lines[0].split()))
-    return said.replace(str(url.password), "***") if url.password else said
+    secrets = [str(url.password or "")]
+    for name, values in url.normalized_query.items():
+        secrets += values if redacted(f"?{name}=x") != f"?{name}=x" else ()
+    for secret in filter(None, secrets):
+        said = said.replace(secret, "***")
+    return said
 
 
 # --- tables and queries --------------------------------------------------------------------------------------------

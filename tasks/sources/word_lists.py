@@ -87,7 +87,17 @@ def _words_of_text(text: str | None, separator: str) -> Iterator[str] | None:
         return iter(text.split(separator))
     inner = text[1:-1].strip()
     between = separator if separator in inner else "," if "," in inner else None
-    return iter(next(csv.reader([inner], delimiter=between, skipinitialspace=True), []) if between else inner.split())
+    return iter(_cut(inner, between) if between else inner.split())
+
+
+def _cut(inner: str, between: str) -> list[str]:
+    """What stands between separators, quoted or not; only single characters may stand within quotes, too."""
+    try:
+        if len(between) == 1:
+            return next(csv.reader([inner], delimiter=between, skipinitialspace=True), [])
+    except (csv.Error, ValueError):  # line breaks, or a separator that csv knows as something else
+        pass
+    return inner.split(between)
 
 
 def _words_in(value: Any) -> Iterator[str]:

@@ -52,6 +52,18 @@ def test_numbers_are_words(values):
     assert as_word_lists(values, "|", "genres").to_pylist() == [["18", "35"]]
 
 
+@given(
+    st.lists(st.text(st.sampled_from("ab\n\r\u2028"), min_size=1), min_size=1),
+    st.text(st.sampled_from(", ;|'\n\r\t"), min_size=1, max_size=3).filter(str.strip) | st.sampled_from("\n\r\t"),
+    st.sampled_from(["{}", "[]"]),
+)
+def test_bare_words_in_brackets_are_parted_by_every_separator(words, separator, brackets):
+    words = [word.strip() for word in words if word.strip() and separator not in word] or ["a"]
+    text = brackets[0] + separator.join(words) + brackets[1]
+    found = as_word_lists(pa.array([text]), separator, "genres").to_pylist()
+    assert len(words) == 1 or found == [list(dict.fromkeys(words))]
+
+
 def test_no_genre_is_none():
     for text in ("", "[]", "(no genres listed)", "|", "[None]", "unknown", None):
         assert as_word_lists(pa.array([text], pa.string()), "|", "genres").to_pylist() == [None]

@@ -53,7 +53,8 @@ def proxies() -> dict[str, str]:
     """
     given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     spared = [name.strip() for name in given.split(",") if name.strip()]
-    spared += [name for name in LOOPBACK if name not in spared]
+    if spared != ["*"]:  # which spares every host, but only where it stands alone
+        spared += [name for name in LOOPBACK if name not in spared]
     found = {"no_proxy": ",".join(spared), "NO_PROXY": ",".join(spared)}
     if find_spec("socksio") is None:
         found |= {

@@ -75,7 +75,7 @@ def delta_files(folder: Path, key: str, snapshot: str) -> tuple[DataFile, ...]:
     if gone := [f.name for f in files if not f.path.is_file()]:
         raise UserError(
             f"{key}: {len(gone)} of the {len(files)} files of {told} of {folder} are gone, such as {gone[0]}: "
-            "VACUUM deletes those of old versions; choose a newer source.snapshot, or leave it empty for the newest"
+            f"VACUUM deletes those of old versions; choose a newer {snapshot_of(key)}, or leave it empty for the newest"
         )
     return tuple(files)
 
@@ -97,7 +97,7 @@ def _travel(table: DeltaTable, folder: Path, key: str, snapshot: str, history: d
         if len(history) <= newest - oldest:
             raise UserError(
                 f"{key}: the log of {folder} does not tell when each version was made; "
-                "set source.snapshot to the number of one"
+                f"set {snapshot_of(key)} to the number of one"
             )
         made = [version for version, ms in history.items() if ms <= asked]
         if not made:
@@ -108,11 +108,21 @@ def _travel(table: DeltaTable, folder: Path, key: str, snapshot: str, history: d
     try:
         table.load_as_version(version)
     except DeltaError:
-        raise UserError(f"{key}: there is no version {version}; {there}, set source.snapshot to one of them") from None
+        raise UserError(
+            f"{key}: there is no version {version}; {there}, set {snapshot_of(key)} to one of them"
+        ) from None
+
+
+def snapshot_of(key: str) -> str:
+    """The setting beside that of a path that says which state of it is read."""
+    return f"{key.removesuffix('.path')}.snapshot"
 
 
 def time_asked_for(snapshot: str, key: str) -> datetime:
-    """The time that `source.snapshot` names; UTC where it has no offset.
+    """The time that a snapshot is asked for by; UTC where it has no offset.
+
+    Args:
+        key: setting that named the folder, for messages.
 
     Raises:
         UserError: it is none.
@@ -121,7 +131,8 @@ def time_asked_for(snapshot: str, key: str) -> datetime:
         time = datetime.fromisoformat(snapshot)
     except ValueError:
         raise UserError(
-            f"{key}: source.snapshot is {snapshot!r}; give the number of a version or a time, such as 2026-03-01T06:00Z"
+            f"{key}: {snapshot_of(key)} is {snapshot!r}; give the number of a version or a time, such as "
+            "2026-03-01T06:00Z"
         ) from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
@@ -175,10 +186,14 @@ def _deleted(table: DeltaTable, name: Path, folder: Path) -> dict[Path, np.ndarr
 
 @contextmanager
 def _plain(folder: Path) -> Iterator[Path]:
-    """A folder with the log for deltalake, which takes `%2F` in a path for a slash, behind a link too."""
+    """A folder for deltalake, which takes `%2F` in a path for a slash, behind a link to the log too: so that is copied.
+    There are links to all else, as deletion vectors may lie in files."""
     if "%" not in str(folder.resolve()):
         yield folder
         return
     with TemporaryDirectory(prefix="nightjar-", dir="/tmp" if "%" in gettempdir() else None) as aside:
         shutil.copytree(folder / LOG, Path(aside) / LOG)
+        for beside in folder.resolve().iterdir():
+            if beside.name != LOG:
+                (Path(aside) / beside.name).symlink_to(beside)
         yield Path(aside)

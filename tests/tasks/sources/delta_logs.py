@@ -2,6 +2,8 @@
 
 import json
 import struct
+import uuid
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +22,27 @@ def column(name: str, type_: str, **said: Any) -> dict[str, Any]:
 
 def deletion_vector(rows: list[int]) -> dict[str, Any]:
     """Deleted rows, as the log has them inline: Z85 of a 64-bit roaring bitmap."""
-    bitmap = BitMap(rows).serialize()
-    raw = struct.pack("<IQI", 1681511377, 1, 0) + bitmap
-    return {
-        "storageType": "i",
-        "pathOrInlineDv": "".join(map(_z85, struct.iter_unpack(">I", raw + b"\0" * (-len(raw) % 4)))),
-        "sizeInBytes": len(raw),
-        "cardinality": len(rows),
-    }
+    raw = _bitmap(rows)
+    inline = _z85_of(raw + b"\0" * (-len(raw) % 4))
+    return {"storageType": "i", "pathOrInlineDv": inline, "sizeInBytes": len(raw), "cardinality": len(rows)}
+
+
+def deletion_vector_file(folder: Path, rows: list[int], prefix: str = "") -> dict[str, Any]:
+    """Deleted rows in a file of their own, as Spark writes them, perhaps in a folder of some letters."""
+    raw, name = _bitmap(rows), uuid.uuid4()
+    (folder / prefix).mkdir(parents=True, exist_ok=True)
+    content = b"\1" + struct.pack(">I", len(raw)) + raw + struct.pack(">I", zlib.crc32(raw))
+    (folder / prefix / f"deletion_vector_{name}.bin").write_bytes(content)
+    where = {"storageType": "u", "pathOrInlineDv": prefix + _z85_of(name.bytes), "offset": 1}
+    return where | {"sizeInBytes": len(raw), "cardinality": len(rows)}
+
+
+def _bitmap(rows: list[int]) -> bytes:
+    return struct.pack("<IQI", 1681511377, 1, 0) + BitMap(rows).serialize()
+
+
+def _z85_of(raw: bytes) -> str:
+    return "".join(map(_z85, struct.iter_unpack(">I", raw)))
 
 
 def _z85(word: tuple[int]) -> str:

@@ -20,7 +20,7 @@ from tasks.sources.reading import read_whole
 from tasks.sources.scan import scan
 from tasks.sources.state import watches_of
 from tasks.sources.table_formats import table_files
-from tests.tasks.sources.delta_logs import column, deletion_vector, write_log
+from tests.tasks.sources.delta_logs import column, deletion_vector, deletion_vector_file, write_log
 
 TODAY = "2026-01-01"
 COLUMNS = EventColumns(rating="rating")
@@ -174,6 +174,9 @@ def test_time_travel_goes_by_what_commits_say_of_their_time(tmp_path):
         read(copy, "user", snapshot="2025-05-01")
     with pytest.raises(UserError, match=r"no version 7; .* versions 0 to 2, set source.snapshot to one of them"):
         read(copy, "user", snapshot="7")
+    for key in ("source.users", "source.items"):
+        with pytest.raises(UserError, match=rf"^{key}.path: {key}.snapshot is 'yesterday'; give the number"):
+            read(copy, snapshot="yesterday", key=f"{key}.path")
     with pytest.raises(UserError, match=r"source.snapshot is 'yesterday'; give the number of a version or a time"):
         read(copy, "user", snapshot="yesterday")
 
@@ -265,6 +268,17 @@ def test_a_table_may_lie_anywhere(tmp_path, name):
     columns = [column("user", "integer"), column("item", "string")]
     write_log(path, PLAIN, columns, ("deletionVectors",), deletionVector=deletion_vector([0]))
     assert read(path, "user")["user"] == [2, 3, 4]
+
+
+@pytest.mark.parametrize("prefix", ["", "ab"])
+@pytest.mark.parametrize("name", ["t", "a%2Fb", "a%20b"])
+def test_deletion_vectors_may_lie_in_files_anywhere(tmp_path, name, prefix):
+    path = tmp_path / name
+    said = {"deletionVector": deletion_vector_file(path, [0, 3], prefix)}
+    write_log(path, PLAIN, [column("user", "integer"), column("item", "string")], ("deletionVectors",), **said)
+    before = sorted(path.rglob("*"))
+    assert read(path, "user")["user"] == [2, 3]
+    assert sorted(path.rglob("*")) == before
 
 
 def test_a_part_of_a_table_is_no_log(tmp_path, look):

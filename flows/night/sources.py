@@ -137,8 +137,8 @@ class LogData:
         """
         if self.log.num_items < 2:
             raise UserError(
-                "source.path: the log and its items have one item, so there is nothing to choose among; "
-                "is source.columns.item the right column?"
+                f"{self.config.source.setting}: the log and its items have one item, so there is nothing to choose "
+                "among; is source.columns.item the right column?"
             )
         if self.log.unreached:
             raise UserError(self.log.unreached)

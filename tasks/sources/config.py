@@ -259,3 +259,8 @@ class SourceConfig(TextFile):
     strict: bool = True
     """Stop at rows that cannot be used and at days of nothing but new ids; if false, such rows are left out and
     counted, such days are kept and named."""
+
+    @property
+    def setting(self) -> str:
+        """The setting that names the events, for messages."""
+        return f"source.{'path' if self.kind != 'sql' else 'table' if self.table else 'query'}"

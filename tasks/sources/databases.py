@@ -9,6 +9,7 @@ import difflib
 import hashlib
 import os
 import re
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -21,7 +22,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    NoSuchModuleError,
+    NotSupportedError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 
 from expectations.errors import Failure, UserError
 from expectations.files import place
@@ -78,6 +87,9 @@ def find_sql(config: SourceConfig, home: Path) -> Source:
 
 def _listed(fetching: "_Fetching", key: str, listing: UsersFile | ItemsFile, config: SourceConfig) -> Found:
     if listing.table or listing.query:
+        if listing.path:
+            named = f"{key}.{'table' if listing.table else 'query'}"
+            raise UserError(f"{key}.path and {named} are both set; keep the one where its rows are")
         own = {"path", "snapshot", "table", "query", "separator", "date_format", *(f.name for f in fields(TextFile))}
         names = [value for name, value in vars(listing).items() if value and name not in own]
         return Found(fetching.fetch(key, listing, list(dict.fromkeys(names)), [listing.id]))
@@ -173,6 +185,12 @@ def _reason(error: DBAPIError, url: sa.URL) -> str:
     return said
 
 
+def _is_refused(error: DBAPIError) -> bool:
+    """Whether the database does not do what it is asked for, however often that is."""
+    refused = isinstance(error, ProgrammingError | DataError | NotSupportedError)
+    return refused or getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+
+
 # --- tables and queries --------------------------------------------------------------------------------------------
 
 
@@ -201,16 +219,28 @@ class _Fetching:
         selected, by = (", ".join(map(self._quoted, names)) for names in (wanted, order))
         folder = self.scratch / hashlib.sha256(f"{self.named} {relation} {wanted}".encode()).hexdigest()[:16]
         folder.mkdir(parents=True, exist_ok=True)
-        rows = self._ask(
-            f"SELECT {selected} FROM {relation} ORDER BY {by}", stream_results=True, max_row_buffer=FETCH_ROWS
-        )
-        batches = (_record_batch(wanted, some) for some in rows.partitions(FETCH_ROWS))
         time = order[0] if key == "source" else ""
-        files = tuple(_staged(folder, what, _by_day(batches, time, self.unit, f"{what}: column {time!r}")))
+        with self._refusals(f"{key}.{'table' if of.table else 'query'}"):
+            rows = self._ask(
+                f"SELECT {selected} FROM {relation} ORDER BY {by}", stream_results=True, max_row_buffer=FETCH_ROWS
+            )
+            batches = (_record_batch(wanted, some) for some in rows.partitions(FETCH_ROWS))
+            files = tuple(_staged(folder, what, _by_day(batches, time, self.unit, f"{what}: column {time!r}")))
         sweep(folder, {file.path.parent.name for file in files})
         if not files:
             raise UserError(f"{key}: {what} of {self.named} has no rows; give one that has")
         return files
+
+    @contextmanager
+    def _refusals(self, setting: str) -> Iterator[None]:
+        """What a database refuses while rows are read, such as an order that a type does not have, it always will."""
+        try:
+            yield
+        except DBAPIError as error:
+            if not _is_refused(error):
+                raise
+            reason = _reason(error, self.connection.engine.url)
+            raise UserError(f"{setting} is refused by {self.named} ({reason}); correct it") from None
 
     def _relation(self, key: str, table: str, query: str) -> str:
         """What stands behind FROM."""

@@ -270,10 +270,10 @@ def _runs(config: SourceConfig, source: Source, parts: Mapping[str, Part]) -> li
         more = f"\n  and {len(refused) - 10} more of the kind" if len(refused) > 10 else ""
         total = sum(part.refusals.num_rows for part in parts.values())
         raise UserError(
-            f"source.path: {num_rows(total)} of {source.place} cannot be used:\n{shown}{more}\n"
+            f"{config.setting}: {num_rows(total)} of {source.place} cannot be used:\n{shown}{more}\n"
             "Correct them, or set source.strict=false to leave such rows out and count them."
         )
     runs = [(name, number) for name, part in parts.items() for number in range(part.num_runs)]
     if not runs:
-        raise UserError(f"source.path: {source.place} has no usable event; give a log with at least one")
+        raise UserError(f"{config.setting}: {source.place} has no usable event; give a log with at least one")
     return runs

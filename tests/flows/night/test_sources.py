@@ -1,5 +1,6 @@
 """Nights that cannot come to anything are refused before hours are spent on them."""
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -53,3 +54,11 @@ def test_days_with_positives_are_good(source):
 def test_nights_without_a_result_are_refused(stars, items, words, source):
     with pytest.raises(UserError, match=words):
         source(stars, items).check(DAYS)
+
+
+def test_a_refusal_names_the_setting_that_the_events_come_from(source):
+    log = source(lambda day: 5, 1)
+    for settings, name in (({}, "path"), ({"kind": "sql", "table": "t"}, "table"), ({"kind": "sql"}, "query")):
+        config = replace(log.config, source=replace(log.config.source, **settings))
+        with pytest.raises(UserError, match=rf"^source.{name}: the log and its items have one item"):
+            replace(log, config=config).check(DAYS)

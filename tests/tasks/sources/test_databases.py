@@ -302,13 +302,27 @@ def test_postgresql_is_read_in_bounded_memory(postgresql, tmp_path):
         ({"columns": replace(COLUMNS, user="UID")}, r"no column 'UID'; it has 'uid', .* Did you mean 'uid'"),
         ({"users": replace(USERS, table="nobody")}, r"source.users.table: nobody cannot be read"),
         ({"items": replace(ITEMS, title="Title")}, r"source.items: the query of .* has no column 'Title'"),
+        ({"table": "", "query": "SELECT * FROM \"Events\" WHERE json('{')"}, r"^source.query is refused by .*JSON"),
+        ({"users": replace(USERS, path="u.csv")}, r"^source.users.path and source.users.table are both set; keep"),
+        ({"items": replace(ITEMS, path="i.csv")}, r"^source.items.path and source.items.query are both set; keep"),
+        ({"table": "", "query": "SELECT uid, iid, 'x' AS at, stars FROM \"Events\""}, r"^source.query: \d+ rows of "),
         ({"table": "", "query": "SELECT * FROM \"Events\" WHERE uid = 1000"}, r"source: the query of .* has no rows"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_in_one_sentence(sqlite, look, settings, says):
     with pytest.raises(UserError, match=says) as told:
         look(replace(database(sqlite), **settings))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(told.value).partition("cannot be used:")[0]
+
+
+@pytest.mark.parametrize(
+    ("item", "says"), [("to_json(iid)", "ordering operator for type json"), ("iid / (iid - iid)", "division by zero")]
+)
+def test_what_a_database_refuses_while_rows_are_read_is_no_reason_to_run_again(postgresql, world, look, item, says):
+    fill(postgresql, world)
+    query = f'SELECT uid, {item} AS iid, at, stars FROM "Events"'
+    with pytest.raises(UserError, match=rf"^source.query is refused by postgresql.*{says}.*; correct it$"):
+        look(database("${LOG_URL}", table="", query=query))
 
 
 def test_a_password_is_in_no_config_and_no_message(postgresql, world, look, home, monkeypatch, tmp_path):

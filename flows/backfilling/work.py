@@ -1,7 +1,7 @@
 """The work list of a backfill: stage by day, from what the lake holds; nothing runs and nothing is written here."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date as Date
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Literal
 
 from expectations.errors import UserError
 from flows.backfilling.request import BackfillRequest, Rerun
-from flows.night.plan import Plan
+from flows.night.plan import NoSuchStage, Plan
 from flows.night.records import RunRecord
 from flows.night.request import NightRequest, Planner
 from flows.night.sources import NightSource, open_source
@@ -154,7 +154,7 @@ class WorkList:
         """The work of each day (of those in `only`).
 
         Raises:
-            UserError: there is no such stage.
+            NoSuchStage: there is none of such a name.
         """
         holdings, estimates, listed = Holdings(self.lake), Estimates(self.runs), set[tuple[str, str]]()
         last = {run.date: run for run in self.runs if run.lake_in(self.home) == self.request.lake}
@@ -162,12 +162,12 @@ class WorkList:
             if only is not None and day not in only:
                 continue
             try:
-                plan = self.planner(replace(self.night(day), stages=()), self.home, self.source)
+                plan = self.planner(self.night(day), self.home, self.source)
+            except NoSuchStage:  # of no day
+                raise
             except UserError as error:
                 yield DayWork(day, None, refused=str(error))
                 continue
-            if self.request.stages:
-                plan = plan.up_to(self.request.stages)
             before = last.get(day)
             stages = tuple(self._stage(plan, step, before, holdings, estimates, listed) for step in plan.steps)
             failed = (

@@ -12,6 +12,10 @@ from tasks.engine.stage import Made, Step
 from tasks.stages.groups import Events, Watched
 
 
+class NoSuchStage(UserError):
+    """A stage is asked for that no night has."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """The steps of one night, in an order in which they can run, and the days they are about."""
@@ -47,12 +51,12 @@ class Plan:
 
     def check_names(self, names: Iterable[str]) -> None:
         """Raises:
-        UserError: there is no such stage.
+        NoSuchStage: there is none of such a name.
         """
         known = [s.name for s in self.steps]
         for name in names:
             if name not in known:
-                raise UserError(f"no stage {name!r}; stages: {', '.join(known)}")
+                raise NoSuchStage(f"no stage {name!r}; stages: {', '.join(known)}")
 
     def up_to(self, names: Iterable[str]) -> "Plan":
         """These stages and whatever they need, at any distance.

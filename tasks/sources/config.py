@@ -103,7 +103,7 @@ class UsersFile(TextFile):
     """User id, as in the log."""
 
     age: str = ""
-    """Age in years; below 3 or above 120 it counts as unknown."""
+    """Age in years; below 3 or above 120 it counts as unknown, a group such as `25-34` as its youngest age."""
 
     gender: str = ""
     """female, male, other; F and M are understood."""

@@ -21,7 +21,7 @@ from tasks.sources.discovery import Listed
 from tasks.sources.parts import EARLIEST, EPOCH
 from tasks.sources.reading import Batch, DataFile, read_whole
 from tasks.sources.times import as_micros, time_form
-from tasks.sources.values import MICROS_PER_DAY, as_ids, as_number, as_text, plain, without_point_zero
+from tasks.sources.values import MICROS_PER_DAY, as_ids, as_number, as_text, plain, without_point_zero, youngest_ages
 from tasks.sources.word_lists import as_word_lists, separator_of
 
 _GENDERS = {"f": "female", "m": "male", "woman": "female", "man": "male", "female": "female", "male": "male",
@@ -193,6 +193,11 @@ class _File:
         self.told.add(column, bad, values)
 
     def _numbers(self, values: pa.Array, field_: pa.Field, column: str) -> pa.Array:
+        if field_.name == "age" and pt.is_string(values.type):
+            ages = youngest_ages(values, least=_BOUNDS["age"][0])
+            grouped = pc.not_equal(ages, values).fill_null(False).to_numpy(zero_copy_only=False)
+            self.told.add(column, grouped, values, "are groups of ages and count as the youngest age in them")
+            values = ages
         numbers, bad = as_number(values, self._where(column), self.batch.decimal_comma)
         bad &= ~np.isnan(numbers) | pt.is_string(values.type)  # a NaN in numbers is one that is missing
         whole = pt.is_integer(field_.type)

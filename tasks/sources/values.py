@@ -1,5 +1,6 @@
 """What values mean: ids, words and numbers of any Arrow type, as arrays, with a mask of those that are none."""
 
+import re
 import uuid
 
 import numpy as np
@@ -191,6 +192,33 @@ def as_number(values: pa.Array, where: str, decimal_comma: bool = False) -> tupl
     missing = values.is_null().to_numpy(zero_copy_only=False)
     found = numbers.to_numpy(zero_copy_only=False)
     return found, ~np.isfinite(found) & ~missing
+
+
+_AGES = re.compile(r"(\d{1,3})\s*(?:(?:-|–|to)\s*(\d{1,3})|\+|(?:and|or) (?:over|older|above))", re.IGNORECASE)
+_AGES_FROM = re.compile(r"(?:>=?|over|above)\s*(\d{1,3})", re.IGNORECASE)
+_AGES_BELOW = re.compile(r"(?:<|under|below)\s*(\d{1,3})", re.IGNORECASE)
+
+
+def youngest_ages(texts: pa.Array, least: int) -> pa.Array:
+    """Groups of ages, such as `25-34`, `65+` or `under 18`, as the youngest age in them; other text as it is.
+
+    Args:
+        least: a group that begins below this counts as its oldest age, as `under 18` does.
+    """
+    encoded = texts.dictionary_encode()
+    youngest = pa.array([_youngest(text, least) for text in encoded.dictionary.to_pylist()], pa.string())
+    return youngest.take(encoded.indices)
+
+
+def _youngest(text: str, least: int) -> str:
+    ages = text.strip()
+    if found := _AGES.fullmatch(ages):
+        return found[2] if found[2] and int(found[1]) < least else found[1]
+    if found := _AGES_FROM.fullmatch(ages):
+        return found[1]
+    if found := _AGES_BELOW.fullmatch(ages):
+        return str(int(found[1]) - 1)
+    return text
 
 
 def _with_points(texts: pa.Array) -> pa.Array:

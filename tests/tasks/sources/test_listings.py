@@ -147,6 +147,21 @@ def test_listings_in_the_folder_of_the_log_are_no_log(tmp_path: Path, look):
     assert sum(look(config).rows.values()) == 2
 
 
+def test_groups_of_ages_count_as_their_youngest_age_and_are_told(tmp_path, table_source, look):
+    ages = {"25-34": 25, " 35 – 44 ": 35, "45 to 54": 45, "65+": 65, ">=70": 70, "80 or older": 80, "<18": 17,
+            "Under 18": 17, "0-17": 17, "1-17": 17, "25": 25, "": None, "N/A": None, "-1": None}  # fmt: skip
+    config = table_source(LOG)
+    lines = ["user,age", *(f"u{n},{age}" for n, age in enumerate(ages))]
+    (tmp_path / "source" / "users.csv").write_text("\n".join(lines))
+    found = look(replace(config, strict=False, users=UsersFile(path="users.csv", age="age")))
+    users = known_by(found, "2020-05-02").tables["users"].to_pylist()
+    outside = found.ids("user").external
+    by_id = {outside[row["user_id"]].as_py(): row["age"] for row in users}
+    assert [by_id[f"u{n}"] for n in range(len(ages))] == list(ages.values())
+    told = "10 of 14 values of 'age' are groups of ages and count as the youngest age in them: '25-34'"
+    assert any(told in note for note in found.notes)
+
+
 def test_what_stands_for_unknown_is_unknown_and_told(tmp_path, table_source, look):
     ages = ["34", "-1", "0", "239", "N/A", "NULL", "old", "18"]
     rows = "".join(f"u{n},{age},{g},NA\n" for n, (age, g) in enumerate(zip(ages, "mfnMF-mf", strict=True)))

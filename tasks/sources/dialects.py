@@ -5,6 +5,7 @@ a title swallows all up to the next quote, and quotes that Spark escaped by a ba
 """
 
 import csv
+import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,13 +14,16 @@ from functools import cached_property
 from expectations.errors import UserError
 from tasks.sources import grammar, streams
 from tasks.sources.grammar import NEVER, Fit, Grammar
-from tasks.sources.lookalikes import Lookalikes
+from tasks.sources.lookalikes import USUAL, Lookalikes
 from tasks.sources.reading import DataFile
 
 DELIMITERS = (",", "\t", ";", "|", "::", "^", "\x01", "~", " ")
 SAMPLE_LINES = 200
 STAND_IN = "\x1f"
 """Stands for a delimiter of several bytes while the file is read: the unit separator, which is no text."""
+
+csv.field_size_limit(streams.CHUNK_BYTES)
+"""A text or an embedding may be longer than the 128 KiB that the csv module allows."""
 
 _TYPED = re.compile(r"(.+):(token|float|token_seq|float_seq)")
 _NUMBER_OR_TIME = re.compile(r"[-+]?\d+([.,]\d+)?|\d{4}-\d\d-\d\d([T ].*)?")
@@ -60,11 +64,6 @@ class Dialect:
     def byte(self) -> str:
         """The delimiter in what `text_of` gives: one byte."""
         return self.delimiter if len(self.delimiter.encode()) == 1 else STAND_IN
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it is what everybody expects of a CSV file, so that nothing needs to be said."""
-        return not self.why
 
 
 def in_words(dialect: Dialect) -> str:
@@ -110,9 +109,10 @@ def find_dialect(file: DataFile, wanted: Sequence[str] = ()) -> Dialect | None:
         why |= {"encoding": f"it begins with the mark of {encoding.upper()}"} if encoding != "utf-8" else {}
     elif encoding.startswith("utf-16") and not text.encoding.lower().startswith("utf-16"):
         why["encoding"] = f"every second byte is 0, as in {encoding.upper()} without a mark"
-    delimiter = written(text.delimiter) or _delimiter(file, sample, wanted, why)
-    names, skipped = (text.header, 0) if text.header else _first_line(sample, delimiter, text.quote)
-    found = _Quotes(file, encoding, mark, delimiter, names, bool(skipped)).find(why)
+    delimiter = written(text.delimiter, key) or _delimiter(file, sample, wanted, why)
+    quote = _quote(file, sample, delimiter, why)
+    names, skipped = (text.header, 0) if text.header else _first_line(sample, delimiter, quote)
+    found = _Quotes(file, encoding, mark, delimiter, quote, names, bool(skipped)).find(why)
     if found.trailing:
         names = (*names, "")
         why["trailing"] = "every row ends with one delimiter more than the first line has"
@@ -138,9 +138,21 @@ def text_of(file: DataFile, encoding: str, mark: int, delimiter: str) -> Iterato
     return chunks if len(raw) == 1 else streams.replaced(chunks, raw, STAND_IN.encode())
 
 
-def written(delimiter: str) -> str:
-    r"""A delimiter as it is written in settings: `\t` is a tab, from a command line too."""
-    return delimiter.encode().decode("unicode_escape") if delimiter.startswith("\\") and delimiter[1:] else delimiter
+def written(delimiter: str, key: str) -> str:
+    r"""A delimiter as it is written in settings: `\t` is a tab, from a command line too.
+
+    Raises:
+        UserError: what follows the backslash is no character, or a line break.
+    """
+    if not delimiter.startswith("\\") or not delimiter[1:]:
+        return delimiter
+    try:
+        made = delimiter.encode().decode("unicode_escape")
+    except UnicodeDecodeError:
+        made = ""
+    if not made or set(made) & set("\r\n"):
+        raise UserError(f"{key}.delimiter: {delimiter} stands for nothing between fields; \\t and \\x01 do")
+    return made
 
 
 def looks_like_data(names: Sequence[str]) -> bool:
@@ -178,9 +190,9 @@ def _lines(sample: str) -> list[str]:
     return lines[:SAMPLE_LINES] if len(lines) > SAMPLE_LINES or len(sample) < 1 << 18 else lines[:-1] or lines
 
 
-def split(line: str, delimiter: str, quote: str = '"') -> list[str]:
+def split(line: str, delimiter: str, quote: str) -> list[str]:
     """The fields of a line by itself."""
-    if len(delimiter) > 1 or quote == "none" or delimiter in ("\r", "\n"):
+    if len(delimiter) > 1 or quote in ("none", "") or delimiter in ("\r", "\n"):
         return line.split(delimiter)
     return next(csv.reader([line], delimiter=delimiter, quotechar='"' if quote == "auto" else quote), [""])
 
@@ -204,6 +216,19 @@ def _delimiter(file: DataFile, sample: str, wanted: Sequence[str], why: dict[str
         why["delimiter"] = f"it is in each of the first {len(lines)} lines as often"
         return best
     return usual
+
+
+def _quote(file: DataFile, sample: str, delimiter: str, why: dict[str, str]) -> str:
+    """The character around values, if there is one: single quotes where nearly every row has whole values in them."""
+    if file.text.quote != "auto":
+        return {"none": ""}.get(file.text.quote, file.text.quote)
+    rows = [re.sub('"[^"]*"', "", line) for line in _lines(sample)[not file.text.header :]]
+    cut = re.escape(delimiter)
+    single = re.compile(f"(?:^|{cut})'(?:[^']|'')*'(?={cut}|$)")
+    if rows and sum(bool(single.search(row)) for row in rows) >= USUAL * len(rows):
+        why["quote"] = "whole values are within single quotes"
+        return "'"
+    return '"'
 
 
 def _plain_names(fields: Sequence[str]) -> list[str]:
@@ -240,6 +265,7 @@ class _Quotes:
     encoding: str
     mark: int
     delimiter: str
+    quote: str
     names: tuple[str, ...]
     named: bool
 
@@ -250,9 +276,8 @@ class _Quotes:
             UserError: none fits without loss.
         """
         text = self.file.text
-        quote = {"auto": '"', "none": ""}.get(text.quote, text.quote)
-        if quote and self._has(quote):
-            return self._chosen(quote, why)
+        if self.quote and self._has(self.quote):
+            return self._chosen(why)
         if text.escape not in ("auto", "none"):
             one = Grammar(self._byte, escape=ord(text.escape), everywhere=True)
             return self._taken(one, self._walk(one))
@@ -281,18 +306,18 @@ class _Quotes:
         trailing = bool(fit.trailing) and fit.trailing == fit.records - self.named
         return _Found(one, fit.records, bool(fit.multiline), trailing)
 
-    def _candidates(self, quote: str) -> list[Grammar]:
-        doubled = Grammar(self._byte, ord(quote))
+    def _candidates(self) -> list[Grammar]:
+        doubled = Grammar(self._byte, ord(self.quote))
         if self.file.text.escape == "none":
             return [doubled]
         if self.file.text.escape == "auto":
             return [doubled, replace(doubled, escape=ord("\\"))]
         return [replace(doubled, escape=ord(self.file.text.escape))]
 
-    def _chosen(self, quote: str, why: dict[str, str]) -> _Found:
-        """The first grammar of quotes that fits; if every line is a row as it stands, quotes may be none."""
+    def _chosen(self, why: dict[str, str]) -> _Found:
+        """The first grammar of quotes that fits; if lines are rows as they stand, quotes may be none."""
         fits: dict[Grammar, Fit] = {}
-        for one in self._candidates(quote):
+        for one in self._candidates():
             fits[one] = self._walk(one)
             if not self._faults(fits[one]) and not fits[one].misfits:
                 break
@@ -301,22 +326,35 @@ class _Quotes:
         best = min(sound, key=lambda one: sound[one].misfits, default=None)
         if best and not sound[best].misfits and not sound[best].multiline:
             return self._told(best, fits, why)
-        bare = Grammar(self._byte, ord(quote), quoting=False)
+        bare = Grammar(self._byte, ord(self.quote), quoting=False)
         if self.file.text.quote == "auto":
             plain = self._walk(bare)
-            if not plain.quoted_misfits and (not best or plain.misfits <= sound[best].misfits):
-                told = self._faults(fits[first]) or ["lines that are rows by themselves would be one"]
+            fewer = not best or plain.misfits < sound[best].misfits
+            if fewer and not plain.quoted_misfits and not self._quotes_whole_values():
+                told = self._faults(fits[first]) or ["rows had other numbers of fields"]
                 why["quote"] = f"were its quotes quotes, {told[0]}"
                 return self._taken(Grammar(self._byte), plain)
         if best:
             return self._told(best, fits, why)
         faults = dict.fromkeys(f for fit in fits.values() for f in self._faults(fit))
+        meant = any(self._alike(fit) for fit in fits.values())
         raise UserError(
             f"{self.file.where}: its quotes fit no grammar: {'; '.join(faults)}. Correct these lines, or set"
             f" {self.file.key}.quote=none if quotes are ordinary characters there"
+            + (f", {self.file.key}.quote={self.quote} if line breaks within quotes are meant" if meant else "")
         )
 
+    def _quotes_whole_values(self) -> bool:
+        """Whether most values that begin with a quote end with one, as no titles do where quotes are ordinary."""
+        begin, end = re.escape(self.quote.encode()), re.escape(bytes([self._byte]))
+        begun = re.compile(b"(?<=[" + end + b"\r\n])" + begin)
+        whole = re.compile(begun.pattern + b"[^" + end + b"\r\n]*" + begin + b"(?=[" + end + b"\r\n])")
+        counts = [(len(begun.findall(chunk)), len(whole.findall(chunk))) for chunk in self._chunks()]
+        return 2 * sum(n for _, n in counts) > sum(n for n, _ in counts)
+
     def _told(self, best: Grammar, fits: dict[Grammar, Fit], why: dict[str, str]) -> _Found:
+        if alike := self._alike(fits[best]):
+            why["quote"] = f"{alike}, as {self.file.key}.quote says"
         auto = self.file.text.escape == "auto"
         if best.escape != NEVER and auto:
             other = next(fit for one, fit in fits.items() if one.escape == NEVER)
@@ -338,18 +376,27 @@ class _Quotes:
             faults.append(f"a closing quote is followed by more text on line {_listed(fit.broken_lines)}{more}")
         if fit.unended:
             faults.append(f"the quote that begins on line {fit.unended} never ends")
-        usual = self._usual if fit.inner else None
-        alike = [n for n, line in fit.inner.items() if usual and usual.has(self._fields(line))]
-        if alike:
-            more = f" and {len(alike) - 3:,} more" if len(alike) > 3 else ""
-            faults.append(f"line {_listed(alike[:3])}{more} looks like a row, but is within quotes")
+        if self.file.text.quote == "auto" and (alike := self._alike(fit)):
+            faults.append(alike)
         return faults
+
+    def _alike(self, fit: Fit) -> str:
+        """Which lines within quotes look like rows; empty if none does."""
+        alike = [n for n, line in fit.inner.items() if self._usual.has(self._fields(line))]
+        more = f" and {len(alike) - 3:,} more" if len(alike) > 3 else ""
+        return f"line {_listed(alike[:3])}{more} looks like a row, but is within quotes" if alike else ""
 
     @cached_property
     def _usual(self) -> Lookalikes:
-        head = next(self._chunks(), b"")
-        rows = [self._fields(line) for line in head.splitlines()[self.named : SAMPLE_LINES] if line]
-        return Lookalikes([row for row in rows if len(row) == len(self.names)])
+        """What the first rows have in common, read in the grammar that gives more of them."""
+        head = next(self._chunks(), b"").decode(errors="replace")
+        return Lookalikes(max((self._rows(head, escape) for escape in (None, "\\")), key=len))
+
+    def _rows(self, head: str, escape: str | None) -> list[list[str]]:
+        lines = io.StringIO(head, newline="")
+        read = csv.reader(lines, delimiter=chr(self._byte), quotechar=self.quote, escapechar=escape)
+        rows = [row for row in read if row]
+        return [row for row in rows[self.named :] if len(row) == len(self.names)]
 
     def _fields(self, line: bytes) -> list[str]:
         return line.decode(errors="replace").split(chr(self._byte))

@@ -13,8 +13,7 @@ _TRAITS: tuple[Callable[[str], bool], ...] = (
     lambda field: any(c.isdigit() for c in field),
     lambda field: field == field.strip(),
 )
-_TELLING = (2, 3)
-"""Traits that prose hardly has."""
+"""What prose hardly has: digits in their place, no spaces, above all none after what would be a delimiter."""
 
 
 class Lookalikes:
@@ -26,15 +25,16 @@ class Lookalikes:
             [t for t, has in enumerate(_TRAITS) if sum(map(has, column)) >= USUAL * len(column)] for column in columns
         ]
         self._longest = [2 * max(map(len, column)) + 8 for column in columns]
-        self._telling = any(t in _TELLING for traits in self._traits for t in traits)
 
     def has(self, fields: Sequence[str]) -> bool:
-        """Whether these could be the fields of another row."""
-        return (
-            self._telling
-            and len(fields) == len(self._traits)
-            and all(
-                len(field) <= longest and all(_TRAITS[t](field) for t in traits)
-                for field, traits, longest in zip(fields, self._traits, self._longest, strict=True)
-            )
-        )
+        """Whether these could be the fields of another row; where there were no rows, all fields could."""
+        if not self._traits:
+            return True
+        columns = zip(fields, self._traits, self._longest, strict=False)
+        odd = sum(not _is_usual(*column) for column in columns)
+        # One of several may be: a title without the digits that those before had, a number with a quote behind it.
+        return len(fields) == len(self._traits) and odd <= (len(fields) > 2)
+
+
+def _is_usual(field: str, traits: Sequence[int], longest: int) -> bool:
+    return len(field) <= longest and all(_TRAITS[t](field) for t in traits)

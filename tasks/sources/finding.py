@@ -13,14 +13,14 @@ from tasks.sources.config import TextFile
 from tasks.sources.folders import files_below, refuse_copies
 from tasks.sources.formats import CSV, JSON, NETFLIX, PARQUET, TEXTS, Format, by_name, endings, titles
 from tasks.sources.netflix_files import BEGINNING
-from tasks.sources.reading import DataFile
+from tasks.sources.reading import UNREADABLE, DataFile
 from tasks.sources.table_formats import table_files
 
 _HEAD_BYTES = 1 << 12
 _ABOUT = re.compile(
     r"(readme|licen[sc]e|changelog|notice|citation|copying|manifest|metadata)\b.*|.*\.(md|rst|pdf|html?|crc|md5|sha\d+)"
 )
-"""Names of files that are about the data beside them."""
+"""Names of files that are about the data beside them, but for those that end as data do."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def find_files(
     files: list[DataFile] = []
     left: list[str] = []
     for path in files_below(root, f"{key}.path", without):
-        made = [] if _ABOUT.fullmatch(path.name.lower()) else _data_files(path, root, text, key)
+        made = [] if _is_about(path) else _data_files(path, root, text, key)
         files.extend(made)
         if not made:
             left.append(path.relative_to(root).as_posix())
@@ -117,16 +117,21 @@ def _entries(path: Path) -> list[str]:
             names = sorted(one.filename for one in archive.infolist() if not one.is_dir())
     except (zipfile.BadZipFile, OSError) as error:
         raise UserError(f"{path}: not readable as a zip archive ({error}); write it again, or unpack it") from error
-    parts = {name: PurePath(name).parts for name in names}
-    return [
-        name
-        for name, split in parts.items()
-        if not any(p.startswith((".", "_")) for p in split) and not _ABOUT.fullmatch(split[-1].lower())
-    ]
+    return [n for n in names if not any(p.startswith((".", "_")) for p in PurePath(n).parts) and not _is_about(n)]
+
+
+def _is_about(path: Path | str) -> bool:
+    """Whether a file is about data: `metadata.txt` is, `metadata.csv` is data."""
+    name = PurePath(path).name.lower()
+    return bool(_ABOUT.fullmatch(name)) and not by_name(_suffixes(name))
+
+
+def _suffixes(path: Path | str) -> list[str]:
+    return [suffix.lower() for suffix in PurePath(path).suffixes]
 
 
 def _format(path: Path, entry: str, named: bool) -> Format | None:
-    suffixes = [suffix.lower() for suffix in PurePath(entry or path).suffixes]
+    suffixes = _suffixes(entry or path)
     known = by_name(suffixes)
     if known is PARQUET or (known and not path.stat().st_size):
         return known
@@ -134,8 +139,9 @@ def _format(path: Path, entry: str, named: bool) -> Format | None:
         return None
     try:
         head = streams.head_of(path, entry, _HEAD_BYTES)
-    except (OSError, EOFError):
-        return known
+    except UNREADABLE:
+        # Who reads it says so.
+        return known or (CSV if named else None)
     if head.startswith(b"PAR1"):
         return PARQUET
     return known or _by_content(head)

@@ -30,8 +30,7 @@ from expectations.errors import UserError
 from tasks.sources.delta import time_asked_for
 from tasks.sources.members import ICEBERG, Column, Member
 from tasks.sources.reading import DataFile
-
-METADATA = ".metadata.json"
+from tasks.sources.table_formats import METADATA
 
 
 class _LocalFile(InputFile):

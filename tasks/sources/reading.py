@@ -150,7 +150,7 @@ def read_batches(file: DataFile, wanted: list[str]) -> Iterator[Batch]:
             }
             rows += batch.rows
             yield replace(batch, columns={**batch.columns, **constants})
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise _unreadable(file, error) from error
     if batch and batch.records is not None and batch.records != rows + len(batch.malformed.numbers):
         raise Failure(
@@ -159,7 +159,7 @@ def read_batches(file: DataFile, wanted: list[str]) -> Iterator[Batch]:
         )
 
 
-_UNREADABLE = (
+UNREADABLE = (
     pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowNotImplementedError,
     OSError, EOFError, UnicodeDecodeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
 )  # fmt: skip

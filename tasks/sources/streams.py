@@ -21,13 +21,19 @@ MARKS = (
 )
 _PACKED = ((b"\x1f\x8b", "gzip"), (b"BZh", "bz2"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"\x04\x22\x4d\x18", "lz4"))
 _XZ = b"\xfd7zXZ\x00"
-ZIP = b"PK\x03\x04"
 
 
 def opened(path: Path, entry: str = "") -> IO[bytes] | Any:
-    """The unpacked bytes of a file, or of an entry of a zip archive."""
+    """The unpacked bytes of a file, or of an entry of a zip archive.
+
+    Raises:
+        UserError: the entry is encrypted, or packed in a way that is not known here, such as Deflate64.
+    """
     if entry:
-        return zipfile.ZipFile(path).open(entry)
+        try:
+            return zipfile.ZipFile(path).open(entry)
+        except RuntimeError as error:
+            raise UserError(f"{path} ({entry}): {error}; unpack the archive, and give what was in it") from error
     with path.open("rb") as file:
         head = file.read(8)
     if head.startswith(_XZ):

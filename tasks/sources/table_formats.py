@@ -10,17 +10,18 @@ from pathlib import Path
 from expectations.errors import UserError
 from tasks.sources.reading import DataFile
 
+METADATA = ".metadata.json"
+"""How the names of files that describe an Iceberg table end."""
+
 KINDS: dict[str, Callable[[Path], bool]] = {
     "Delta": lambda folder: (folder / "_delta_log").is_dir(),
-    "Iceberg": lambda folder: any((folder / "metadata").glob("*.metadata.json")),
+    "Iceberg": lambda folder: any((folder / "metadata").glob(f"*{METADATA}")),
     "Hudi": lambda folder: (folder / ".hoodie").is_dir(),
 }
 """By what a folder is recognised as a table of a format."""
 
 READERS = {"Delta": "tasks.sources.delta:delta_files", "Iceberg": "tasks.sources.iceberg:iceberg_files"}
 """`module:function` that finds the files of one; imported only where there is such a table."""
-
-METADATA = ".metadata.json"
 
 
 def table_format(folder: Path) -> str:

@@ -93,6 +93,44 @@ def test_an_archive_of_other_tables_is_refused_by_name(folder, look):
         look(config(folder / "bad.zip"))
 
 
+@pytest.mark.parametrize("inside", ["log.csv", "ratings.dat", "log.jsonl", "log"])
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize(
+    ("local", "central", "value", "said"),
+    [(6, 8, 1, "is encrypted, password required"), (8, 10, 9, r"compression .*supported|compression type 9")],
+)
+def test_archives_that_python_cannot_unpack_are_told(inside, alone, local, central, value, said, folder, look):
+    zipped(folder / "set.zip", {inside: TEXT.encode()})
+    raw = bytearray((folder / "set.zip").read_bytes())
+    raw[local] = raw[raw.index(b"PK\x01\x02") + central] = value
+    (folder / "set.zip").write_bytes(raw)
+    with pytest.raises(UserError, match=rf"set.zip \({inside}\): .*({said}).*; unpack the archive"):
+        look(config(folder / "set.zip" if alone else folder))
+
+
+@pytest.mark.parametrize("name", ["log.csv.xz", "log.csv.gz", "log.csv.bz2", "log", "log.zip"])
+def test_packed_files_that_are_broken_are_told(name, folder, look):
+    packers = {".gz": gzip.compress, ".bz2": bz2.compress}
+    path = folder / name
+    if path.suffix == ".zip":
+        zipped(path, {"ratings.dat": TEXT.encode()})
+    else:
+        path.write_bytes(packers.get(path.suffix, lzma.compress)(TEXT.encode()))
+    raw = bytearray(path.read_bytes())
+    raw[40:60] = bytes(b ^ 255 for b in raw[40:60])
+    path.write_bytes(raw)
+    with pytest.raises(UserError, match=rf"{name}.*: not readable as CSV"):
+        look(config(path))
+
+
+@pytest.mark.parametrize("name", ["metadata.csv", "manifest.jsonl", "readme.tsv", "notice.csv.gz", "metadata.parquet"])
+def test_what_ends_as_data_do_is_data_whatever_it_is_called(name, folder, look):
+    text = LINES if "jsonl" in name else TEXT.replace(",", "\t") if "tsv" in name else TEXT
+    content = parquet(folder / "p") if "parquet" in name else text.encode()
+    (folder / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    assert sum(look(config(folder)).rows.values()) == len(ROWS)
+
+
 def test_parts_with_and_without_ending_empty_ones_and_bookkeeping(folder, look):
     head, *lines = TEXT.splitlines()
     for name, rows in (("part-0.csv", lines[:10]), ("part-1", lines[10:20]), ("000002_0", lines[20:])):

@@ -6,6 +6,7 @@ All is read as text, as from CSV. A dotted name goes into an object (`user.id`),
 
 import ast
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,8 +23,11 @@ from tasks.sources.reading import Batch, DataFile, Malformed, check_columns
 JSON_ROWS = 200_000
 """Rows that are held as Python objects at a time."""
 
-LARGEST_EXACT = 2.0**53
-"""A whole number above it that came as a float has lost digits: orjson makes floats of what 64 bits cannot hold."""
+_BEYOND_64_BITS = re.compile(rb"\d{20}|-\d{19}")
+"""What may be a whole number that 64 bits cannot hold: orjson makes floats of these, which lose digits."""
+
+_NONE = (ValueError, SyntaxError, MemoryError, RecursionError)
+"""What parsers raise for text that is none of theirs."""
 
 Records = Iterator[tuple[int, Any]]
 
@@ -44,16 +48,27 @@ class _Rows:
         self.columns, self.lines = [[] for _ in self.wanted], []
 
     def batch(self, **facts: Any) -> Batch:
-        columns = {n: pa.array(v, pa.string()) for n, v in zip(self.wanted, self.columns, strict=True)}
+        columns = {n: _array(v) for n, v in zip(self.wanted, self.columns, strict=True)}
         return Batch(columns, 1, len(self.lines), lines=np.array(self.lines, np.int64), **facts)
+
+
+def _array(values: list[str | None]) -> pa.Array:
+    try:
+        return pa.array(values, pa.string())
+    except UnicodeEncodeError:
+        # Half an emoji, where text was cut within one; two halves are a whole one again.
+        whole = [v and v.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for v in values]
+        return pa.array(whole, pa.string())
 
 
 def read_json(file: DataFile, wanted: list[str]) -> Iterator[Batch]:
     """The wanted columns as text, in bounded memory where there is an object a line."""
-    encoding, mark = streams.encoding_of(streams.head_of(file.path, file.entry), file.text.encoding, file.key)
+    encoding, mark = streams.encoding_of(
+        streams.head_of(file.path, file.entry), file.text.encoding, f"{file.key}.encoding"
+    )
     chunks = lambda: streams.text_chunks(file.path, file.entry, encoding, mark)  # noqa: E731
     parse, note = _way(chunks)
-    malformed, notes = Malformed(), (note,) if note else ()
+    malformed, notes = Malformed(why="a line that is no JSON object"), (note,) if note else ()
     if parse:
         records, there = _by_line(chunks(), parse, malformed), count_lines(chunks())
     else:
@@ -77,7 +92,8 @@ def read_json(file: DataFile, wanted: list[str]) -> Iterator[Batch]:
 
 def names_in(file: DataFile, count: int = 200) -> dict[str, list[str]]:
     """Dotted names of the values of its first records, by the list of objects that they go through, empty for none."""
-    encoding, mark = streams.encoding_of(streams.head_of(file.path, file.entry), file.text.encoding, file.key)
+    head = streams.head_of(file.path, file.entry)
+    encoding, mark = streams.encoding_of(head, file.text.encoding, f"{file.key}.encoding")
     chunks = lambda: streams.text_chunks(file.path, file.entry, encoding, mark)  # noqa: E731
     parse, _ = _way(chunks)
     lines: Records = _by_line(chunks(), parse, Malformed()) if parse else enumerate(_whole(file, b"".join(chunks())))
@@ -102,13 +118,31 @@ def _dotted(value: Any, prefix: str, through: str = "") -> Iterator[tuple[str, s
 def _way(chunks: Callable[[], Iterator[bytes]]) -> tuple[Callable[[bytes], Any] | None, str]:
     """How a line is parsed; None if the file is one value that goes over lines."""
     first = next((line for line in _lines(chunks()) if line.strip()), b"")
-    for parse, note in ((orjson.loads, ""), (_literal, "its lines are Python literals, not JSON")):
+    begin = first.lstrip()[:1]
+    if begin == b"[":
+        return None, ""
+    for parse, note in ((_json, ""), (_literal, "its lines are Python literals, not JSON")):
         try:
             if isinstance(parse(first), dict):
                 return parse, note
-        except (ValueError, SyntaxError):
+        except _NONE:
             continue
-    return (None, "") if first.lstrip()[:1] in (b"[", b"{") else (orjson.loads, "")
+    return (None, "") if begin == b"{" else (_json, "")
+
+
+def _json(line: bytes) -> Any:
+    if _BEYOND_64_BITS.search(line):
+        return _python_json(line)
+    try:
+        return orjson.loads(line)
+    except ValueError:
+        # Python writes numbers that are none, and halves of emojis, which orjson does not take.
+        return _python_json(line)
+
+
+def _python_json(text: bytes) -> Any:
+    """JSON as Python's own module writes it; NaN and Infinity are missing."""
+    return json.loads(text.decode(), parse_constant=lambda _: None)
 
 
 def _literal(line: bytes) -> Any:
@@ -130,25 +164,18 @@ def _by_line(chunks: Iterator[bytes], parse: Callable[[bytes], Any], malformed: 
             continue
         try:
             record = parse(line)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+        except _NONE:
             record = None
         if isinstance(record, dict):
-            yield number, _exact(record, line)
+            yield number, record
         else:
             malformed.add(number, line.decode(errors="replace"))
 
 
-def _exact(record: dict[str, Any], line: bytes) -> dict[str, Any]:
-    if any(type(value) is float and abs(value) >= LARGEST_EXACT for value in record.values()):
-        exact: dict[str, Any] = json.loads(line)
-        return exact
-    return record
-
-
 def _whole(file: DataFile, text: bytes) -> list[Any]:
     try:
-        found = json.loads(text)
-    except ValueError as error:
+        found = _python_json(text)
+    except _NONE as error:
         raise UserError(f"{file.where}: this is no JSON ({error}); write it again, an object a line") from error
     records = found if isinstance(found, list) else [found]
     odd = next((n for n, record in enumerate(records, start=1) if not isinstance(record, dict)), 0)

@@ -102,7 +102,7 @@ def parse(file: DataFile, reading: Reading, folder: Path, progress: Callable[[in
         read += batch.rows
         progress(read)
         malformed, notes, records = batch.malformed, batch.notes, batch.records
-    refusals.add(file.name, "too few or too many fields", len(malformed.numbers), malformed.texts)
+    refusals.add(file.name, malformed.why, len(malformed.numbers), malformed.texts)
     return Parsed(runs, rows, records, future, refusals, notes, forms.time, replayed)
 
 

@@ -69,13 +69,15 @@ class DataFile:
 
 @dataclass
 class Malformed:
-    """Lines of a text file that were left out because they have too few or too many fields.
+    """Lines of a text file that were left out.
 
     Attributes:
         word: what numbers of rows count in this file.
+        why: what they have that rows do not have.
     """
 
     word: str = "line"
+    why: str = "too few or too many fields"
     numbers: "array[int]" = field(default_factory=lambda: array("q"))
     texts: list[str] = field(default_factory=list)
 
@@ -182,11 +184,11 @@ def read_whole(file: DataFile, wanted: list[str]) -> Batch:
     """Read some columns of a small file, all rows in one batch.
 
     Raises:
-        UserError: it cannot be read, lacks a wanted column, or has lines with too few or too many fields.
+        UserError: it cannot be read, lacks a wanted column, or has lines that are no rows.
     """
     batches = list(read_batches(file, wanted))
-    for text in (t for b in batches for t in b.malformed.texts):
-        raise UserError(f"{file.where}: too few or too many fields in {text}; correct it")
+    for why, text in ((b.malformed.why, t) for b in batches for t in b.malformed.texts):
+        raise UserError(f"{file.where}: {why} in {text}; correct it")
     if not batches:
         return Batch({c: pa.nulls(0, pa.string()) for c in wanted}, 1, 0)
     columns = {c: pa.chunked_array([b.columns[c] for b in batches]).combine_chunks() for c in wanted}

@@ -341,7 +341,7 @@ class _Quotes:
         raise UserError(
             f"{self.file.where}: its quotes fit no grammar: {'; '.join(faults)}. Correct these lines, or set"
             f" {self.file.key}.quote=none if quotes are ordinary characters there"
-            + (f", {self.file.key}.quote={self.quote} if line breaks within quotes are meant" if meant else "")
+            + (f", or {self.file.key}.quote={self.quote!r} if line breaks within quotes are meant" if meant else "")
         )
 
     def _quotes_whole_values(self) -> bool:
@@ -382,7 +382,8 @@ class _Quotes:
 
     def _alike(self, fit: Fit) -> str:
         """Which lines within quotes look like rows; empty if none does."""
-        alike = [n for n, line in fit.inner.items() if self._usual.has(self._fields(line))]
+        quote = self.quote.encode()
+        alike = [n for n, line in fit.inner.items() if self._usual.has(self._fields(line.replace(quote, b"")))]
         more = f" and {len(alike) - 3:,} more" if len(alike) > 3 else ""
         return f"line {_listed(alike[:3])}{more} looks like a row, but is within quotes" if alike else ""
 

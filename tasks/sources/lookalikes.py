@@ -14,6 +14,7 @@ _TRAITS: tuple[Callable[[str], bool], ...] = (
     lambda field: field == field.strip(),
 )
 """What prose hardly has: digits in their place, no spaces, above all none after what would be a delimiter."""
+_NO_SPACE, _DIGITS = 1, 3
 
 
 class Lookalikes:
@@ -21,20 +22,21 @@ class Lookalikes:
 
     def __init__(self, rows: Sequence[Sequence[str]]) -> None:
         columns = list(zip(*rows, strict=True))
-        self._traits = [
-            [t for t, has in enumerate(_TRAITS) if sum(map(has, column)) >= USUAL * len(column)] for column in columns
-        ]
+        self._traits = [_traits(column) for column in columns]
         self._longest = [2 * max(map(len, column)) + 8 for column in columns]
 
     def has(self, fields: Sequence[str]) -> bool:
         """Whether these could be the fields of another row; where there were no rows, all fields could."""
-        if not self._traits:
-            return True
-        columns = zip(fields, self._traits, self._longest, strict=False)
-        odd = sum(not _is_usual(*column) for column in columns)
-        # One of several may be: a title without the digits that those before had, a number with a quote behind it.
-        return len(fields) == len(self._traits) and odd <= (len(fields) > 2)
+        return not self._traits or (
+            len(fields) == len(self._traits)
+            and all(
+                len(field) <= longest and all(_TRAITS[t](field) for t in traits)
+                for field, traits, longest in zip(fields, self._traits, self._longest, strict=True)
+            )
+        )
 
 
-def _is_usual(field: str, traits: Sequence[int], longest: int) -> bool:
-    return len(field) <= longest and all(_TRAITS[t](field) for t in traits)
+def _traits(column: Sequence[str]) -> list[int]:
+    usual = [t for t, has in enumerate(_TRAITS) if sum(map(has, column)) >= USUAL * len(column)]
+    # Digits in titles are chance.
+    return usual if _NO_SPACE in usual else [t for t in usual if t != _DIGITS]

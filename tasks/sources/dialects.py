@@ -353,7 +353,7 @@ class _Quotes:
         return 2 * sum(n for _, n in counts) > sum(n for n, _ in counts)
 
     def _told(self, best: Grammar, fits: dict[Grammar, Fit], why: dict[str, str]) -> _Found:
-        if alike := self._alike(fits[best]):
+        if self.file.text.quote != "auto" and (alike := self._alike(fits[best])):
             why["quote"] = f"{alike}, as {self.file.key}.quote says"
         auto = self.file.text.escape == "auto"
         if best.escape != NEVER and auto:

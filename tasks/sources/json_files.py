@@ -6,8 +6,7 @@ All is read as text, as from CSV. A dotted name goes into an object (`user.id`),
 
 import ast
 import json
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,8 +22,8 @@ from tasks.sources.reading import Batch, DataFile, Malformed, check_columns
 JSON_ROWS = 200_000
 """Rows that are held as Python objects at a time."""
 
-_BEYOND_64_BITS = re.compile(rb"\d{20}|-\d{19}")
-"""What may be a whole number that 64 bits cannot hold: orjson makes floats of these, which lose digits."""
+LARGEST_EXACT = 2.0**53
+"""A whole number above it that came as a float has lost digits: orjson makes floats of what 64 bits cannot hold."""
 
 _NONE = (ValueError, SyntaxError, MemoryError, RecursionError)
 """What parsers raise for text that is none of theirs."""
@@ -131,13 +130,24 @@ def _way(chunks: Callable[[], Iterator[bytes]]) -> tuple[Callable[[bytes], Any] 
 
 
 def _json(line: bytes) -> Any:
-    if _BEYOND_64_BITS.search(line):
-        return _python_json(line)
     try:
-        return orjson.loads(line)
+        record = orjson.loads(line)
     except ValueError:
         # Python writes numbers that are none, and halves of emojis, which orjson does not take.
         return _python_json(line)
+    return _python_json(line) if type(record) is dict and _is_rounded(record.values()) else record
+
+
+def _is_rounded(values: Iterable[Any]) -> bool:
+    """Whether one of them, or of those within them, is a float that may have been a whole number."""
+    for value in values:
+        kind = type(value)
+        if kind is float:
+            if abs(value) >= LARGEST_EXACT:
+                return True
+        elif (kind is dict and _is_rounded(value.values())) or (kind is list and _is_rounded(value)):
+            return True
+    return False
 
 
 def _python_json(text: bytes) -> Any:
@@ -175,6 +185,8 @@ def _by_line(chunks: Iterator[bytes], parse: Callable[[bytes], Any], malformed: 
 def _whole(file: DataFile, text: bytes) -> list[Any]:
     try:
         found = _python_json(text)
+    except UnicodeDecodeError:
+        raise
     except _NONE as error:
         raise UserError(f"{file.where}: this is no JSON ({error}); write it again, an object a line") from error
     records = found if isinstance(found, list) else [found]

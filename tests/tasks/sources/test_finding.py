@@ -5,6 +5,7 @@ import gzip
 import json
 import lzma
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def test_archives_that_python_cannot_unpack_are_told(inside, alone, local, centr
 
 @pytest.mark.parametrize("name", ["log.csv.xz", "log.csv.gz", "log.csv.bz2", "log", "log.zip"])
 def test_packed_files_that_are_broken_are_told(name, folder, look):
-    packers = {".gz": gzip.compress, ".bz2": bz2.compress}
+    packers: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".bz2": bz2.compress}
     path = folder / name
     if path.suffix == ".zip":
         zipped(path, {"ratings.dat": TEXT.encode()})

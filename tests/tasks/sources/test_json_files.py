@@ -1,6 +1,7 @@
 """Whatever Python and pandas write as JSON is read back as it was, and what is no JSON is called that."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def read(path: Path) -> list[tuple[str | None, ...]]:
     return [row for c in columns for row in zip(*(c[n].to_pylist() for n in NAMES), strict=True)]
 
 
-WRITERS = {
+WRITERS: dict[str, Callable[[Any], str]] = {
     "an object a line": lambda rows: "".join(json.dumps(row) + "\n" for row in rows),
     "a list on one line": json.dumps,
     "a list of many lines": lambda rows: json.dumps(rows, indent=1),
@@ -87,6 +88,14 @@ def test_a_list_on_one_line_is_never_taken_for_a_python_literal(tmp_path, monkey
     assert len(read(path)) == 3
     path.write_text("[{'user': 'u'}]")
     with pytest.raises(UserError, match="this is no JSON"):
+        read(path)
+
+
+def test_a_list_in_another_encoding_is_called_that(tmp_path):
+    path = tmp_path / "log.json"
+    text = json.dumps([{"user": "Zoë", "value": "v"}], ensure_ascii=False)
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError, match=r"not utf-8; set source.encoding"):
         read(path)
 
 

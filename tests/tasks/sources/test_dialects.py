@@ -242,6 +242,20 @@ def test_one_bad_row_does_not_make_the_quotes_of_all_others_ordinary(odd, delimi
         assert read(path) == [tuple(row) for row in plain_rows(200)]
 
 
+@given(odd=st.text(st.sampled_from("a\",;'1 "), max_size=14), place=st.integers(1, 20))
+def test_whatever_one_line_is_the_quoted_rows_beside_it_are_read_or_refused(odd, place, tmp_path_factory):
+    rows = plain_rows(20, lambda n: ["Film, the", 'say "x"', "it's"][n % 3])
+    path = written(tmp_path_factory.mktemp("table") / "log.csv", rows, quoting=csv.QUOTE_ALL)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:place], odd, *lines[place:]]) + "\n")
+    try:
+        found = read(path)
+    except UserError as error:
+        assert "quotes fit no grammar" in str(error)
+        return
+    assert set(map(tuple, rows)) <= set(found)
+
+
 @pytest.mark.parametrize("delimiter", [",", "\t", ";"])
 @pytest.mark.parametrize("title", ["Film", "Film, the; more", "Rock ''n'' Roll"])
 @pytest.mark.parametrize("whole_header", [True, False])

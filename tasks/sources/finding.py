@@ -121,9 +121,10 @@ def _entries(path: Path) -> list[str]:
 
 
 def _is_about(path: Path | str) -> bool:
-    """Whether a file is about data: `metadata.txt` is, `metadata.csv` is data."""
+    """Whether a file is about data: `metadata.txt` and `manifest.json` are, `metadata.csv` is data."""
     name = PurePath(path).name.lower()
-    return bool(_ABOUT.fullmatch(name)) and not by_name(_suffixes(name))
+    is_data = by_name(_suffixes(name)) and not name.endswith(".json")
+    return bool(_ABOUT.fullmatch(name)) and not is_data
 
 
 def _suffixes(path: Path | str) -> list[str]:

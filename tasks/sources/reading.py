@@ -144,7 +144,7 @@ def read_batches(file: DataFile, wanted: list[str]) -> Iterator[Batch]:
     partition = dict(file.partition)
     stored = [c for c in wanted if c not in partition]
     rows, batch = 0, None
-    try:
+    with told_in_words(file):
         module, function = file.format.read_at.split(":")
         for batch in getattr(import_module(module), function)(file, stored):
             constants = {
@@ -152,8 +152,6 @@ def read_batches(file: DataFile, wanted: list[str]) -> Iterator[Batch]:
             }
             rows += batch.rows
             yield replace(batch, columns={**batch.columns, **constants})
-    except UNREADABLE as error:
-        raise _unreadable(file, error) from error
     if batch and batch.records is not None and batch.records != rows + len(batch.malformed.numbers):
         raise Failure(
             f"{file.where}: {rows:,} rows were read and {len(batch.malformed.numbers):,} left out, but there are "
@@ -176,7 +174,7 @@ def told_in_words(file: DataFile) -> Iterator[None]:
     """
     try:
         yield
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise _unreadable(file, error) from error
 
 

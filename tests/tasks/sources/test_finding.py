@@ -140,12 +140,13 @@ def test_parts_with_and_without_ending_empty_ones_and_bookkeeping(folder, look):
         (folder / name).write_text("")
     (folder / "part-4.csv").write_text(head)
     (folder / "README.txt").write_text("About this data\n\nHello, world\n")
+    (folder / "manifest.json").write_text('{"rows": 30}')
     (folder / "picture.png").write_bytes(bytes(range(200)))
     (folder / "_temporary").mkdir()
     (folder / "_temporary" / "part-9.csv").write_text("half")
     scan = look(config(folder))
     assert sum(scan.rows.values()) == len(ROWS)
-    assert scan.notes[0].endswith("as no data: README.txt, picture.png.")
+    assert scan.notes[0].endswith("as no data: README.txt, manifest.json, picture.png.")
     assert scan.notes[1] == "part-3.csv: there is nothing in it."
 
 

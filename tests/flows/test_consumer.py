@@ -31,7 +31,11 @@ items, _ = release.retrieve("towers", users, 50)
 print(json.dumps({
     "users": len(users),
     "rows": night.num_rows,
-    "differing": [c for c in night.column_names if not mine[c].cast(night.schema.field(c).type).equals(night[c])],
+    "differing": [c for c in mine.column_names if not mine[c].cast(night.schema.field(c).type).equals(night[c])],
+    "misnamed": [
+        kind for kind in ("user", "item")
+        if release.ids(kind, night[f"external_{kind}_id"].to_pylist()).tolist() != night[f"{kind}_id"].to_pylist()
+    ],
     "retrieved": int((items >= 0).sum(axis=1).min()),
     "unwanted": sorted({m.split(".")[0] for m in sys.modules} & {"torch", "mlflow", "pandas", "models", "tasks"}),
 }))
@@ -90,7 +94,7 @@ def test_it_gives_exactly_the_night_s_recommendations(night, elsewhere, tmp_path
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout)
     assert found["users"] >= night.users and found["rows"] >= 0.95 * night.k * found["users"]
-    assert found["differing"] == [] and found["unwanted"] == []
+    assert found["differing"] == [] and found["misnamed"] == [] and found["unwanted"] == []
     assert found["retrieved"] >= night.retrieved
 
 

@@ -24,7 +24,7 @@ night = pq.read_table(sys.argv[2])
 mine = release.recommend(sorted(set(night["user_id"].to_pylist()))).table
 print(json.dumps({
     "system": release.pipeline["system"],
-    "differing": [c for c in night.column_names if not mine[c].cast(night.schema.field(c).type).equals(night[c])],
+    "differing": [c for c in mine.column_names if not mine[c].cast(night.schema.field(c).type).equals(night[c])],
     "stranger": release.recommend_for_history(night["item_id"].to_pylist()[:2], k=5).table.num_rows,
     "unwanted": sorted({m.split(".")[0] for m in sys.modules} & {"torch", "mlflow", "models", "tasks"}),
 }))

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import difflib
+import shlex
 from collections.abc import Iterable, Mapping
 from datetime import date as Date
 from datetime import timedelta
@@ -197,24 +198,39 @@ def check_config(values: Mapping[str, Any], name: str) -> NightlyConfig:
         raise UserError(f"{name}: " + "; ".join(lines)) from None
 
 
+LARGEST_CONFIG = 1 << 20
+"""Bytes; nobody writes a megabyte of settings, and YAML of a log would take hours to parse."""
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The sections of a config file; see `load_config` for what is refused."""
+    if path.is_file() and path.stat().st_size > LARGEST_CONFIG:
+        raise UserError(f"config {path}: {path.stat().st_size:,} bytes are no config{_if_data(path)}")
     try:
         values = yaml.safe_load(path.read_text())
     except FileNotFoundError:
         near = ", ".join(sorted(str(p) for p in Path("deployments").glob("*.yaml"))) or "none here"
         raise UserError(f"config {path}: no such file; configs in deployments/: {near}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"config {path}: cannot be read ({error})") from None
+        raise UserError(f"config {path}: cannot be read ({error}){_if_data(path)}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise UserError(f"config {path}{where}: no valid YAML ({getattr(error, 'problem', error)})") from None
+        problem = getattr(error, "problem", error)
+        raise UserError(f"config {path}{where}: no valid YAML ({problem}){_if_data(path)}") from None
     except ValueError as error:
         raise UserError(f"config {path}: impossible date or number ({error})") from None
     if not isinstance(values, dict | None):
-        raise UserError(f"config {path}: must hold sections such as `window:`, found {type(values).__name__}")
+        found = type(values).__name__
+        raise UserError(f"config {path}: must hold sections such as `window:`, found {found}{_if_data(path)}")
     return values or {}
+
+
+def _if_data(path: Path) -> str:
+    """What to do for somebody who gives a log in place of a config."""
+    if path.suffix in (".yaml", ".yml"):
+        return ""
+    return f"; if it is a log, this writes a config for it: nightjar inspect {shlex.quote(str(path))} --to night.yaml"
 
 
 def override(values: dict[str, Any], given: str) -> None:

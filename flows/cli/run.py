@@ -1,12 +1,10 @@
 """`nightjar run`: one night, with live progress, and what came out of it."""
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from expectations.errors import UserError
 from flows.cli.options import parse_date
 from flows.cli.plain_text import echo
 
@@ -44,7 +42,6 @@ def run(
     from flows.home import home_folder, prepare
     from flows.service.own_server import start_server
 
-    _refuse_data(config)
     settings, day = load_config(config, overrides), parse_date(date)
     home = home_folder()
     prepare(home)
@@ -71,19 +68,6 @@ def run(
         print_plan(request.open_lake(home), plan, force=request.forced(plan))
         return
     _run(request, plan, home)
-
-
-def _refuse_data(config: Path) -> None:
-    """Say what to do to somebody who gives a log in place of a config.
-
-    Raises:
-        UserError: it is one, or a folder.
-    """
-    if config.exists() and config.suffix not in (".yaml", ".yml"):
-        raise UserError(
-            f"{config}: a night is run by a config (.yaml), and this is data; write one for it: "
-            f"nightjar inspect {shlex.quote(str(config))} --to night.yaml"
-        )
 
 
 def _run(request: "NightRequest", plan: "Plan", home: Path) -> None:

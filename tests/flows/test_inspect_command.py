@@ -155,9 +155,18 @@ def test_a_log_of_today_alone_has_no_whole_day(ask, tmp_path):
     assert code == 0, err
 
 
-def test_run_on_data_says_what_to_do(log, capsys):
-    assert run(["run", str(log)]) == 2
-    assert f"nightjar inspect {log} --to night.yaml" in capsys.readouterr().err
+@pytest.mark.parametrize("command", [["run"], ["explain"]])
+def test_a_command_that_wants_a_config_and_gets_data_says_what_to_do(command, log, capsys, tmp_path):
+    large = tmp_path / "large.csv"
+    large.write_text("user,item,time\n" * 100_000)
+    for path in (log, tmp_path, large):
+        assert run([*command, str(path)]) == 2
+        assert f"nightjar inspect {path} --to night.yaml" in capsys.readouterr().err
+
+
+def test_a_config_may_be_called_anything(tmp_path):
+    (tmp_path / "night.conf").write_text("window: {train_days: 9}\n")
+    assert load_config(tmp_path / "night.conf").window.train_days == 9
 
 
 @pytest.mark.parametrize("kind", ["ratings", "plays", "baskets", "sessions"])

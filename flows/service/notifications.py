@@ -4,6 +4,8 @@ One JSON object is posted: `flow`, `run`, `state`, `message`, `url` (of the run 
 there by a certain hour is a failed run too: that of the deployment `watch`.
 """
 
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,10 @@ FIELDS = {
     "message": "flow_run.state.message or ''",
     "url": "flow_run | ui_url",
 }
+RECENT = timedelta(minutes=1)
+"""What ended longer ago has been posted, or never will be."""
+PATIENCE_S = 20.0
+"""For Prefect to post, and to note that it has, which it does every five seconds."""
 
 
 def notify(home: Path, api: Api, url: str, say: Say) -> bool:
@@ -48,6 +54,42 @@ def notify(home: Path, api: Api, url: str, say: Say) -> bool:
     (made, *_) = api.call("/automations/filter", {"automations": {"name": {"any_": [NAME]}}})
     write_json(_path(home), {"digest": digest, "standing": _stands(api, made)}, private=True)
     return True
+
+
+def await_posted(api: Api, patience_s: float = PATIENCE_S) -> bool:
+    """Wait until Prefect has posted of every run that ended badly just now; returns whether it has.
+
+    Its server forgets at its end what it has not posted yet.
+    """
+    standing = api.call("/automations/filter", {"automations": {"name": {"any_": [NAME]}}})
+    if not (standing and standing[0]["enabled"]):
+        return True
+    since = max((datetime.now(UTC) - RECENT).isoformat(), standing[0]["updated"])
+    ended = {
+        "flows": {"id": {"any_": [d["flow_id"] for d in api.deployments()]}},
+        "flow_runs": {"state": {"name": {"any_": STATES}}, "end_time": {"after_": since}},
+    }
+    runs = [run["id"] for run in api.call("/flow_runs/filter", ended)]
+    until = time.monotonic() + patience_s
+    while not all(_is_posted(api, run) for run in runs):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def _is_posted(api: Api, run: str) -> bool:
+    """Whether an automation has done, or failed to do, what it does when this run has ended."""
+    ends = {"event": {"name": [f"prefect.flow-run.{state}" for state in STATES]}}
+    events = _events(api, {**ends, "resource": {"id": [f"prefect.flow-run.{run}"]}})
+    done = {"event": {"name": [f"prefect.automation.action.{how}" for how in ("executed", "failed")]}}
+    return bool(events) and bool(
+        _events(api, {**done, "related": {"id": [f"prefect.event.{event['id']}" for event in events]}})
+    )
+
+
+def _events(api: Api, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(api.call("/events/filter", {"filter": wanted})["events"])
 
 
 def _stands(api: Api, automation: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from flows.service import parts
 from flows.service.api import Api
 from flows.service.health import database_listens, database_trouble, is_ready, silent_workers
 from flows.service.http import answers
-from flows.service.notifications import notify
+from flows.service.notifications import await_posted, notify
 from flows.service.parts import HEARTBEAT_S, PORTS, Part
 from flows.service.prefect_database import make_database
 from flows.service.processes import (
@@ -78,7 +78,10 @@ def down(home: Path, say: Say) -> None:
         prefect = load(home, "prefect")
         if prefect and prefect.process() and answers(prefect.health_url):
             try:
-                _mend_runs(home, Api(f"{prefect.url}/api", known_settings(home).auth), say)
+                api = Api(f"{prefect.url}/api", known_settings(home).auth)
+                _mend_runs(home, api, say)
+                if not await_posted(api):
+                    say("a run that ended badly just now may not have been notified of; Prefect took too long")
             except Failure as error:  # no reason to let the servers run
                 say(f"runs that have lost their process are told by the next `nightjar up` only: {error}")
         for record in reversed(servers):

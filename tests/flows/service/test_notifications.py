@@ -109,9 +109,9 @@ def test_a_run_that_lost_its_process_is_told_as_crashed(service, received):
     told = service.home.run("down").stdout
     assert "ended 1 run(s) under way" in told and "it is marked as crashed" in told
     assert service.home.left_running() == []
+    assert _about(service, received, run)["state"] == "Crashed", "the server ended before it had posted"
     service.up()
     assert service.await_state(run, "CRASHED")["state"]["message"] == "its process is gone"
-    assert _about(service, received, run)["state"] == "Crashed"
 
 
 def test_again_it_changes_nothing_and_the_address_stays_secret(service, received):

@@ -9,6 +9,7 @@ import random
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -63,6 +64,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
     slow = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("soak")}
     items.sort(key=lambda item: (item.path not in slow, item.path.name not in FIRST))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print the tables that tests have recorded: of what went wrong around them, say."""
+    ended = [r for how in ("passed", "failed") for r in terminalreporter.stats.get(how, [])]
+    for report in ended:
+        for name, value in report.user_properties:
+            if name == "table":
+                terminalreporter.write_sep("-", report.nodeid)
+                terminalreporter.write_line(value)
 
 
 def pytest_sessionfinish() -> None:

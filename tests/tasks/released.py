@@ -3,6 +3,7 @@
 import json
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -66,12 +67,15 @@ class Faulty:
 
     Attributes:
         faults: part of a path -> what happens to the next GETs of it: `500`, `reset`, `truncate`.
+        always: what happens to every request until it is emptied: `500` and `503` refuse it, `slow` keeps it for two
+            seconds, `reset` ends the connection when it has been done.
         got: path of every GET that was passed on whole.
     """
 
     upstream: int
     port: int = 0
     faults: dict[str, list[str]] = field(default_factory=dict)
+    always: str = ""
     got: list[str] = field(default_factory=list)
 
     def fault_of(self, path: str) -> str:
@@ -89,12 +93,20 @@ class Faulty:
 
             def answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                always = proxy.always
+                if always.isdecimal():
+                    self.send_response(int(always))
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
+                if always == "slow":
+                    time.sleep(2)
                 there = HTTPConnection("127.0.0.1", proxy.upstream, timeout=400)
                 there.request(self.command, self.path, body, dict(self.headers))
                 response = there.getresponse()
                 data = response.read()
                 fault = proxy.fault_of(self.path) if self.command == "GET" else ""
-                if fault == "reset":
+                if "reset" in (fault, always):
                     self.connection.close()
                     self.close_connection = True
                     return

@@ -2,13 +2,14 @@
 
     python -m flows.service.rotation MODULE ARGUMENTS
 
-is `python -m MODULE ARGUMENTS` whose output goes to a log, as it does for the servers and workers of the service. The
-log is set aside under another name, and the output goes to a new one from one moment to the next: not a line is lost.
-A thread of the process itself sees to that, so that nothing else has to run.
+is `python -m MODULE ARGUMENTS` whose output goes to a log, as it does for the servers and workers of the service, and
+which hears an interrupt. The log is set aside under another name, and the output goes to a new one from one moment to
+the next: not a line is lost. A thread of the process itself sees to that, so that nothing else has to run.
 """
 
 import os
 import runpy
+import signal
 import sys
 import threading
 import time
@@ -62,5 +63,7 @@ def rotate(path: Path) -> None:
 
 if __name__ == "__main__":
     bound_output()
+    # What a script starts in the background is born deaf to it, and Prefect's worker ends itself by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

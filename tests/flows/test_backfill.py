@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.homes import DAYS, TINY
+from tests.homes import COUNTED, DAYS, LEARNT
 
 pytestmark = pytest.mark.slow
 
@@ -187,24 +187,24 @@ def test_only_promote_makes_a_champion_and_says_so_in_the_ledger(home):
     assert (entry.before, entry.to) == (0, champion.number) and newest(home)["id"] in entry.why
 
 
-def test_two_at_once_over_the_same_days_do_the_work_once(make_home, tmp_path):
-    home, trace = make_home(TINY), tmp_path / "trace"
+def test_two_at_once_over_the_same_days_do_the_work_once(continued, golden_days, prefect, tmp_path):
+    home, trace = continued(LEARNT, of=golden_days, prefect=prefect), tmp_path / "trace"
     # Two releases at once are two nights' matter (test_night.py).
-    arguments = ["backfill", "2026-01-20", "2026-01-21", "--config", str(home.config), "--stages", "towers"]
+    arguments = ["backfill", "2026-01-13", "2026-01-14", "--config", str(home.config), "--stages", "towers"]
     both = [home.command(*arguments, NIGHTJAR_TRACE=str(trace)) for _ in range(2)]
     ends = [one.wait(500) for one in both]
     assert [e.returncode for e in ends] == [0, 0], "\n".join(e.stdout + e.stderr for e in ends)
     computed = [line.split()[2] for line in trace.read_text().splitlines() if " computing " in line]
-    assert len(computed) == len(set(computed)) and [c for c in computed if c.startswith("towers/")]
+    assert len(computed) == len(set(computed)) and sum(c.startswith("towers/") for c in computed) == 2
     assert {one["state"] for one in as_json(home.ask("backfill", "list", "--json"))} == {"succeeded"}
 
 
-def test_cancelling_ends_what_runs_and_a_resume_finishes_the_rest(make_home, tmp_path):
-    home, trace = make_home(TINY), tmp_path / "trace"
-    arguments = ("2026-01-20", "2026-01-21", "--config", str(home.config), "--stages", "als,towers")
+def test_cancelling_ends_what_runs_and_a_resume_finishes_the_rest(continued, golden_days, prefect, tmp_path):
+    home, trace = continued(COUNTED, of=golden_days, prefect=prefect), tmp_path / "trace"
+    arguments = ("2026-01-13", "2026-01-14", "--config", str(home.config), "--stages", "als,towers")
     running = home.command("backfill", *arguments, NIGHTJAR_TRACE=str(trace))
     until = time.monotonic() + 300
-    while not list((home.path / "home/lake").glob("watches/*/*")) and time.monotonic() < until:
+    while not (trace.exists() and " computing interactions/" in trace.read_text()) and time.monotonic() < until:
         time.sleep(0.1)
     id_ = newest(home)["id"]  # Spark is still to start: the first day is far from its end
     assert f"cancelled {id_}" in home.run("backfill", "cancel", id_).stdout

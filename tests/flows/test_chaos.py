@@ -1,8 +1,8 @@
-"""Two homes on one lake in S3 and one PostgreSQL, and everything around them fails: nothing is lost or made twice.
+"""Two homes on one lake in S3 and one PostgreSQL while everything around them fails: nothing is lost or made twice.
 
-Two operators give commands without end: nights, backfills, promotions, pulls, `gc`, `up` and `down`. Meanwhile processes
-are killed, PostgreSQL restarts, S3 fails, and a disk is full. Then all is well again, the days are asked for once more,
-and it is counted what there is.
+Two operators give commands without end: nights, backfills, promotions, pulls, `gc`, `up` and `down`. Meanwhile
+processes are killed, PostgreSQL restarts, S3 fails, and a disk is full. Then all is well again, the days are asked for
+once more, and it is counted what there is.
 """
 
 import json

@@ -30,9 +30,9 @@ FORCED = {"ledger": "release"}
 """What happens after the last stage, and the stage that leads there."""
 
 
-def test_kills_at_the_moments_that_differ(continued, golden):
+def test_kills_at_the_moments_that_differ(continued, golden, prefect):
     """One home goes through all of them: every run gets a little further than the last, then dies."""
-    _killed_at(MOMENTS, continued(COUNTED), golden)
+    _killed_at(MOMENTS, continued(COUNTED, prefect=prefect), golden)
 
 
 @pytest.mark.soak

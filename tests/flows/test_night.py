@@ -219,8 +219,8 @@ def test_every_filter_removes_something(golden):
 @pytest.mark.parametrize(
     "start", ["after Spark", pytest.param("from nothing", marks=[pytest.mark.soak, pytest.mark.timeout(1200)])]
 )
-def test_two_runs_at_once_in_one_home(make_home, continued, golden, start):
-    home = make_home() if start == "from nothing" else continued(LEARNT)
+def test_two_runs_at_once_in_one_home(make_home, continued, golden, prefect, start):
+    home = make_home() if start == "from nothing" else continued(LEARNT, prefect=prefect)
     runs = [home.command("run", str(home.config)) for _ in range(2)]
     ends = [run.wait(1000) for run in runs]
     assert [end.returncode for end in ends] == [0, 0], ends

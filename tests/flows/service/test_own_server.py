@@ -50,10 +50,15 @@ def command(home, **environment):
     )  # fmt: skip
 
 
-@pytest.fixture
-def running(tmp_path):
-    """Two commands at once, of two homes, each in the middle of its work."""
-    both = [command(tmp_path / name) for name in ("a", "b")]
+@pytest.fixture(scope="module")
+def homes(tmp_path_factory):
+    return [tmp_path_factory.mktemp(name) for name in ("a", "b")]
+
+
+@pytest.fixture(scope="module")
+def running(homes):
+    """Two commands at once, of two homes, each in the middle of its work until a test ends it."""
+    both = [command(home) for home in homes]
     yield [(process, *json.loads(process.stdout.readline())) for process in both]
     for process in both:
         process.kill()
@@ -66,35 +71,33 @@ def names(home):
         return [row[0] for row in database.execute("select name from flow")]
 
 
-def test_commands_at_once_have_servers_of_their_own_that_go_with_them(running, tmp_path):
-    (one, url, pid, imported), (other, other_url, other_pid, _) = running
-    assert url != other_url and pid != other_pid
-    assert imported == [], "the server's imports are the server's"
-    assert names(tmp_path / "a") == names(tmp_path / "b") == ["one"]
-    (listening,) = [c for c in psutil.Process(pid).net_connections() if c.status == "LISTEN"]
-    assert listening.laddr.ip == "127.0.0.1" and f"127.0.0.1:{listening.laddr.port}/" in url
-    one.communicate("\n")
-    assert not psutil.pid_exists(pid) and not answers(f"{url}/health")
-    assert answers(f"{other_url}/health")
-    other.communicate("\n")
-    assert not psutil.pid_exists(other_pid)
-
-
-def test_a_command_that_is_killed_leaves_no_server(running):
-    for process, _, pid, _ in running:
-        process.kill()
-        process.wait()
-        until = time.monotonic() + 120
-        while psutil.pid_exists(pid):
-            assert time.monotonic() < until
-            time.sleep(0.2)
-
-
 def test_the_server_that_the_environment_names_is_used(running, tmp_path):
     (_, url, _, _), _ = running
     third = command(tmp_path / "c", PREFECT_API_URL=url)
     named, started, _ = json.loads(third.communicate("\n")[0])
     assert (named, started) == (url, None) and not (tmp_path / "c/prefect/prefect.db").exists()
+
+
+def test_commands_at_once_have_servers_of_their_own_that_go_with_them(running, homes):
+    (one, url, pid, imported), (_, other_url, other_pid, _) = running
+    assert url != other_url and pid != other_pid
+    assert imported == [], "the server's imports are the server's"
+    assert names(homes[0]) == names(homes[1]) == ["one"]
+    (listening,) = [c for c in psutil.Process(pid).net_connections() if c.status == "LISTEN"]
+    assert listening.laddr.ip == "127.0.0.1" and f"127.0.0.1:{listening.laddr.port}/" in url
+    one.communicate("\n")
+    assert not psutil.pid_exists(pid) and not answers(f"{url}/health")
+    assert answers(f"{other_url}/health")
+
+
+def test_a_command_that_is_killed_leaves_no_server(running):
+    _, (process, _, pid, _) = running
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 120
+    while psutil.pid_exists(pid):
+        assert time.monotonic() < until
+        time.sleep(0.2)
 
 
 def test_two_that_start_at_once_on_a_fresh_database_both_serve(tmp_path):

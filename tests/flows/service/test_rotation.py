@@ -1,5 +1,6 @@
 """Logs stay bounded while they are written, whoever writes, and not a line of their ends is lost."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -49,6 +50,14 @@ def test_a_log_is_bounded_while_it_is_written_and_its_end_is_whole(home):
     assert all(p.stat().st_size < MOST + 11_000 for p in path.parent.iterdir())
     shown = [line.split()[-1] for line in logs.tail(home, None, 3000, follow=False)]
     assert shown == [str(n) for n in range(LINES - 3000, LINES)]
+
+
+def test_what_it_runs_hears_an_interrupt_also_when_a_script_starts_it_in_the_background(tmp_path):
+    (tmp_path / "hears.py").write_text("import signal; print(signal.getsignal(signal.SIGINT) != signal.SIG_IGN)")
+    command = f"trap '' INT; exec {sys.executable} -m flows.service.rotation hears"
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    done = subprocess.run(["sh", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
 
 
 def test_who_follows_misses_no_line_when_a_log_is_begun_anew(home):

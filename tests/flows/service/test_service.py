@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import psutil
@@ -268,7 +269,10 @@ def test_a_scheduled_night_goes_on_after_down_and_up(service):
     tiny = {n: {**deployment["parameters"].get(n, {}), **v} for n, v in yaml.safe_load(TINY).items()}
     one_night = {"parameters": {**deployment["parameters"], **tiny, "catch_up_days": 0}}
     service.get("prefect", f"/api/deployments/{deployment['id']}", one_night, method="PATCH")
-    _patch(service, "nightly", {"schedule": {"interval": 20, "timezone": "UTC"}})
+    _patch(service, "nightly", {"schedule": {"interval": 10, "timezone": "UTC"}})
+    soon = (datetime.now(UTC) + timedelta(seconds=30)).isoformat()
+    # Prefect's scheduler does the same, within a minute.
+    service.api(f"/deployments/{deployment['id']}/schedule", {"end_time": soon, "min_runs": 1, "max_runs": 1})
     running = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
     before = set(service.home.digests())
     run = service.wait(lambda: service.api("/flow_runs/filter", running), 200)[0]

@@ -105,8 +105,17 @@ def turned(pipeline: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, 
         untouched = config.pool_size == pipeline["pool_size"]
         size = max(config.pool_size, PipelineConfig().pool_size) if untouched else config.pool_size
         widest = dataclasses.replace(config, pool_size=size)
-        return dict(plain(pipeline_of(config.system, widest)))
+        return _as_known(plain(pipeline_of(config.system, widest)), pipeline)
     return changed
+
+
+def _as_known(made: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those that a release does not know; its runtime refuses these."""
+    return {
+        name: _as_known(value, own[name]) if isinstance(value, Mapping) else value
+        for name, value in made.items()
+        if name in own
+    }
 
 
 def applies(knob: Knob, pipeline: Mapping[str, Any]) -> bool:

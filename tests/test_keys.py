@@ -174,7 +174,7 @@ WORDS = {
         ("tasks/sources/listings.py", "rows have the id {rows[0]", "rows are of {rows[0]"),
     ),
     "an error of a release": (
-        ("models/runtime/release.py", "a list has at least 1 item", "lists begin with one item"),
+        ("models/runtime/release.py", "at least one above 0", "one or more above 0"),
         ("models/serving/config.py", "it must be at least k, which is", "k is larger:"),
         ("models/serving/sources.py", "is called so; rename it", "has that name"),
     ),

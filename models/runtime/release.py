@@ -15,6 +15,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from .arguments import (
+    MOST_K,
+    MOST_THREADS,
+    dense_id,
+    dense_ids,
+    finite_vectors,
+    flag,
+    item_mask,
+    known_attributes,
+    one_word,
+    outside_ids,
+    path_like,
+    table_with,
+    whole_number,
+)
 from .arrays import codes_in
 from .candidates import Found
 from .errors import BundleError
@@ -26,14 +41,16 @@ from .lists import Result, joined
 from .manifest import check, read_json
 from .ranker import Ranker
 from .scores import can_score
+from .settings import checked
 from .sources import declared, open_sources
 from .steps import Steps
 from .systems import SYSTEMS
-from .user_tables import ABOUT_USERS, having_watched, visitor
+from .user_tables import ABOUT_USERS, having_watched, visitor, words_by_column
 from .user_tower import UserTower
 from .users import Users
 
 BATCH = 256  # users worked on at once; bounds memory and keeps arrays in the cache
+KINDS = ("user", "item")
 ROW = np.zeros(1, dtype=np.int64)  # of somebody who has tables of their own
 
 
@@ -51,6 +68,9 @@ class Bundle:
 
     What has no underscore here, and is no part (`tower`, `ranker`, `index`, `features`, `steps`), stays in later
     runtimes: those who open releases of every age ask nothing else.
+
+    Every argument is checked before anything is done with it: a `BundleError` names it, what was given and what is
+    allowed. Ids are whole numbers, numpy's too; neither bools nor floats nor text are.
     """
 
     def __init__(
@@ -65,15 +85,17 @@ class Bundle:
         Args:
             path: folder of the bundle.
             pipeline: settings to use instead of the bundle's own `pipeline.json`, in the same form.
-            threads: users are worked on in so many threads; results do not depend on it.
+            threads: users are worked on in so many threads, from 1; by default as many as the machine has cores.
+                Results do not depend on it.
             verify: compare the sha256 of every file.
 
         Raises:
             BundleError: see `check`.
         """
-        self.path = Path(path)
-        self.manifest = check(self.path, verify)
-        self.threads = threads or os.cpu_count() or 1
+        self.path = Path(path_like("path", path))
+        most = os.cpu_count() or 1
+        self.threads = most if threads is None else whole_number("threads", threads, 1, MOST_THREADS)
+        self.manifest = check(self.path, flag("verify", verify))
         tables = {name: pq.read_table(self.path / TABLES[name]) for name in LOADED}
         tables["user_embeddings"] = pq.read_table(self.path / "user_embeddings.parquet")
         self.items, self.id_map = tables["items"], tables["id_map"]
@@ -86,10 +108,13 @@ class Bundle:
         self._sources = open_sources(self.path, self.index, catalogue)
         self._reasons = {source["name"]: source["reason"] for source in declared(self.path)}
         self._since: dict[int, WatchedSince] = {}
-        self._use(pipeline or read_json(self.path / "pipeline.json"))
+        self._words = words_by_column(self.features.users.table, catalogue, self.tower.fields["user"])
+        self._use(read_json(self.path / "pipeline.json") if pipeline is None else pipeline)
 
     def _use(self, pipeline: Mapping[str, Any]) -> None:
-        """Ask with other settings; raises BundleError when the release lacks what they need."""
+        """Ask with other settings; raises BundleError when there is none like them, or the release lacks what they
+        need."""
+        pipeline = checked(pipeline)
         self._check_system(pipeline["system"])
         asked = {name for name, source in pipeline["sources"].items() if source["num_candidates"]}
         if unknown := asked - self._sources.keys():
@@ -97,12 +122,12 @@ class Bundle:
                 f"{self.path}: the pipeline asks the source {min(unknown)}, and this release has none of it; make one "
                 f"with pipeline.sources.{min(unknown)}.num_candidates above 0"
             )
+        if not asked:
+            raise BundleError("pipeline.sources: every num_candidates is 0; allowed: at least one above 0")
         self.pipeline = pipeline
         self.steps = Steps(pipeline, self.features.items, self._sources, self.ranker, self._reasons)
 
     def _check_system(self, system: str) -> None:
-        if system not in SYSTEMS:
-            raise BundleError(f"{self.path}: this runtime knows no system {system!r}, only {', '.join(SYSTEMS)}")
         for name in SYSTEMS[system].scored_by:
             if name not in self._sources:
                 raise BundleError(
@@ -126,7 +151,14 @@ class Bundle:
         return tuple(self.steps.active)
 
     def with_pipeline(self, pipeline: Mapping[str, Any]) -> "Bundle":
-        """The same release with other settings; nothing is loaded again."""
+        """The same release with other settings; nothing is loaded again.
+
+        Args:
+            pipeline: in the form of `pipeline.json`; sources that it leaves out are off.
+
+        Raises:
+            BundleError: a setting is missing, not known or not allowed, or the release lacks a source that is asked.
+        """
         other = copy.copy(self)
         other._use(pipeline)
         return other
@@ -179,12 +211,14 @@ class Bundle:
         Raises:
             BundleError: a user is not known.
         """
-        batches = self._batches(self.features.user_rows(np.asarray(user_ids, dtype=np.int64)))
+        batches = self._batches(self.features.user_rows(dense_ids("user_ids", user_ids)))
         return np.concatenate([features.users.vectors(rows)[:, 0] for features, rows in batches])
 
     def embed(self, items: pa.Table) -> np.ndarray:
         """float32 `[N, d]`: what the item tower makes of N rows in the columns of `items`: vectors for new items."""
-        return ItemTower(self.path).vectors(items)
+        tower = ItemTower(self.path)
+        needed = dict.fromkeys(field["column"] for field in tower.fields)
+        return tower.vectors(table_with("items", items, pa.schema([self.items.schema.field(n) for n in needed])))
 
     # --- questions ---------------------------------------------------------------------------------------------------
 
@@ -192,7 +226,9 @@ class Bundle:
         """Top-k items for known users (dense ids, see `ids`).
 
         Args:
-            k: length of the lists; the pipeline's when None.
+            user_ids: in any order; who is there twice has one list.
+            k: length of the lists, 1 to 1,000; the pipeline's when None. Shorter lists than the pipeline's are the
+                heads of its lists.
             trace: add columns that say how each item came into the list: its place in every source, the fused
                 retrieval score, what the ranker expects, whether it fills the exploration slot.
 
@@ -203,7 +239,10 @@ class Bundle:
 
     def stream(self, user_ids: Iterable[int], k: int | None = None, trace: bool = False) -> Iterator[Result]:
         """The same in batches of users, in order of their ids, for more lists than fit in memory."""
-        length, rows = self._length(k), self.features.user_rows(np.unique(np.fromiter(user_ids, dtype=np.int64)))
+        rows = self.features.user_rows(np.unique(dense_ids("user_ids", user_ids)))
+        return self._stream(rows, self._length(k), flag("trace", trace))
+
+    def _stream(self, rows: np.ndarray, length: int, trace: bool) -> Iterator[Result]:
         batches = self._batches(rows)
         # FAISS's own threads are set for each thread that calls it; one each, as the users are spread over threads.
         with ThreadPoolExecutor(self.threads, initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
@@ -219,13 +258,14 @@ class Bundle:
         """Top-k items for somebody unknown, who gets user_id -1.
 
         Args:
-            item_ids: what they have watched, oldest first; may be empty.
+            item_ids: what they have watched, oldest first, as often as it was; may be empty.
             attributes: columns of `users` that are known of them, such as age or region.
 
         Raises:
-            BundleError: an item or an attribute is not known.
+            BundleError: an item, an attribute or its value is not known.
         """
-        return self.steps.lists(self._stranger(item_ids, attributes), ROW, self._length(k), trace)
+        length, trace = self._length(k), flag("trace", trace)
+        return self.steps.lists(self._stranger(item_ids, attributes), ROW, length, trace)
 
     def candidates(self, user_id: int, k: int | None = None) -> pa.Table:
         """Every item that was proposed to a known user, and what became of it: why one is in the list and another not.
@@ -238,7 +278,7 @@ class Bundle:
         Raises:
             BundleError: the user is not known; `candidates_for_history` is for them.
         """
-        ((features, rows),) = self._batches(self.features.user_rows(np.array([user_id])))
+        ((features, rows),) = self._batches(self.features.user_rows(np.array([dense_id("user_id", user_id)])))
         return self.steps.candidate_table(features, rows, self._length(k))
 
     def candidates_for_history(
@@ -248,17 +288,23 @@ class Bundle:
         return self.steps.candidate_table(self._stranger(item_ids, attributes), ROW, self._length(k))
 
     def _length(self, k: int | None) -> int:
-        """Length of the lists; raises BundleError when it is below 1."""
-        k = self.pipeline["k"] if k is None else k
-        if k < 1:
-            raise BundleError(f"k is {k}; a list has at least 1 item")
-        return k
+        """Length of the lists."""
+        return whole_number("k", self.pipeline["k"] if k is None else k, 1, MOST_K)
+
+    def _found(self, k: int) -> int:
+        """Number of items that a search is asked for: up to the whole catalogue."""
+        return whole_number("k", k, 1, max(MOST_K, self.features.items.size))
+
+    def _known_items(self, item_ids: Sequence[int]) -> list[int]:
+        watched: list[int] = dense_ids("item_ids", item_ids).tolist()
+        self.features.items.check(watched)
+        return watched
 
     def _stranger(self, item_ids: Sequence[int], attributes: Mapping[str, Any] | None) -> Features:
         """Features of one unknown user, in row 0."""
-        items = self.features.items
-        items.check(item_ids)
-        tables = visitor(list(item_ids), attributes or {}, items, self.features.users.table.schema)
+        items, schema = self.features.items, self.features.users.table.schema
+        known = known_attributes(attributes, schema, self._words)
+        tables = visitor(self._known_items(item_ids), known, items, schema)
         return Features(items, Users(tables, items, self.tower))
 
     def watch(self, user_id: int, item_ids: Sequence[int]) -> None:
@@ -274,11 +320,11 @@ class Bundle:
             BundleError: the user or an item is not known; nothing has changed then.
         """
         items, users = self.features.items, self.features.users
-        row = int(self.features.user_rows(np.array([user_id]))[0])
-        items.check(item_ids)
+        row = int(self.features.user_rows(np.array([dense_id("user_id", user_id)]))[0])
+        new = self._known_items(item_ids)
         since = self._since.get(row)
         tables = since.tables if since else {"users": users.table.slice(row, 1), **self._about(user_id)}
-        watched = [*(since.item_ids if since else ()), *map(int, item_ids)]
+        watched = [*(since.item_ids if since else ()), *new]
         features = Features(items, Users(having_watched(tables, watched, items), items, self.tower))
         self._since[row] = WatchedSince(tables, watched, features)
 
@@ -294,10 +340,15 @@ class Bundle:
         """Items and scores `[U, k]` of one source alone, for users in the order given; -1 where it has no more.
 
         Args:
+            user_ids: a row each, in their order; who is there twice has two.
+            k: 1 to 1,000, or to as many as there are items.
             filtered: pass them through the pipeline's filters first. Of `towers` come k wherever the filters leave k;
                 the other sources give what they have among their best.
         """
-        rows = self.features.user_rows(np.asarray(user_ids, dtype=np.int64))
+        if source not in self.sources:
+            raise BundleError(f"this release has no source {source!r}; it has {', '.join(self.sources)}")
+        k, filtered = self._found(k), flag("filtered", filtered)
+        rows = self.features.user_rows(dense_ids("user_ids", user_ids))
         batches = self._batches(rows)
         parts = [self.steps.alone(source, features.users, batch, k, filtered) for features, batch in batches]
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
@@ -308,25 +359,22 @@ class Bundle:
         Where there are fewer than k, -1 and -inf fill up. Items that are not in the catalogue never come.
 
         Args:
+            vectors: finite numbers.
+            k: as for `retrieve`.
             allowed: only these items: bool by item id, or item ids. Then k come wherever k are allowed, which may take
                 a longer search than the one that the recall was measured at.
 
         Raises:
-            BundleError: the vectors have another shape.
+            BundleError: the vectors have another shape, or one that is no number.
         """
-        size, mask = self.features.items.size, None if allowed is None else np.asarray(allowed)
-        if mask is not None and mask.dtype == bool and len(mask) != size:
-            raise BundleError(f"the mask has {len(mask):,} places; this release has {size:,} item ids")
-        queries = np.ascontiguousarray(vectors, dtype=np.float32)
-        if queries.ndim != 2 or queries.shape[1] != self.features.items.vectors.shape[1]:
-            dim = self.features.items.vectors.shape[1]
-            raise BundleError(f"vectors have shape {list(queries.shape)}; the index takes [N, {dim}]")
-        return self.index.search(queries, k, mask)
+        size, dim = self.features.items.vectors.shape[0] - 1, self.features.items.vectors.shape[1]
+        mask = None if allowed is None else item_mask("allowed", allowed, size)
+        return self.index.search(finite_vectors("vectors", vectors, dim), self._found(k), mask)
 
     def similar(self, item_id: int, k: int = 10) -> pa.Table:
         """The k items nearest to one by their vectors: item_id, title, score (cosine)."""
-        items = self.features.items
-        items.check([item_id])
+        items, k = self.features.items, self._found(k)
+        items.check([item_id := dense_id("item_id", item_id)])
         found, scores = self.index.search(items.vectors[item_id][None, :], k + 1)
         kept = (found[0] != item_id) & (found[0] >= 0)
         chosen = found[0][kept][:k]
@@ -334,10 +382,11 @@ class Bundle:
 
     def ids(self, kind: str, external_ids: Sequence[str]) -> np.ndarray:
         """Dense ids of outside ids; `kind` is user or item. Raises BundleError for one that is not known."""
-        known = self.id_map.filter(pc.equal(self.id_map["kind"], kind))
-        places = codes_in(pa.array(external_ids, pa.string()), known["external_id"].combine_chunks())
+        known = self.id_map.filter(pc.equal(self.id_map["kind"], one_word("kind", kind, KINDS)))
+        asked = outside_ids("external_ids", external_ids)
+        places = codes_in(pa.array(asked, pa.string()), known["external_id"].combine_chunks())
         if (places < 0).any():
-            raise BundleError(f"{kind} {external_ids[int(np.argmin(places))]!r} is not in the bundle's id map")
+            raise BundleError(f"{kind} {asked[int(np.argmin(places))]!r} is not in the bundle's id map")
         return known["id"].to_numpy()[places]
 
     def _batches(self, rows: np.ndarray) -> list[tuple[Features, np.ndarray]]:

@@ -10,7 +10,6 @@ import pyarrow as pa
 from .arrays import TINY
 from .bloom import scatter
 from .candidates import Found, Pool, distinct, ranks_in, top
-from .errors import BundleError
 from .features import Features
 from .filters import Filters, any_of
 from .index import ItemIndex
@@ -59,22 +58,31 @@ class Steps:
         self.filters = Filters(items, settings["filters"])
 
     def lists(self, features: Features, rows: np.ndarray, k: int, trace: bool) -> Result:
-        """Lists of k for some users."""
-        pool, removals = self.candidates(features.users, rows, k)
+        """Lists of k for some users.
+
+        A list that is shorter than the pipeline's is the head of that: pool, fresh quota and exploration are those of
+        the whole list, so that the top does not depend on how much of it is asked for.
+        """
+        length = self._length(k)
+        pool, removals = self.candidates(features.users, rows, length)
         relevance, expected = self._rank(features, rows, pool)
         tastes = features.users.primary_genre_shares[rows]
         order = Order(pool.item_ids, relevance, self.items, self.settings["order"], tastes)
-        columns, explored = order.lists(k, self._draws(features.users.ids[rows]))
+        columns, explored = (places[:, :k] for places in order.lists(length, self._draws(features.users.ids[rows])))
         lists = Lists(features, rows, pool, columns, self.reasons)
         table = lists.table(relevance, explored)
         for name, column in lists.traces(self.active, expected, explored).to_pydict().items() if trace else ():
             table = table.append_column(name, pa.array(column))
         return Result(table, removals, dict(Counter(table["source"].to_pylist())), len(rows))
 
+    def _length(self, k: int) -> int:
+        """Length of the list that one of k is the head of."""
+        return max(k, self.settings["k"])
+
     def candidate_table(self, features: Features, rows: np.ndarray, k: int) -> pa.Table:
         """What became of every candidate of one user, see `Bundle.candidates`."""
         lists = self._lists(features.users, rows)
-        pool, _ = self.candidates(features.users, rows, k)
+        pool, _ = self.candidates(features.users, rows, self._length(k))
         relevance, _ = self._rank(features, rows, pool)
         listed = self.lists(features, rows, k, trace=False).table["item_id"].to_numpy()
         item_ids = np.unique(np.concatenate([*lists, pool.item_ids], axis=1))
@@ -103,8 +111,6 @@ class Steps:
 
     def alone(self, source: str, users: Users, rows: np.ndarray, k: int, filtered: bool) -> Found:
         """The k best of one source, see `Bundle.retrieve`."""
-        if source not in self.sources:
-            raise BundleError(f"this release has no source {source!r}; it has {', '.join(self.sources)}")
         offsets = users.seen.offsets
         spare = WIDEN * k + int((offsets[rows + 1] - offsets[rows]).max(initial=0)) if filtered else 0
         item_ids, scores = self._find(source, users, rows, min(k + spare, self.items.size))

@@ -1,30 +1,37 @@
 """Tables about one user who is not known, or who has watched more since the night."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .arrays import codes_in
-from .errors import BundleError
-from .items import Items
+from .arrays import codes_in, vocabulary_of
+from .items import TIERS, Items
 from .user_tower import SEARCHED
 
 
 def visitor(history: list[int], attributes: Mapping[str, Any], items: Items, schema: pa.Schema) -> dict[str, pa.Table]:
-    """Tables about one unknown user, whose features are those that the window would give for such a history."""
-    unknown = set(attributes) - set(schema.names) - {"user_id"}
-    if unknown:
-        raise BundleError(f"attribute {min(unknown)!r} is not known; there are {schema.names[1:]}")
+    """Tables about one unknown user, whose features are those that the window would give for such a history.
+
+    Args:
+        attributes: as `known_attributes` gives them back.
+    """
     user = {**dict.fromkeys(schema.names), **attributes, "user_id": -1}
     nobody = {name: table.empty_table() for name, table in ABOUT_USERS.items()}
-    try:
-        users = pa.Table.from_pylist([user], schema=schema)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise BundleError(f"an attribute does not fit its column: {error}") from error
+    users = pa.Table.from_pylist([user], schema=schema)
     return having_watched({"users": users, **nobody}, history, items)
+
+
+def words_by_column(users: pa.Table, items: Items, fields: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Column of `users` that holds text -> what a release can tell apart in it: what some user has, what the query
+    tower was trained with (`fields`, see `encode`) and what the filters look at."""
+    looked_at = {"subscription_type": TIERS, "region": items.region_names.to_pylist()}
+    trained = {field["column"]: field["vocabulary"] for field in fields if field["kind"] == "category"}
+    names = [field.name for field in users.schema if pa.types.is_string(field.type)]
+    own = {name: vocabulary_of(users[name]).to_pylist() for name in names}
+    return {name: sorted({*own[name], *looked_at.get(name, ()), *trained.get(name, ())}) for name in names}
 
 
 def having_watched(tables: Mapping[str, pa.Table], item_ids: list[int], items: Items) -> dict[str, pa.Table]:

@@ -1,18 +1,24 @@
 """How MLflow serves a release. Logged as code beside the bundle; needs mlflow, pandas and the bundle's own packages.
 
 Input, one row a request, all ids as in the log: `user_id`, or `history` (item ids, oldest first) for somebody unknown,
-and `k`. A user whom the release does not know gets what a new user gets.
+and `k`, by default the length of the release's own lists. A user whom the release does not know gets what a new user
+gets. A request that cannot be answered is refused with all that came with it, by its place and in one sentence.
 Output, one row a recommendation: `request`, `rank`, `item_id`, `title`, `score`, `source`, `reason`.
 """
 
 import importlib.util
 import json
+import math
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 
@@ -21,7 +27,8 @@ class Recommender(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         folder = Path(context.artifacts["bundle"])
-        self.bundle = _runtime(folder).Bundle(folder)
+        runtime = _runtime(folder)
+        self.bundle, self.refusal = runtime.Bundle(folder), runtime.BundleError
         ids = self.bundle.id_map.to_pandas()
         self.users, items = (ids[ids["kind"] == kind] for kind in ("user", "item"))
         self.users = dict(zip(self.users["external_id"], self.users["id"], strict=True))
@@ -30,20 +37,42 @@ class Recommender(PythonModel):
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        answers = [self._answer(row).assign(request=n) for n, row in enumerate(model_input.to_dict("records"))]
+        answers = []
+        for number, row in enumerate(model_input.to_dict("records")):
+            try:
+                answers.append(self._answer(row).assign(request=number))
+            except self.refusal as error:
+                raise MlflowException(f"request {number}: {error}", INVALID_PARAMETER_VALUE) from error
         titles = self.bundle.items.select(["item_id", "title"]).to_pandas()
         table = pd.concat(answers).merge(titles, on="item_id", how="left").sort_values(["request", "rank"])
         table["item_id"] = table["item_id"].map(self.names)
         return table[["request", "rank", "item_id", "title", "score", "source", "reason"]].reset_index(drop=True)
 
     def _answer(self, row: dict[Any, Any]) -> pd.DataFrame:
-        # A frame of users and histories has NaN where a row has no value.
-        row = {name: value for name, value in row.items() if not (isinstance(value, float) and value != value)}
-        k, history, user = int(row.get("k") or 20), row.get("history"), str(row.get("user_id"))
-        if history is None and user in self.users:
-            return self.bundle.recommend([self.users[user]], k=k).table.to_pandas()
-        items = self.bundle.ids("item", [str(i) for i in history]).tolist() if history else []
+        told = {str(name): _as_told(value) for name, value in row.items()}
+        k, history, user = told.get("k"), told.get("history"), told.get("user_id")
+        name = "" if user is None else self._outside("user_id", user)
+        if history is None and name in self.users:
+            return self.bundle.recommend([self.users[name]], k=k).table.to_pandas()
+        if isinstance(history, str) or not isinstance(history, Iterable | None):
+            raise self.refusal(f"history is {history!r}; allowed: a list of item ids, oldest first")
+        names = [self._outside(f"history[{n}]", _as_told(one)) for n, one in enumerate(history or ())]
+        items = self.bundle.ids("item", names).tolist() if names else []
         return self.bundle.recommend_for_history(items, k=k).table.to_pandas()
+
+    def _outside(self, name: str, value: Any) -> str:
+        """An outside id: text, or a number that the log's ids were."""
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise self.refusal(f"{name} is {value!r}; allowed: an id of the log, text or a whole number")
+        return str(value)
+
+
+def _as_told(value: Any) -> Any:
+    """What a request said: a frame has NaN where it said nothing, and whole numbers as floats beside that."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, float):
+        return None if math.isnan(value) else int(value) if value.is_integer() else value
+    return value
 
 
 def _runtime(folder: Path) -> Any:

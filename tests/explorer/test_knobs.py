@@ -70,6 +70,14 @@ def test_candidates_of_a_system_are_asked_of_its_sources():
     assert narrow["pool_size"] == 50 and turned(narrow, {"candidates": 200})["pool_size"] == 150
 
 
+def test_settings_that_a_release_does_not_know_stay_unknown():
+    """Its runtime refuses them."""
+    netflix = plain(pipeline_of("netflix", PipelineConfig()))
+    order = {name: value for name, value in netflix["order"].items() if name != "by_relevance"}
+    changed = turned(netflix | {"order": order}, {"candidates": 50, "order.by_relevance": True})
+    assert changed["candidates"] == 50 and changed["order"] == order
+
+
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory) -> Bundle:
     """A release with a transformer, so that any system can be asked."""

@@ -60,6 +60,16 @@ def check(folder: Path, verify: bool = True) -> dict[str, Any]:
     return manifest
 
 
+def check_unchanged(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Raise BundleError when another release has taken the folder's place since its manifest was read."""
+    try:
+        there = read_json(folder / "manifest.json")
+    except (OSError, ValueError):
+        there = None
+    if there != manifest:
+        raise BundleError(f"{folder}: was replaced while it was being loaded; load it again")
+
+
 def _check_file(path: Path, entry: Mapping[str, Any] | None, verify: bool) -> None:
     if entry is None:
         raise BundleError(f"{path}: not in the manifest, which must list it; fetch the bundle again")

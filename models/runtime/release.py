@@ -38,14 +38,14 @@ from .files import LOADED, TABLES
 from .index import ItemIndex
 from .item_tower import ItemTower
 from .lists import Result, joined
-from .manifest import check, read_json
+from .manifest import check, check_unchanged, read_json
 from .ranker import Ranker
 from .scores import can_score
 from .settings import checked
 from .sources import declared, open_sources
 from .steps import Steps
 from .systems import SYSTEMS
-from .user_tables import ABOUT_USERS, having_watched, visitor, words_by_column
+from .user_tables import AboutUsers, having_watched, visitor, words_by_column
 from .user_tower import UserTower
 from .users import Users
 
@@ -96,10 +96,19 @@ class Bundle:
         most = os.cpu_count() or 1
         self.threads = most if threads is None else whole_number("threads", threads, 1, MOST_THREADS)
         self.manifest = check(self.path, flag("verify", verify))
+        try:
+            self._load()
+        finally:  # what comes of two releases may be anything
+            check_unchanged(self.path, self.manifest)
+        self._since: dict[int, WatchedSince] = {}
+        self._use(self._own_pipeline if pipeline is None else pipeline)
+
+    def _load(self) -> None:
+        """Read all that is ever asked: nothing is read later, when another release may be in the folder's place."""
         tables = {name: pq.read_table(self.path / TABLES[name]) for name in LOADED}
         tables["user_embeddings"] = pq.read_table(self.path / "user_embeddings.parquet")
         self.items, self.id_map = tables["items"], tables["id_map"]
-        self.tower = UserTower(self.path)
+        self.tower, self._item_tower = UserTower(self.path), ItemTower(self.path)
         self.features = Features.of(tables, self.tower, self.manifest["date"])
         self.ranker = Ranker(self.path)
         shards = sorted(name for name in self.manifest["files"] if name.endswith(".faiss"))
@@ -107,9 +116,9 @@ class Bundle:
         self.index = ItemIndex([self.path / name for name in shards], catalogue.known[:-1])
         self._sources = open_sources(self.path, self.index, catalogue)
         self._reasons = {source["name"]: source["reason"] for source in declared(self.path)}
-        self._since: dict[int, WatchedSince] = {}
+        self._about = AboutUsers(tables)
         self._words = words_by_column(self.features.users.table, catalogue, self.tower.fields["user"])
-        self._use(read_json(self.path / "pipeline.json") if pipeline is None else pipeline)
+        self._own_pipeline = read_json(self.path / "pipeline.json")
 
     def _use(self, pipeline: Mapping[str, Any]) -> None:
         """Ask with other settings; raises BundleError when there is none like them, or the release lacks what they
@@ -216,9 +225,10 @@ class Bundle:
 
     def embed(self, items: pa.Table) -> np.ndarray:
         """float32 `[N, d]`: what the item tower makes of N rows in the columns of `items`: vectors for new items."""
-        tower = ItemTower(self.path)
-        needed = dict.fromkeys(field["column"] for field in tower.fields)
-        return tower.vectors(table_with("items", items, pa.schema([self.items.schema.field(n) for n in needed])))
+        needed = dict.fromkeys(field["column"] for field in self._item_tower.fields)
+        return self._item_tower.vectors(
+            table_with("items", items, pa.schema([self.items.schema.field(n) for n in needed]))
+        )
 
     # --- questions ---------------------------------------------------------------------------------------------------
 
@@ -323,18 +333,10 @@ class Bundle:
         row = int(self.features.user_rows(np.array([dense_id("user_id", user_id)]))[0])
         new = self._known_items(item_ids)
         since = self._since.get(row)
-        tables = since.tables if since else {"users": users.table.slice(row, 1), **self._about(user_id)}
+        tables = since.tables if since else {"users": users.table.slice(row, 1), **self._about.rows(user_id)}
         watched = [*(since.item_ids if since else ()), *new]
         features = Features(items, Users(having_watched(tables, watched, items), items, self.tower))
         self._since[row] = WatchedSince(tables, watched, features)
-
-    def _about(self, user_id: int) -> dict[str, pa.Table]:
-        """The user's own rows. Read from the files, as nobody else needs these tables once a bundle is loaded."""
-        theirs = [("user_id", "==", int(user_id))]
-        return {
-            name: pq.read_table(self.path / f"{name}.parquet", columns=schema.names, filters=theirs)
-            for name, schema in ABOUT_USERS.items()
-        }
 
     def retrieve(self, source: str, user_ids: Sequence[int], k: int, filtered: bool = True) -> Found:
         """Items and scores `[U, k]` of one source alone, for users in the order given; -1 where it has no more.

@@ -66,6 +66,29 @@ def having_watched(tables: Mapping[str, pa.Table], item_ids: list[int], items: I
     return {**tables, **{n: pa.Table.from_pylist([row], schema=ABOUT_USERS[n]) for n, row in rows.items()}}
 
 
+class AboutUsers:
+    """The tables of `ABOUT_USERS`, kept so that the rows of one user are found at once."""
+
+    def __init__(self, tables: Mapping[str, pa.Table]) -> None:
+        self._tables = {name: _by_user(tables[name].select(schema.names)) for name, schema in ABOUT_USERS.items()}
+        self._ids = {name: table["user_id"].to_numpy() for name, table in self._tables.items()}
+
+    def rows(self, user_id: int) -> dict[str, pa.Table]:
+        """The user's own rows of each table."""
+        found = {}
+        for name, table in self._tables.items():
+            first, end = np.searchsorted(self._ids[name], [user_id, user_id + 1])
+            found[name] = table.slice(first, end - first)
+        return found
+
+
+def _by_user(table: pa.Table) -> pa.Table:
+    """Rows in the order of users; most tables come in it."""
+    ids = table["user_id"].to_numpy()
+    ordered = table if (ids[1:] >= ids[:-1]).all() else table.take(np.argsort(ids, kind="stable"))
+    return ordered.combine_chunks()
+
+
 ABOUT_USERS = {
     "histories": pa.schema(
         [("user_id", pa.int32()), (SEARCHED, pa.list_(pa.string()))]

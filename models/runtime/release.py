@@ -9,7 +9,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -45,6 +44,7 @@ from .settings import checked
 from .sources import declared, open_sources
 from .steps import Steps
 from .systems import SYSTEMS
+from .threads import faiss_threads
 from .user_tables import AboutUsers, having_watched, visitor, words_by_column
 from .user_tower import UserTower
 from .users import Users
@@ -85,8 +85,8 @@ class Bundle:
         Args:
             path: folder of the bundle.
             pipeline: settings to use instead of the bundle's own `pipeline.json`, in the same form.
-            threads: users are worked on in so many threads, from 1; by default as many as the machine has cores.
-                Results do not depend on it.
+            threads: users are worked on in so many threads, from 1, and searches take no more; by default as many as
+                the machine has cores. Results do not depend on it.
             verify: compare the sha256 of every file.
 
         Raises:
@@ -254,9 +254,13 @@ class Bundle:
 
     def _stream(self, rows: np.ndarray, length: int, trace: bool) -> Iterator[Result]:
         batches = self._batches(rows)
-        # FAISS's own threads are set for each thread that calls it; one each, as the users are spread over threads.
-        with ThreadPoolExecutor(self.threads, initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
-            yield from pool.map(lambda batch: self.steps.lists(batch[0], batch[1], length, trace), batches)
+
+        def lists(batch: tuple[Features, np.ndarray]) -> Result:
+            with faiss_threads(1):  # the users are spread over threads
+                return self.steps.lists(*batch, length, trace)
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            yield from pool.map(lists, batches)
 
     def recommend_for_history(
         self,
@@ -275,7 +279,9 @@ class Bundle:
             BundleError: an item, an attribute or its value is not known.
         """
         length, trace = self._length(k), flag("trace", trace)
-        return self.steps.lists(self._stranger(item_ids, attributes), ROW, length, trace)
+        stranger = self._stranger(item_ids, attributes)
+        with faiss_threads(self.threads):
+            return self.steps.lists(stranger, ROW, length, trace)
 
     def candidates(self, user_id: int, k: int | None = None) -> pa.Table:
         """Every item that was proposed to a known user, and what became of it: why one is in the list and another not.
@@ -289,13 +295,17 @@ class Bundle:
             BundleError: the user is not known; `candidates_for_history` is for them.
         """
         ((features, rows),) = self._batches(self.features.user_rows(np.array([dense_id("user_id", user_id)])))
-        return self.steps.candidate_table(features, rows, self._length(k))
+        length = self._length(k)
+        with faiss_threads(self.threads):
+            return self.steps.candidate_table(features, rows, length)
 
     def candidates_for_history(
         self, item_ids: Sequence[int], attributes: Mapping[str, Any] | None = None, k: int | None = None
     ) -> pa.Table:
         """The same for somebody unknown; arguments as for `recommend_for_history`."""
-        return self.steps.candidate_table(self._stranger(item_ids, attributes), ROW, self._length(k))
+        stranger, length = self._stranger(item_ids, attributes), self._length(k)
+        with faiss_threads(self.threads):
+            return self.steps.candidate_table(stranger, ROW, length)
 
     def _length(self, k: int | None) -> int:
         """Length of the lists."""
@@ -352,7 +362,8 @@ class Bundle:
         k, filtered = self._found(k), flag("filtered", filtered)
         rows = self.features.user_rows(dense_ids("user_ids", user_ids))
         batches = self._batches(rows)
-        parts = [self.steps.alone(source, features.users, batch, k, filtered) for features, batch in batches]
+        with faiss_threads(self.threads, min(len(rows), BATCH)):
+            parts = [self.steps.alone(source, features.users, batch, k, filtered) for features, batch in batches]
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
     def search(self, vectors: np.ndarray, k: int, allowed: Sequence[int] | np.ndarray | None = None) -> Found:
@@ -371,13 +382,16 @@ class Bundle:
         """
         size, dim = self.features.items.vectors.shape[0] - 1, self.features.items.vectors.shape[1]
         mask = None if allowed is None else item_mask("allowed", allowed, size)
-        return self.index.search(finite_vectors("vectors", vectors, dim), self._found(k), mask)
+        queries, k = finite_vectors("vectors", vectors, dim), self._found(k)
+        with faiss_threads(self.threads, len(queries)):
+            return self.index.search(queries, k, mask)
 
     def similar(self, item_id: int, k: int = 10) -> pa.Table:
         """The k items nearest to one by their vectors: item_id, title, score (cosine)."""
         items, k = self.features.items, self._found(k)
         items.check([item_id := dense_id("item_id", item_id)])
-        found, scores = self.index.search(items.vectors[item_id][None, :], k + 1)
+        with faiss_threads(self.threads):
+            found, scores = self.index.search(items.vectors[item_id][None, :], k + 1)
         kept = (found[0] != item_id) & (found[0] >= 0)
         chosen = found[0][kept][:k]
         return pa.table({"item_id": chosen, "title": items.titles.take(chosen), "score": scores[0][kept][:k]})

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -54,6 +55,9 @@ KINDS = ("user", "item")
 ROW = np.zeros(1, dtype=np.int64)  # of somebody who has tables of their own
 
 
+WATCHED = pa.schema([("external_user_id", pa.string()), ("external_item_ids", pa.list_(pa.string()))])
+
+
 @dataclass
 class WatchedSince:
     """A user who has watched more since the night: their rows of that night, the new items, their features now."""
@@ -101,6 +105,7 @@ class Bundle:
         finally:  # what comes of two releases may be anything
             check_unchanged(self.path, self.manifest)
         self._since: dict[int, WatchedSince] = {}
+        self._watching = threading.Lock()  # held by whoever changes what was watched since
         self._use(self._own_pipeline if pipeline is None else pipeline)
 
     def _load(self) -> None:
@@ -331,7 +336,9 @@ class Bundle:
         """A known user has watched more since the night; from now on every question about that user takes it in.
 
         History, seen items and features include it, and the query vector is computed anew. Everyone else keeps what
-        they had. It is held in memory, and shared with bundles made by `with_pipeline`.
+        they had. It is held in memory (`watched_since` tells it, `replay` takes it back), and shared with bundles made
+        by `with_pipeline`. Calls from several threads count one after the other; a question that is being answered
+        meanwhile takes in a call wholly or not at all.
 
         Args:
             item_ids: positive watches, oldest first, later than those of earlier calls.
@@ -339,14 +346,48 @@ class Bundle:
         Raises:
             BundleError: the user or an item is not known; nothing has changed then.
         """
-        items, users = self.features.items, self.features.users
         row = int(self.features.user_rows(np.array([dense_id("user_id", user_id)]))[0])
         new = self._known_items(item_ids)
-        since = self._since.get(row)
-        tables = since.tables if since else {"users": users.table.slice(row, 1), **self._about.rows(user_id)}
-        watched = [*(since.item_ids if since else ()), *new]
+        with self._watching:
+            self._watch(row, new)
+
+    def _watch(self, row: int, item_ids: list[int]) -> None:
+        items, users = self.features.items, self.features.users
+        since, own = self._since.get(row), users.table.slice(row, 1)
+        tables = since.tables if since else {"users": own, **self._about.rows(int(users.ids[row]))}
+        watched = [*(since.item_ids if since else ()), *item_ids]
         features = Features(items, Users(having_watched(tables, watched, items), items, self.tower))
         self._since[row] = WatchedSince(tables, watched, features)
+
+    def watched_since(self) -> pa.Table:
+        """What `watch` was told, to be kept and given to `replay`: a row a user, all ids as in the log.
+
+        Columns are external_user_id (string) and external_item_ids (list of string, oldest first).
+        """
+        with self._watching:
+            told = {row: self._since[row].item_ids for row in sorted(self._since) if self._since[row].item_ids}
+        users = self._outside("user", self.features.users.ids[list(told)] if told else [])
+        items = [self._outside("item", item_ids) for item_ids in told.values()]
+        return pa.table(dict(zip(WATCHED.names, (users, items), strict=True)), schema=WATCHED)
+
+    def replay(self, watched: pa.Table) -> None:
+        """Tell it again what was watched since, such as after a restart, in this release or another one.
+
+        It adds to what `watch` has been told already.
+
+        Args:
+            watched: as `watched_since` gives it.
+
+        Raises:
+            BundleError: it is no such table, or has a user or an item that this release does not know; nothing has
+                changed then.
+        """
+        users, items = (table_with("watched", watched, WATCHED)[name].to_pylist() for name in WATCHED.names)
+        rows = self.features.user_rows(self.ids("user", users)).tolist()
+        told = [self._known_items(self.ids("item", names or [])) for names in items]
+        with self._watching:
+            for row, item_ids in zip(rows, told, strict=True):
+                self._watch(row, item_ids)
 
     def retrieve(self, source: str, user_ids: Sequence[int], k: int, filtered: bool = True) -> Found:
         """Items and scores `[U, k]` of one source alone, for users in the order given; -1 where it has no more.
@@ -405,14 +446,19 @@ class Bundle:
             raise BundleError(f"{kind} {asked[int(np.argmin(places))]!r} is not in the bundle's id map")
         return known["id"].to_numpy()[places]
 
+    def _outside(self, kind: str, ids: Sequence[int] | np.ndarray) -> list[str]:
+        """Outside ids of known dense ones."""
+        known = self.id_map.filter(pc.equal(self.id_map["kind"], kind))
+        places = codes_in(pa.array(ids, known["id"].type), known["id"].combine_chunks())
+        return list(known["external_id"].take(pa.array(places)).to_pylist())
+
     def _batches(self, rows: np.ndarray) -> list[tuple[Features, np.ndarray]]:
         """Rows in batches, in their order; who has watched since the night comes alone, with features of their own."""
-        since = np.flatnonzero(np.isin(rows, list(self._since)))
+        # Looked up once: others may be told of more watches meanwhile.
+        own = {place: found for place, row in enumerate(rows.tolist()) if (found := self._since.get(row))}
+        since = np.array(list(own), dtype=np.int64)
         bounds = np.unique([*range(0, len(rows), BATCH), *since, *since + 1, len(rows)])
-        parts = [rows[start:end] for start, end in pairwise(bounds)] or [rows]
-
-        def batch(part: np.ndarray) -> tuple[Features, np.ndarray]:
-            since = self._since.get(int(part[0])) if len(part) else None
-            return (since.features, ROW) if since else (self.features, part)
-
-        return [batch(part) for part in parts]
+        return [
+            (own[start].features, ROW) if start in own else (self.features, rows[start:end])
+            for start, end in pairwise(bounds)
+        ] or [(self.features, rows)]

@@ -25,7 +25,7 @@ GOOD = {
 }  # fmt: skip
 """A value of each argument, by its name."""
 
-OWN = {"items", "pipeline"}
+OWN = {"items", "pipeline", "watched"}
 """Arguments whose good value is a matter of the release."""
 
 NUMBER = [None, True, "17", 17.9, np.float64(17), float("nan"), [17], -1, 10**9, 10**500, np.int64(-3), b"1", {}, 3j]
@@ -49,9 +49,13 @@ BAD = {
     "external_ids": [None, 17, "u1", b"u1", {"u1": 1}, [17], [None], ["u1", 3.5], [b"u1"], ["u999"]],
     "pipeline": [3, "fusion", [], {}],
     "items": [None, 3, {}, pa.table({"title": ["x"]}), pa.table({"item_id": ["x"]})],
+    "watched": [None, 3, [], pa.table({"external_user_id": ["u3"]}),
+                *(pa.table({"external_user_id": ["u3", user], "external_item_ids": [["i7"], items]})
+                  for user, items in (("u99", ["i7"]), ("u4", ["i999"]), (None, ["i7"]), ("u4", ["i7", None])))],
 }  # fmt: skip
 NAMED = {"user_id": "user", "user_ids": "user", "item_id": "item", "item_ids": "item", "attributes": "attribute",
-         "source": "source", "external_ids": "external_ids|user 'u999'"}  # fmt: skip
+         "source": "source", "external_ids": "external_ids|user 'u999'",
+         "watched": "watched|u99|i999|external_ids"}  # fmt: skip
 """How the message calls an argument, where not by its name alone."""
 
 METHODS = [name for name, _ in inspect.getmembers(Bundle, inspect.isfunction) if not name.startswith("_")]

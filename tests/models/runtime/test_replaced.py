@@ -35,6 +35,7 @@ def answers(bundle: Bundle) -> dict[str, Any]:
     found = {}
     for moment in ("before", "after"):
         own = {"embed": {"items": bundle.items}, "with_pipeline": {"pipeline": bundle.pipeline | {"k": 4}}}
+        own["replay"] = {"watched": bundle.watched_since()}
         for method in METHODS:
             found[f"{moment} {method}"] = told(ask(bundle, method, **own.get(method, {})))
         for name in (n for n, value in vars(Bundle).items() if isinstance(value, property)):

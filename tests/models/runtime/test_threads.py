@@ -14,7 +14,7 @@ from tests.models.runtime.test_arguments import METHODS, OWN, ask
 OWN_CHOICE = 3
 """Threads of whoever asks; none of the bundle's own numbers."""
 
-SEARCHES_NOTHING = {"watch", "user_vectors", "embed", "with_pipeline", "ids"}
+SEARCHES_NOTHING = {"watch", "watched_since", "replay", "user_vectors", "embed", "with_pipeline", "ids"}
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def taken(monkeypatch):
 
 
 def good(bundle, method):
-    own = {"items": bundle.items, "pipeline": bundle.pipeline}
+    own = {"items": bundle.items, "pipeline": bundle.pipeline, "watched": bundle.watched_since()}
     return {name: own[name] for name in OWN & set(getattr(Bundle, method).__annotations__)}
 
 

@@ -1,10 +1,15 @@
 """What a user has watched since the night counts at once, for that user alone."""
 
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models.runtime import Bundle, BundleError
 from models.runtime.features import PAIR_FEATURES, Features
@@ -181,3 +186,83 @@ def test_what_is_not_known_is_named_and_changes_nothing(fresh):
     with pytest.raises(BundleError, match=r"item_ids\[0\] is -1 \(int\); allowed: whole numbers from 0"):
         fresh.watch(USER, [-1])
     assert lists(fresh, [USER]) == before
+
+
+# --- several threads, and what is kept --------------------------------------------------------------------------------
+
+
+def told(bundle):
+    table = bundle.watched_since().to_pydict()
+    return dict(zip(table["external_user_id"], table["external_item_ids"], strict=True))
+
+
+def test_of_watches_told_at_once_none_is_lost(fresh):
+    """Of one user, of others and through other settings; those of one thread stay in their order."""
+    bundles, start = [fresh, fresh.with_pipeline({**fresh.pipeline, "k": 5})], threading.Barrier(8)
+
+    def watch(thread):
+        start.wait()
+        for n in range(10):
+            bundles[thread % 2].watch(USER if thread < 6 else thread, [10 * thread + n])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(watch, range(8)))
+    found = {user: [int(name[1:]) for name in items] for user, items in told(fresh).items()}
+    assert sorted(found[f"u{USER}"]) == list(range(60))
+    assert all([i for i in found[f"u{USER}"] if i // 10 == thread] == [*range(10 * thread, 10 * thread + 10)]
+               for thread in range(6))  # fmt: skip
+    assert (found["u6"], found["u7"]) == ([*range(60, 70)], [*range(70, 80)])
+    assert not {*range(60)} & set(listed(fresh, USER, 90))
+
+
+def test_whoever_asks_meanwhile_gets_everybodys_whole_list(fresh, user_ids, monkeypatch):
+    monkeypatch.setattr("models.runtime.release.BATCH", 16)
+    alone, stop, failed = lists(fresh, user_ids), threading.Event(), []
+
+    def ask():
+        while not stop.is_set():
+            found = lists(fresh, user_ids)
+            if {user: len(rows) for user, rows in found.items()} != dict.fromkeys(user_ids, 8):
+                failed.append(found)
+            if any(found[user] != alone[user] for user in user_ids[20:]):
+                failed.append(found)
+
+    with ThreadPoolExecutor(2) as pool:
+        asking = [pool.submit(ask) for _ in range(2)]
+        for user in user_ids[:20]:
+            fresh.watch(user, [user])
+        stop.set()
+        assert [one.result() for one in asking] == [None, None] and not failed
+
+
+@given(st.lists(st.tuples(st.integers(0, 39), st.lists(st.integers(0, 149), max_size=4)), max_size=6))
+def test_what_was_kept_and_is_told_again_gives_the_same_answers(path, tmp_path_factory, watches):
+    first, second = Bundle(path, threads=1), Bundle(path, threads=1)
+    for user, items in watches:
+        first.watch(user, items)
+    file = tmp_path_factory.mktemp("kept") / "watched.parquet"
+    pq.write_table(first.watched_since(), file)
+    second.replay(pq.read_table(file))
+    assert second.watched_since().equals(first.watched_since())
+    assert lists(second, range(40)) == lists(first, range(40))
+
+
+def test_it_is_kept_by_the_ids_of_the_log(fresh):
+    assert told(fresh) == {}
+    fresh.watch(USER, [7, 8, 7])
+    fresh.watch(COLD, [])
+    assert told(fresh) == {f"u{USER}": ["i7", "i8", "i7"]}
+    fresh.replay(fresh.watched_since())
+    assert told(fresh) == {f"u{USER}": ["i7", "i8", "i7"] * 2}
+
+
+def test_in_a_release_that_numbers_otherwise_it_counts_for_the_same(fresh, remade, tables):
+    """Another night's ids: users and items of the log in another order."""
+    ids = tables["id_map"].to_pylist()
+    for row in ids:
+        row["external_id"] = f"{row['external_id'][0]}{(39 if row['kind'] == 'user' else 149) - row['id']}"
+    other = remade(id_map=pa.Table.from_pylist(ids, schema=tables["id_map"].schema))
+    fresh.watch(USER, [7, 8])
+    other.replay(fresh.watched_since())
+    assert told(other) == told(fresh)
+    assert not {149 - 7, 149 - 8} & set(listed(other, 39 - USER, 60))

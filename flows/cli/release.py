@@ -56,11 +56,16 @@ def rollback(version: str | None, days_ago: int | None, why: str, url: str) -> N
                 "with --to, see nightjar history"
             )
     else:
-        number = champion_before(entries, at_hand=ledger.at_hand())
+        before = champion_before(entries, at_hand=ledger.at_hand())
+        number, gone = before.version, ", ".join(map(str, before.gone))
         if not number:
             raise UserError(
-                "there is no champion before this one in the registry; name a version with --to, see nightjar history"
+                "there is no champion before this one in the registry"
+                + (f" (version {gone} is gone from it)" if gone else "")
+                + "; name a version with --to, see nightjar history"
             )
+        if gone:
+            echo(f"passed over version {gone}: gone from the registry")
     _report(number, ledger.move(number, why, action="rollback", after=now.sequence if now else 0))
 
 
@@ -93,6 +98,8 @@ def history(day: str | None, as_json: bool, url: str) -> None:
         for verdict in entry.gates.values():
             mark = "passed" if verdict["passed"] else "failed"
             echo(f"      {mark} {GateVerdict(**verdict)}")
+    for sequence in ledger.unreadable():
+        echo(f"{sequence:>4}  is no entry: made or edited by hand in MLflow; it counts for nothing")
     if not entries:
         echo('no entry yet; make a release the champion: nightjar promote VERSION --why "..."')
     return None

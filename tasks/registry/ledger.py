@@ -13,7 +13,7 @@ import platform
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from expectations.errors import Failure, UserError
 from tasks.engine import fault_points
@@ -68,14 +68,21 @@ class Ledger:
     registry: Registry
 
     def entries(self) -> list[Entry]:
-        """Every entry, oldest first."""
-        client, token, found = self.registry.client, None, []
+        """Every entry that can be read, oldest first."""
+        return judged(entry for entry in self._read().values() if entry)
+
+    def unreadable(self) -> list[int]:
+        """Sequences of versions of the ledger that are no entries, as somebody has made or edited them by hand."""
+        return [sequence for sequence, entry in self._read().items() if not entry]
+
+    def _read(self) -> dict[int, Entry | None]:
+        client, token, found = self.registry.client, None, {}
         while True:
             page = client.search_model_versions(f"name = '{LEDGER}'", page_token=token)
-            found += [_entry(int(v.version), v.tags) for v in page]
+            found |= {int(v.version): _entry(int(v.version), v.tags) for v in page}
             token = page.token
             if not token:
-                return judged(sorted(found, key=lambda e: e.sequence))
+                return dict(sorted(found.items()))
 
     def at_hand(self) -> Callable[[Entry], int]:
         """Tells of an entry which version its release is now; 0 where it is gone from the registry."""
@@ -154,16 +161,23 @@ class Ledger:
     def repair(self, alias: str = CHAMPION) -> int:
         """Set the alias to what the ledger says, and give that version's number; 0 for none, and for one that is gone.
 
-        Read again after each change, as another writer may have come between reading and setting.
+        Read again after each change, as another writer may have come between reading and setting, and somebody may have
+        deleted what was to be set.
         """
+        from mlflow.exceptions import MlflowException
+
         while True:
-            wanted = self.champion(alias)
-            if self.registry.aliases().get(alias, 0) == wanted:
+            wanted, there = self.champion(alias), self.registry.aliases().get(alias, 0)
+            if there == wanted:
                 return wanted
-            if wanted:
-                self.registry.point(alias, wanted)
-            else:
-                self.registry.client.delete_registered_model_alias(MODEL, alias)
+            try:
+                if wanted:
+                    self.registry.point(alias, wanted)
+                else:
+                    self.registry.client.delete_registered_model_alias(MODEL, alias)
+            except MlflowException:
+                if (self.champion(alias), self.registry.aliases().get(alias, 0)) == (wanted, there):
+                    raise
 
     def _append(
         self, action: Action, to: int, why: str, alias: str, seen: Entry | None, gates: Mapping[str, Any]
@@ -201,21 +215,34 @@ def check_why(why: str) -> None:
         raise UserError(f'--why: say in 1 to {MAX_WHY} characters why, such as --why "recall is back to normal"')
 
 
-def _entry(sequence: int, tags: Mapping[str, str]) -> Entry:
-    gates = {k.removeprefix("gate."): json.loads(v) for k, v in tags.items() if k.startswith("gate.")}
-    action: Any = tags["action"]
-    return Entry(
-        sequence, int(tags["after"]), action, tags["alias"], int(tags["from"]), int(tags["to"]),
-        tags["who"], tags["when"], tags["why"], gates, release=tags.get("release", ""),
-    )  # fmt: skip
+def _entry(sequence: int, tags: Mapping[str, str]) -> Entry | None:
+    """What the tags of a version of the ledger say; None where that is no entry."""
+    try:
+        gates = {k.removeprefix("gate."): json.loads(v) for k, v in tags.items() if k.startswith("gate.")}
+        action: Any = tags["action"]
+        moment = datetime.fromisoformat(tags["when"])
+        made = Entry(
+            sequence, int(tags["after"]), action, tags["alias"], int(tags["from"]), int(tags["to"]),
+            tags["who"], tags["when"], tags["why"], gates, release=tags.get("release", ""),
+        )  # fmt: skip
+    except (KeyError, ValueError):
+        return None
+    return made if action in get_args(Action) and moment.tzinfo else None
 
 
 def judged(entries: Iterable[Entry]) -> list[Entry]:
-    """Entries in order with their validity: a move counts when it was based on the move that was newest."""
+    """Entries in order with their validity: a move counts when it was based on the move that was newest.
+
+    One that was based on an entry which somebody has deleted since counts too, unless a later one is known.
+    """
+    entries = list(entries)
+    there = {entry.sequence for entry in entries}
     heads: dict[str, int] = {}
     told = []
     for entry in entries:
-        valid = entry.action == "gate" or entry.after == heads.get(entry.alias, 0)
+        newest = heads.get(entry.alias, 0)
+        on_newest = entry.after == newest or (newest < entry.after < entry.sequence and entry.after not in there)
+        valid = entry.action == "gate" or on_newest
         told.append(Entry(**{**asdict(entry), "valid": valid}))
         if told[-1].moves:
             heads[entry.alias] = entry.sequence
@@ -227,19 +254,39 @@ def head(entries: Iterable[Entry], alias: str = CHAMPION) -> Entry | None:
     return next((e for e in reversed(list(entries)) if e.moves and e.alias == alias), None)
 
 
+@dataclass(frozen=True)
+class Before:
+    """What was champion before.
+
+    Attributes:
+        version: its number now; 0 for none.
+        gone: versions that were champion between it and the one that is, and are gone from the registry, as they were
+            numbered then; the newest first.
+    """
+
+    version: int = 0
+    gone: tuple[int, ...] = ()
+
+
 def champion_before(
     entries: Iterable[Entry], alias: str = CHAMPION, at_hand: Callable[[Entry], int] = lambda entry: entry.to
-) -> int:
-    """The version that was champion before the one that is; 0 for none.
+) -> Before:
+    """The newest version that was champion before the one that is, and is still there.
 
-    Moves from a version to itself, which ledgers of earlier code have, changed nothing and are passed over; so are
-    those to a version that is gone.
+    Moves from a version to itself, which ledgers of earlier code have, changed nothing and are passed over.
 
     Args:
         at_hand: see `Ledger.at_hand`.
     """
-    moved = [at_hand(entry) for entry in entries if entry.moves and entry.alias == alias]
-    return next((number for number in reversed(moved[:-1]) if number not in (0, moved[-1])), 0)
+    *earlier, now = [entry for entry in entries if entry.moves and entry.alias == alias] or [None]
+    gone: dict[int, None] = {}
+    for entry in reversed(earlier) if now else ():
+        number = at_hand(entry)
+        if number not in (0, at_hand(now)):
+            return Before(number, tuple(gone))
+        if not number and entry.to != now.to:
+            gone[entry.to] = None
+    return Before(0, tuple(gone))
 
 
 def champion_at(entries: Iterable[Entry], moment: datetime, alias: str = CHAMPION) -> Entry | None:

@@ -385,8 +385,25 @@ class Registry:
         self.client.update_model_version(MODEL, str(number), text[:MOST_DESCRIBED])
 
     def attach(self, run_id: str, path: Path, folder: str | None = None) -> None:
-        """Add a file, such as the report, to the MLflow run of a release."""
-        self.client.log_artifact(run_id, str(path), folder)
+        """Add a file, such as the report, to the MLflow run of a release; none is added to a run that is gone."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.log_artifact(run_id, str(path), folder)
+        except MlflowException:
+            if self.run(run_id):
+                raise
+
+    def run(self, run_id: str) -> Any:
+        """An MLflow run; None for one that somebody has deleted for good."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self.client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
 
 
 def _is_under_way(run: Any) -> bool:

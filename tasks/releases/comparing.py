@@ -54,8 +54,11 @@ def compare_versions(registry: Registry, lake: Lake, a: Version, b: Version, scr
             notes.append(f"not judged on the same users: {error}")
             return {}
 
-    runs = [registry.client.get_run(v.run_id).data.metrics for v in (a, b)]
-    metrics = {n: v for n, v in _beside(*runs).items() if n.startswith("final.") or n == "index.recall"}
+    runs = [registry.run(v.run_id) for v in (a, b)]
+    lost = [version.number for version, run in zip((a, b), runs, strict=True) if run is None]
+    notes += [f"the MLflow run of version {number}, which had its figures, was deleted" for number in lost]
+    figures = _beside(*(run.data.metrics for run in runs)) if all(runs) else {}
+    metrics = {n: v for n, v in figures.items() if n.startswith("final.") or n == "index.recall"}
     judged, lists = both("evaluation"), both("recommendations")
     return {
         "a": a.number,

@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pyarrow.parquet as pq
+from click.testing import CliRunner
+from mlflow.cli import gc
 
 from benchmarks.made_bundle import foundation_tables, make_bundle, make_tables
 from models.runtime import Bundle
@@ -45,6 +47,14 @@ def register(registry: Registry, made: Path, date: str = "2026-03-01") -> Versio
     registry.publish(digest, made, date, {}, {}, {"nightjar.date": date, MANIFEST_TAG: digest})
     registry.follow("candidate")
     return registry.versions()[0]
+
+
+def delete_for_good(registry: Registry, run_id: str) -> None:
+    """Delete an MLflow run as `mlflow gc` does."""
+    registry.client.delete_run(run_id)
+    places = ("--backend-store-uri", registry.uri, "--tracking-uri", registry.uri)
+    done = CliRunner().invoke(gc, [*places, "--run-ids", run_id])
+    assert done.exit_code == 0, done.output
 
 
 def stored(folder: Path) -> dict[str, Path]:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expectations.errors import Failure, UserError
-from tasks.registry.ledger import LEDGER, Entry, Ledger, champion_at, champion_before, judged
+from tasks.registry.ledger import LEDGER, Before, Entry, Ledger, champion_at, champion_before, judged
 from tasks.registry.registry import MODEL, Registry
+from tasks.registry.release_layout import MANIFEST_TAG
 from tests.homes import Home
+from tests.tasks.released import delete_for_good
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -102,7 +105,38 @@ def test_the_champion_before_is_the_last_other_one(versions, late):
         rows += [Entry(len(rows) + 1, 99, "promote", "champion", 3, 2, "bob", "2026-03-02T00:00:00+00:00", "why")]
         rows += [Entry(len(rows) + 1, 0, "gate", "champion", 3, 1, "bob", "2026-03-02T00:00:00+00:00", "why")]
     others = [v for v in moved if v != moved[-1]]
-    assert champion_before(judged(rows)) == (others[-1] if others else 0)
+    assert champion_before(judged(rows)) == Before(others[-1] if others else 0)
+
+
+@given(st.lists(st.integers(1, 4), min_size=1), st.sets(st.integers(1, 4)))
+def test_the_champion_before_is_the_last_other_one_that_is_there(versions, gone):
+    """And what was champion in between is told, each once, the newest first."""
+    rows = [
+        Entry(n, n - 1, "promote", "champion", 0, to, "ada", "2026-03-01T00:00:00+00:00", "why")
+        for n, to in enumerate(versions, start=1)
+    ]
+    found = champion_before(judged(rows), at_hand=lambda entry: 0 if entry.to in gone else entry.to)
+    others = [v for v in versions if v != versions[-1]][::-1]
+    there = [v for v in others if v not in gone]
+    assert found.version == (there[0] if there else 0)
+    between = others[: others.index(there[0])] if there else others
+    assert list(found.gone) == list(dict.fromkeys(between))
+
+
+@given(st.integers(2, 8), st.data())
+def test_entries_that_somebody_deletes_take_no_others_with_them(num, data):
+    """Each move was based on the one before; what is left of them counts, and so does the next."""
+    rows = [
+        Entry(n, n - 1, "promote", "champion", n - 1, n, "ada", "2026-03-01T00:00:00+00:00", "why")
+        for n in range(1, num + 1)
+    ]
+    left = [row for row in rows if row.sequence not in data.draw(st.sets(st.integers(1, num)))]
+    late = Entry(num + 1, 0, "promote", "champion", 0, 9, "bob", "2026-03-01T00:00:00+00:00", "why")
+    assert [entry.sequence for entry in judged(left) if entry.moves] == [row.sequence for row in left]
+    if left:
+        assert not judged([*left, late])[-1].valid
+        following = replace(late, after=left[-1].sequence)
+        assert judged([*left, following])[-1].valid
 
 
 def test_a_refusal_of_the_gates_moves_nothing(ledger):
@@ -192,3 +226,124 @@ def test_a_reason_is_needed(ledger):
     with pytest.raises(UserError, match="--why"):
         ledger.move(1, "  ")
     assert ledger.entries() == []
+
+
+# --- registries that people tidy --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tidied(tmp_path: Path) -> Ledger:
+    """Versions 1 to 5, each of a run, of which 1 to 4 were champion in turn."""
+    registry = Registry(tmp_path / "home")
+    registry.database.parent.mkdir(parents=True)
+    registry.client.create_registered_model(MODEL)
+    ledger = Ledger(registry)
+    for n in range(1, 6):
+        run = registry.client.create_run(registry.experiment_id()).info.run_id
+        tags = {"nightjar.date": f"2026-03-0{n}", MANIFEST_TAG: f"digest {n}"}
+        registry.client.create_model_version(MODEL, f"file:{tmp_path}/{n}", run, tags=tags)
+        if n < 5:
+            ledger.move(n, f"take {n}")
+    registry.follow("candidate")
+    return ledger
+
+
+def delete(ledger: Ledger, *versions: int) -> None:
+    for version in versions:
+        ledger.registry.client.delete_model_version(MODEL, str(version))
+
+
+def forget_alias(ledger: Ledger) -> None:
+    ledger.registry.client.delete_registered_model_alias(MODEL, "champion")
+
+
+def delete_run(ledger: Ledger, version: int, for_good: bool) -> str:
+    (run,) = [v.run_id for v in ledger.registry.versions() if v.number == version]
+    if for_good:
+        delete_for_good(ledger.registry, run)
+    else:
+        ledger.registry.client.delete_run(run)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("tidy", "champion", "before", "passed_over"),
+    [
+        (lambda ledger: delete(ledger, 4), 0, 3, ""),
+        (lambda ledger: delete(ledger, 3), 4, 2, "passed over version 3: gone from the registry"),
+        (lambda ledger: delete(ledger, 2, 3, 4), 0, 1, "passed over version 3, 2: gone from the registry"),
+        (lambda ledger: delete(ledger, 5), 4, 3, ""),
+        (forget_alias, 4, 3, ""),
+        (lambda ledger: ledger.registry.point("champion", 1), 4, 3, ""),
+        (lambda ledger: delete_run(ledger, 4, for_good=False), 4, 3, ""),
+        (lambda ledger: delete_run(ledger, 4, for_good=True), 4, 3, ""),
+        (lambda ledger: ledger.registry.client.delete_model_version(LEDGER, "2"), 4, 3, ""),
+        (lambda ledger: ledger.registry.client.delete_model_version(LEDGER, "4"), 3, 2, ""),
+        (lambda ledger: ledger.registry.client.create_model_version(LEDGER, "file:x"), 4, 3, ""),
+        (lambda ledger: ledger.registry.client.set_model_version_tag(LEDGER, "2", "to", "two"), 4, 3, ""),
+        (lambda ledger: ledger.registry.client.set_model_version_tag(LEDGER, "2", "when", "noon"), 4, 3, ""),
+        (lambda ledger: ledger.registry.client.delete_model_version_tag(LEDGER, "2", "who"), 4, 3, ""),
+        (lambda ledger: ledger.registry.client.delete_registered_model(LEDGER), 0, 0, ""),
+        (lambda ledger: ledger.registry.client.delete_registered_model(MODEL), 0, 0, ""),
+    ],
+    ids=[
+        "the champion", "the one before", "the last three", "the candidate", "the alias", "the alias, moved", "its run",
+        "its run, for good", "an entry", "the last entry", "an entry by hand", "an entry's version", "an entry's time",
+        "an entry's writer", "the ledger", "the model",
+    ],
+)  # fmt: skip
+def test_whatever_is_tidied_away_there_is_a_champion_and_a_way_on(tidied, tidy, champion, before, passed_over):
+    tidy(tidied)
+    there = {v.number for v in tidied.registry.versions()}
+    code, out, err = ask(tidied, "history")
+    assert code == 0 and out, err
+    assert tidied.champion() == champion and tidied.registry.aliases().get("champion", 0) == champion
+    assert ask(tidied, "history", "--json")[0] == 0
+    gone = {entry.to for entry in tidied.entries()} - there
+    assert all(f"-> {version}" in out and out.count("(the version is gone)") == len(gone) for version in gone)
+    code, out, err = ask(tidied, "rollback", "--why", "it was tidied")
+    if before:
+        assert code == 0 and f"champion is version {before}" in out and passed_over in out, err
+        assert "passed over" in out or not passed_over
+    else:
+        assert code == 2 and "no champion before this one in the registry" in err
+    other = min(there - {before}, default=0)
+    if other:
+        code, out, err = ask(tidied, "promote", str(other), "--why", "goes on")
+        assert code == 0 and f"champion is version {other}" in out, err
+        assert tidied.champion() == tidied.registry.aliases()["champion"] == other
+    tidied.registry.follow("candidate")
+    assert tidied.registry.aliases().get("candidate", 0) == max(there, default=0)
+
+
+def test_what_is_no_entry_is_said_to_be_none(tidied):
+    tidied.registry.client.create_model_version(LEDGER, "file:x")
+    assert tidied.unreadable() == [5] and len(tidied.entries()) == 4
+    code, out, err = ask(tidied, "history")
+    assert code == 0 and "   5  is no entry: made or edited by hand in MLflow; it counts for nothing" in out, err
+    assert tidied.move(1, "after it").sequence == 6 and tidied.champion() == 1
+
+
+def test_a_version_that_is_deleted_while_it_becomes_champion_is_none(tidied, monkeypatch):
+    point = Registry.point
+
+    def too_late(registry: Registry, alias: str, number: int) -> None:
+        if number == 5:
+            delete(tidied, 5)
+        point(registry, alias, number)
+
+    monkeypatch.setattr(Registry, "point", too_late)
+    tidied.move(5, "the newest")
+    assert tidied.repair() == 0 and "champion" not in tidied.registry.aliases()
+    assert ask(tidied, "rollback", "--why", "it is gone")[0] == 0 and tidied.champion() == 4
+
+
+@pytest.mark.parametrize("for_good", [False, True])
+def test_a_run_that_was_deleted_takes_no_night_with_it(tidied, for_good, tmp_path):
+    """The night attaches its report to the run of its version."""
+    run = delete_run(tidied, 4, for_good)
+    (tmp_path / "report.html").write_text("report")
+    tidied.registry.attach(run, tmp_path / "report.html", "report")
+    assert (tidied.registry.run(run) is None) == for_good
+    tidied.registry.describe(4, "what it is")
+    assert tidied.registry.version_of("digest 4", "2026-03-04").number == 4

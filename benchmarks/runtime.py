@@ -27,6 +27,7 @@ def questions(bundle: Bundle) -> dict[str, Callable[[int], Any]]:
     """What is asked about one user or item, by its number."""
     vectors = bundle.item_vectors
     return {
+        "ids": lambda number: bundle.ids("user", [f"u{number}"]),
         "similar": lambda number: bundle.similar(number),
         "search": lambda number: bundle.search(vectors[number][None], 100),
         "retrieve, towers": lambda number: bundle.retrieve("towers", [number], 100),

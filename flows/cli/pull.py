@@ -182,9 +182,10 @@ def _check_folder(folder: Path, trust: bool) -> None:
 
 
 def _known(bundle: Any, kind: str) -> set[str]:
-    table = bundle.id_map
-    kinds, names = table["kind"].to_pylist(), table["external_id"].to_pylist()
-    return {name for k, name in zip(kinds, names, strict=True) if k == kind}
+    """Outside ids; those of the log whom the release knows no more are left out."""
+    known = set((bundle.user_ids if kind == "user" else bundle.item_ids).tolist())
+    rows = zip(*(bundle.id_map[name].to_pylist() for name in ("kind", "id", "external_id")), strict=True)
+    return {name for k, i, name in rows if k == kind and i in known}
 
 
 def _ids(bundle: Any, items: list[str]) -> list[int]:

@@ -97,7 +97,7 @@ def dense_ids(name: str, given: Any) -> np.ndarray:
     return np.asarray(values, dtype=np.int64)
 
 
-def outside_ids(name: str, given: Any) -> list[str]:
+def texts(name: str, given: Any) -> list[str]:
     """Outside ids."""
     values = _one_by_one(name, given)
     values = values.tolist() if isinstance(values, np.ndarray) else values

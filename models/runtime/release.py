@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .arguments import (
@@ -25,12 +24,11 @@ from .arguments import (
     item_mask,
     known_attributes,
     one_word,
-    outside_ids,
     path_like,
     table_with,
+    texts,
     whole_number,
 )
-from .arrays import codes_in
 from .candidates import Found
 from .errors import BundleError
 from .features import Features
@@ -39,6 +37,7 @@ from .index import ItemIndex
 from .item_tower import ItemTower
 from .lists import Result, joined
 from .manifest import check, check_unchanged, read_json
+from .outside_ids import KINDS, OutsideIds
 from .ranker import Ranker
 from .scores import can_score
 from .settings import checked
@@ -51,7 +50,6 @@ from .user_tower import UserTower
 from .users import Users
 
 BATCH = 256  # users worked on at once; bounds memory and keeps arrays in the cache
-KINDS = ("user", "item")
 ROW = np.zeros(1, dtype=np.int64)  # of somebody who has tables of their own
 
 
@@ -122,6 +120,8 @@ class Bundle:
         self._sources = open_sources(self.path, self.index, catalogue)
         self._reasons = {source["name"]: source["reason"] for source in declared(self.path)}
         self._about = AboutUsers(tables)
+        known = zip(KINDS, (self.features.users.ids, catalogue.ids), strict=True)
+        self._outside = {kind: OutsideIds(self.id_map, kind, ids) for kind, ids in known}
         self._words = words_by_column(self.features.users.table, catalogue, self.tower.fields["user"])
         self._own_pipeline = read_json(self.path / "pipeline.json")
 
@@ -366,8 +366,8 @@ class Bundle:
         """
         with self._watching:
             told = {row: self._since[row].item_ids for row in sorted(self._since) if self._since[row].item_ids}
-        users = self._outside("user", self.features.users.ids[list(told)] if told else [])
-        items = [self._outside("item", item_ids) for item_ids in told.values()]
+        users = self.outside_ids("user", self.features.users.ids[list(told)] if told else [])
+        items = [self.outside_ids("item", item_ids) for item_ids in told.values()]
         return pa.table(dict(zip(WATCHED.names, (users, items), strict=True)), schema=WATCHED)
 
     def replay(self, watched: pa.Table) -> None:
@@ -437,20 +437,38 @@ class Bundle:
         chosen = found[0][kept][:k]
         return pa.table({"item_id": chosen, "title": items.titles.take(chosen), "score": scores[0][kept][:k]})
 
-    def ids(self, kind: str, external_ids: Sequence[str]) -> np.ndarray:
-        """Dense ids of outside ids; `kind` is user or item. Raises BundleError for one that is not known."""
-        known = self.id_map.filter(pc.equal(self.id_map["kind"], one_word("kind", kind, KINDS)))
-        asked = outside_ids("external_ids", external_ids)
-        places = codes_in(pa.array(asked, pa.string()), known["external_id"].combine_chunks())
-        if (places < 0).any():
-            raise BundleError(f"{kind} {asked[int(np.argmin(places))]!r} is not in the bundle's id map")
-        return known["id"].to_numpy()[places]
+    def ids(self, kind: str, external_ids: Sequence[str], strict: bool = True) -> np.ndarray:
+        """int64 `[N]`: dense ids of outside ids.
 
-    def _outside(self, kind: str, ids: Sequence[int] | np.ndarray) -> list[str]:
-        """Outside ids of known dense ones."""
-        known = self.id_map.filter(pc.equal(self.id_map["kind"], kind))
-        places = codes_in(pa.array(ids, known["id"].type), known["id"].combine_chunks())
-        return list(known["external_id"].take(pa.array(places)).to_pylist())
+        Args:
+            kind: user or item.
+            strict: refuse ids that the release does not know; else they are -1.
+
+        Raises:
+            BundleError: `strict`, and some are not known.
+        """
+        asked = texts("external_ids", external_ids)
+        found = self._outside[one_word("kind", kind, KINDS)].dense(asked)
+        if flag("strict", strict) and (found < 0).any():
+            raise BundleError(_unknown(kind, [name for name, i in zip(asked, found, strict=True) if i < 0], len(asked)))
+        return found
+
+    def outside_ids(self, kind: str, ids: Sequence[int] | np.ndarray, strict: bool = True) -> list[str | None]:
+        """Outside ids of dense ids, also of those that the log tells of and the release knows no more.
+
+        Args:
+            kind: user or item.
+            strict: refuse ids that nobody has; else they are None.
+
+        Raises:
+            BundleError: `strict`, and nobody has some.
+        """
+        asked = dense_ids("ids", ids)
+        found = self._outside[one_word("kind", kind, KINDS)].names(asked)
+        if flag("strict", strict) and None in found:
+            wrong = [i for i, name in zip(asked.tolist(), found, strict=True) if name is None]
+            raise BundleError(_unknown(kind, wrong, len(found)))
+        return found
 
     def _batches(self, rows: np.ndarray) -> list[tuple[Features, np.ndarray]]:
         """Rows in batches, in their order; who has watched since the night comes alone, with features of their own."""
@@ -462,3 +480,9 @@ class Bundle:
             (own[start].features, ROW) if start in own else (self.features, rows[start:end])
             for start, end in pairwise(bounds)
         ] or [(self.features, rows)]
+
+
+def _unknown(kind: str, ids: Sequence[str] | Sequence[int], asked: int) -> str:
+    """What is said of ids, some of so many that were asked for."""
+    others = f", nor are {len(ids) - 1:,} others of {asked:,}" if len(ids) > 1 else ""
+    return f"{kind} {ids[0]!r} is not known to this release{others}; strict=False tells which"

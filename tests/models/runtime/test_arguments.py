@@ -21,7 +21,7 @@ from tests.models.conftest import NUM_ITEMS, NUM_USERS, changed
 GOOD = {
     "user_id": 3, "user_ids": [3, 5], "item_id": 7, "item_ids": [7, 8], "k": 5, "trace": True, "filtered": False,
     "attributes": {"age": 30}, "source": "als", "vectors": np.zeros((2, 16)), "allowed": [1, 2], "kind": "user",
-    "external_ids": ["u1"],
+    "external_ids": ["u1"], "ids": [3, 5], "strict": False,
 }  # fmt: skip
 """A value of each argument, by its name."""
 
@@ -36,7 +36,7 @@ FLAG = [None, 0, 1, "yes", float("nan"), [True]]
 BAD = {
     "user_id": [*NUMBER, NUM_USERS], "item_id": [*NUMBER, NUM_ITEMS], "k": [n for n in NUMBER if n is not None] + [0],
     "user_ids": [*LIST, [NUM_USERS]], "item_ids": [*LIST, [NUM_ITEMS]], "trace": FLAG, "filtered": FLAG,
-    "source": WORD, "kind": WORD,
+    "source": WORD, "kind": WORD, "ids": LIST, "strict": FLAG,
     "attributes": [3, "age", [("age", 3)], {"aeg": 3}, {3: 3}, {"age": -1}, {"age": 121}, {"age": 17.9},
                    {"age": float("inf")}, {"age": "30"}, {"age": True}, {"region": "Atlantis"}, {"region": 3},
                    {"subscription_type": "gold"}, {"signup_date": "2026-01-01"}, {"signup_date": 3},
@@ -46,7 +46,7 @@ BAD = {
     "allowed": [value for value in LIST if value is not None and not (isinstance(value, list) and value[0] is True)
                 and not (isinstance(value, np.ndarray) and value.dtype == bool)]
                + [[True], np.ones(NUM_ITEMS + 1, dtype=bool), np.ones((1, NUM_ITEMS), dtype=bool)],
-    "external_ids": [None, 17, "u1", b"u1", {"u1": 1}, [17], [None], ["u1", 3.5], [b"u1"], ["u999"]],
+    "external_ids": [None, 17, "u1", b"u1", {"u1": 1}, [17], [None], ["u1", 3.5], [b"u1"]],
     "pipeline": [3, "fusion", [], {}],
     "items": [None, 3, {}, pa.table({"title": ["x"]}), pa.table({"item_id": ["x"]})],
     "watched": [None, 3, [], pa.table({"external_user_id": ["u3"]}),
@@ -54,7 +54,7 @@ BAD = {
                   for user, items in (("u99", ["i7"]), ("u4", ["i999"]), (None, ["i7"]), ("u4", ["i7", None])))],
 }  # fmt: skip
 NAMED = {"user_id": "user", "user_ids": "user", "item_id": "item", "item_ids": "item", "attributes": "attribute",
-         "source": "source", "external_ids": "external_ids|user 'u999'",
+         "source": "source", "external_ids": "external_ids",
          "watched": "watched|u99|i999|external_ids"}  # fmt: skip
 """How the message calls an argument, where not by its name alone."""
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchmarks.made_bundle import make_bundle, table
 from expectations.datasets import RECOMMENDATIONS
@@ -9,6 +11,7 @@ from models.runtime import Bundle, BundleError
 from models.runtime.features import PAIR_FEATURES, Features
 from models.runtime.user_tables import visitor
 from models.runtime.users import Users
+from tests.models.conftest import NUM_ITEMS, NUM_USERS
 
 SERVED = [field for field in RECOMMENDATIONS.schema if not field.name.startswith("external_")]
 """Outside ids are added where the night's lists are written; whoever asks a release has its id map."""
@@ -124,8 +127,10 @@ def test_what_is_not_known_is_named(bundle):
         bundle.recommend([40])
     with pytest.raises(BundleError, match=r"item_id is -3 \(int\); allowed: a whole number from 0"):
         bundle.similar(-3)
-    with pytest.raises(BundleError, match="user 'u99' is not in the bundle's id map"):
+    with pytest.raises(BundleError, match="user 'u99' is not known to this release; strict=False tells which"):
         bundle.ids("user", ["u1", "u99"])
+    with pytest.raises(BundleError, match="user 'u99' is not known to this release, nor are 1 others of 3"):
+        bundle.ids("user", ["u99", "u1", "u98"])
 
 
 def test_similar_items_are_the_nearest_vectors(bundle, tables):
@@ -138,9 +143,40 @@ def test_similar_items_are_the_nearest_vectors(bundle, tables):
     assert found["title"].to_pylist() == [f"Title {i}" for i in found["item_id"].to_pylist()]
 
 
-def test_outside_ids_become_dense_ones(bundle):
-    assert bundle.ids("user", ["u7", "u0"]).tolist() == [7, 0]
-    assert bundle.ids("item", ["i7"]).tolist() == [7]
+@given(st.sampled_from(["user", "item"]), st.lists(st.integers(0, 200)))
+def test_outside_ids_become_dense_ones_and_the_other_way_round(bundle, kind, numbers):
+    """Each by itself, whatever else is asked for."""
+    known = NUM_USERS if kind == "user" else NUM_ITEMS
+    names = [f"{kind[0]}{n}" for n in numbers]
+    expected = [n if n < known else -1 for n in numbers]
+    found = bundle.ids(kind, names, strict=False)
+    assert found.dtype == np.int64 and found.tolist() == expected
+    back = bundle.outside_ids(kind, numbers, strict=False)
+    assert back == [name if n < known else None for name, n in zip(names, numbers, strict=True)]
+    if -1 in expected:
+        with pytest.raises(BundleError, match=f"{kind} '{names[expected.index(-1)]}' is not known to this release"):
+            bundle.ids(kind, names)
+        with pytest.raises(BundleError, match=f"{kind} {numbers[expected.index(-1)]} is not known to this release"):
+            bundle.outside_ids(kind, numbers)
+    else:
+        assert bundle.ids(kind, names).tolist() == numbers and bundle.outside_ids(kind, numbers) == names
+
+
+def test_whom_the_log_tells_of_and_the_release_knows_no_more_is_not_known(remade, tables):
+    """Their ids cannot be asked with; who finds them in a history may still look up who they were."""
+    left = {"users": tables["users"].filter(np.arange(40) != 10), "items": tables["items"].filter(np.arange(150) != 3)}
+    id_map = tables["id_map"].take(np.random.default_rng(0).permutation(190))
+    made = remade(**left, id_map=id_map)
+    for kind, gone in (("user", 10), ("item", 3)):
+        names = [f"{kind[0]}{n}" for n in (gone, 4)]
+        assert made.ids(kind, names, strict=False).tolist() == [-1, 4]
+        assert made.outside_ids(kind, [gone, 4]) == names
+
+
+def test_a_lookup_does_not_go_through_all_ids(bundle, monkeypatch):
+    bundle.ids("user", ["u7"])
+    monkeypatch.setattr(bundle, "id_map", None)
+    assert bundle.ids("user", ["u7", "u0"]).tolist() == [7, 0] and bundle.outside_ids("user", [7, 0]) == ["u7", "u0"]
 
 
 def test_dense_ids_may_have_gaps_and_come_in_any_order(remade, bundle, tables, user_ids):

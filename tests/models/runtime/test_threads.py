@@ -14,7 +14,7 @@ from tests.models.runtime.test_arguments import METHODS, OWN, ask
 OWN_CHOICE = 3
 """Threads of whoever asks; none of the bundle's own numbers."""
 
-SEARCHES_NOTHING = {"watch", "watched_since", "replay", "user_vectors", "embed", "with_pipeline", "ids"}
+SEARCHES_NOTHING = {"watch", "watched_since", "replay", "user_vectors", "embed", "with_pipeline", "ids", "outside_ids"}
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ def test_numbers_are_ids_of_a_log_whose_ids_were_numbers(made, served):
         ({"history": "i3,i17"}, "history is 'i3,i17'; allowed: a list of item ids"),
         ({"history": 3}, "history is 3; allowed: a list of item ids"),
         ({"history": ["i3", None]}, r"history\[1\] is None; allowed: an id of the log"),
-        ({"history": ["i3", "i999"]}, "item 'i999' is not in the bundle's id map"),
+        ({"history": ["i3", "i999"]}, "item 'i999' is not known to this release"),
     ],
 )
 def test_a_request_that_cannot_be_answered_is_named(request_, words, made, served):

@@ -85,7 +85,7 @@ def test_what_is_removed_never_comes_again(base, tmp_path):
     assert gone not in less.recommend(range(40)).table["item_id"].to_pylist()
     assert gone not in less.search(queries(less), NUM_ITEMS)[0] and (less.search(queries(less), 140)[0] >= 0).all()
     assert gone not in less.retrieve("towers", list(range(40)), 30)[0]
-    with pytest.raises(ValueError, match="not in the bundle's id map"):
+    with pytest.raises(ValueError, match="is not known to this release"):
         less.ids("item", [f"i{gone}"])
 
 

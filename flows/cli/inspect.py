@@ -9,8 +9,8 @@ from expectations.errors import UserError
 from flows.cli.plain_text import echo
 
 if TYPE_CHECKING:
+    from models.evaluation.potential import Potential
     from tasks.sources.inspection import Inspection
-    from tasks.sources.potential import Potential
     from tasks.sources.state import Scan
 
 
@@ -80,7 +80,8 @@ def _next(command: str, stops: bool) -> str:
 
 def _looked_through(found: "Inspection", home: Path, warnings: list[str]) -> dict[str, Any]:
     """Read the whole log as the night would, tell what it holds, and give the other sections of the config."""
-    from tasks.sources.potential import events_of, potential_of, sentences
+    from models.evaluation.potential import Events, potential_of, sentences
+    from tasks.sources.state import watches_until
 
     log = _scan(found.source, home, warnings)
     if log is None:
@@ -93,7 +94,7 @@ def _looked_through(found: "Inspection", home: Path, warnings: list[str]) -> dic
         echo(f"note: {note}")
     for one in log.substitutes:
         echo(f"note: {one.sentence}")
-    events = events_of(log, log.last_full_day)
+    events = Events.of(watches_until(log, log.last_full_day))
     if not len(events.user):
         return {}
     if not events.positive.any():
@@ -101,7 +102,7 @@ def _looked_through(found: "Inspection", home: Path, warnings: list[str]) -> dic
         return {}
     potential = potential_of(events, "rating" in found.source.get("columns", {}) or found.source["kind"] == "movielens")
     echo("")
-    for sentence in sentences(potential, int(events.day[-1])):
+    for sentence in sentences(potential):
         echo(sentence)
     return _settings(potential, warnings)
 

@@ -112,7 +112,8 @@ def _chapter(title: str, section: Section | None, plots: bool = False) -> list[s
     if section is None:
         return []
     shown = [picture(figure) for figure in section.figures] if plots else []
-    return [f"## {title}", prose(section.lead), *(f"{_table(t)}\n\n{prose(t.caption)}" for t in section.tables), *shown]
+    tables = [f"{_table(table)}\n\n{prose(table.caption)}" for table in section.tables]
+    return [f"## {title}", prose(section.lead), _bullets(section.points), *tables, *shown]
 
 
 def _table(table: Table) -> str:

@@ -13,7 +13,7 @@ RUN = "nightjar run CONFIG.yaml"
 TRAINING = "training"
 """The chapter about what was trained, whatever that was."""
 _MADE_BY: dict[str, tuple[str, ...]] = {
-    "quality": ("evaluation",), "segments": ("evaluation",), "sources": ("recommendations", "evaluation"),
+    "quality": ("evaluation", "report"), "segments": ("evaluation",), "sources": ("recommendations", "evaluation"),
     "ablations": ("evaluation",), "index": ("index",),
 }  # fmt: skip
 """Stages that compute a chapter's figures; those of all others are counted by the report itself."""

@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from models.evaluation.potential import Potential
+
 Cell = str | int | float | None
 
 REPORT_JSON = "report.json"
@@ -78,11 +80,17 @@ class Section:
     people: tuple[Person, ...] = ()
     commands: tuple[tuple[str, str], ...] = ()
     """What reads or computes its figures again, as (words, command)."""
+    points: tuple[str, ...] = ()
+    """What to know beforehand, one sentence each, below the lead."""
 
 
 @dataclass(frozen=True)
 class ReportData:
-    """The whole report of one night."""
+    """The whole report of one night.
+
+    Attributes:
+        potential: figures of what the night's days allow; None in reports of what is no night.
+    """
 
     title: str
     date: str
@@ -91,6 +99,7 @@ class ReportData:
     sections: tuple[Section, ...]
     substitutes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    potential: Potential | None = None
 
     def save(self, folder: Path) -> None:
         """Write `report.json`."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from models.evaluation.potential import Potential, sentences
 from tasks.pages.data import Cell, Figure, Section, Table, Tile
 from tasks.pages.plots import Estimate, intervals, lines
 
@@ -120,8 +121,8 @@ def quality_tiles(evaluation: Evaluation) -> list[Tile]:
     return tiles
 
 
-def quality_section(evaluation: Evaluation) -> Section:
-    """All systems beside each other."""
+def quality_section(evaluation: Evaluation, potential: Potential) -> Section:
+    """All systems beside each other, below what the days allow."""
     k, notes = evaluation.k, evaluation.notes
     estimates = {s: e for s in evaluation.systems() if (e := evaluation.estimate(s, "ndcg"))}
     left_out = notes["left_out"]
@@ -144,7 +145,8 @@ def quality_section(evaluation: Evaluation) -> Section:
     cut_offs = sorted({key[3] for key in evaluation.rows if key[:3] == ("final", "all", "recall")})
     if len(cut_offs) > 1:
         figures.append(_recall_by_cut_off(evaluation, cut_offs))
-    return Section("quality", "Quality", "Quality", lead, tuple(figures), _systems_tables(evaluation))
+    tables, points = _systems_tables(evaluation), tuple(sentences(potential))
+    return Section("quality", "Quality", "Quality", lead, tuple(figures), tables, points=points)
 
 
 def _why_left_out(left_out: Mapping[str, int]) -> str:

@@ -1,7 +1,7 @@
 """A source as it stood at a scan, kept in scratch: its days, its ids, its users and items."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property, lru_cache
@@ -147,6 +147,11 @@ def watches_of(scan: Scan, date_: str) -> Day:
     A function of its own: how watches are made decides nothing about users and items, which a scan has, too.
     """
     return read_day(scan.reader, (date.fromisoformat(date_) - EPOCH).days)
+
+
+def watches_until(scan: Scan, last_day: str) -> Iterator[pa.Table]:
+    """The watches of every day up to one, an ISO date, that has some."""
+    return (watches_of(scan, day).table for day, rows in scan.rows.items() if rows and day <= last_day)
 
 
 def read_day(reader: LogReader, day: int) -> Day:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from expectations.datasets import DATASETS
@@ -19,6 +20,7 @@ from tasks.stages.groups import Known
 from tasks.stages.release import flat_params
 
 if TYPE_CHECKING:
+    from models.evaluation.potential import Potential
     from tasks.pages.quality import Evaluation
 
 PAGE = "report.html"
@@ -48,7 +50,7 @@ class Reported(Group):
     release: Artifact
 
 
-@stage(produces="report", libraries=("matplotlib", "jinja2"), memory_gib=1.0)
+@stage(produces="report", libraries=("matplotlib", "jinja2", "scipy"), memory_gib=1.0)
 def report(
     out: Outputs, reported: Reported, others: tuple[Artifact, ...], system: System, config: ReportConfig, template: str
 ) -> None:
@@ -68,9 +70,11 @@ def report(
     made = (*reported.models, reported.index, *served)
     everything = [*reported.impressions, *reported.watches, *others, *known, *made]
     judged = Evaluation(reported.evaluation.table().to_pylist(), reported.evaluation.notes)
+    potential = _potential(reported.watches, judged)
+    declared = read_json(reported.bundle.path / FOLDER / "sources.json")
     audits, warnings = audits_section(everything)
     sections = [
-        *_quality(judged, reported.recommendations, read_json(reported.bundle.path / FOLDER / "sources.json")),
+        *_quality(judged, potential, reported.recommendations, declared),
         _bias(reported.recommendations, reported.known.items, reported.popularity, config),
         _people(reported, _judged_days(reported.watches, judged), config),
         *_models(system, reported),
@@ -88,18 +92,32 @@ def report(
         sections=tuple(with_commands(section, out.date, refs, trained) for section in sections),
         substitutes=tuple(substitutes_of(everything)),
         warnings=tuple(warnings),
+        potential=potential,
     )
     folder = out["report"].path
     data.save(folder)
     (folder / PAGE).write_text(page.render_report(data))
 
 
-def _quality(judged: "Evaluation", recommendations: Artifact, declared: list[dict[str, Any]]) -> list[Section]:
+def _potential(watches: Iterable[Artifact], judged: "Evaluation") -> "Potential":
+    """What the window allows to be won on the judged days, whatever learns from it."""
+    from models.evaluation.potential import EPOCH, Events, potential_of
+
+    days = sorted(watches, key=lambda day: day.date)
+    tables = [day.table(["user_id", "item_id", "time", "positive", "rating"]) for day in days]
+    has_ratings = any(table["rating"].null_count < table.num_rows for table in tables)
+    judged_days = [(date.fromisoformat(day) - EPOCH).days for day in judged.notes["judged_days"]]
+    return potential_of(Events.of(tables), has_ratings, range(judged_days[0], judged_days[-1] + 1))
+
+
+def _quality(
+    judged: "Evaluation", potential: "Potential", recommendations: Artifact, declared: list[dict[str, Any]]
+) -> list[Section]:
     from tasks.pages.breakdowns import ablation_section, segments_section, sources_section
     from tasks.pages.quality import quality_section
 
     sections = (
-        quality_section(judged),
+        quality_section(judged, potential),
         segments_section(judged),
         sources_section(judged, recommendations.notes.get("removals", {}), declared, _lengths(recommendations)),
         ablation_section(judged),

@@ -137,7 +137,7 @@ def _pages():
     yield pages.page(pages.welcome(a, a), points([Point(0, 0, a, a), Point(1, 1, a, a)], [a], a, a))
     table = Numbers(key="t", title=a, columns=(a,), rows=((a,),), caption=a)
     person = Person(a, a, (Listed(a, a, a, a),), (Listed(a, a, a, a),))
-    section = Section("data", a, a, a, (Figure(a, a, "<svg></svg>"),), (table,), (person,), ((a, a),))
+    section = Section("data", a, a, a, (Figure(a, a, "<svg></svg>"),), (table,), (person,), ((a, a),), (a,))
     yield render_report(ReportData(a, "2026-03-01", a, (Tile(a, a, a),), (section,), (a,), (a,)))
 
 

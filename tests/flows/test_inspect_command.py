@@ -12,7 +12,7 @@ import yaml
 from flows.__main__ import run
 from flows.cli.inspect import _settings
 from flows.config import calendar, check_config, load_config
-from tasks.sources.potential import Potential
+from models.evaluation.potential import Potential
 from tests.tasks.sources.test_inspection import NUM_EVENTS, events, plain, write
 
 
@@ -174,7 +174,7 @@ def test_a_config_may_be_called_anything(tmp_path):
 @pytest.mark.parametrize("share", [1, 5, 30])
 def test_every_window_that_is_written_is_one_that_a_night_takes(kind, num_days, share):
     judge_days = max(1, min(180, num_days // (share + 4)))
-    found = Potential(kind, 0.0, num_days, judge_days, 10, 10, 1.0, 0.0, 0.1, 0.1)
+    found = Potential(kind, 0.0, num_days, num_days - judge_days, judge_days, 10, 10, 1.0, 0.0, 0.1, 0.1)
     warnings: list[str] = []
     settings = _settings(found, warnings)
     if warnings:

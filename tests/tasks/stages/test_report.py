@@ -16,6 +16,7 @@ import pytest
 from models.evaluation.catalogue import CatalogueFacts
 from models.evaluation.config import EvaluationConfig
 from models.evaluation.judging import evaluation_table, headline, hits_by_source
+from models.evaluation.potential import sentences
 from models.evaluation.systems import lists_from_table, random_lists
 from models.evaluation.truth import judged_users, user_segments
 from models.serving.list_lengths import ListLengths
@@ -337,6 +338,31 @@ def test_the_verdict_and_the_tiles_say_what_the_evaluation_says(night: MadeNight
     assert f"by {notes['users_judged']} users" in page
 
 
+def test_the_quality_chapter_begins_with_what_the_days_allow(night: MadeNight, made: Artifact, page: str):
+    """Counted by hand from the same days."""
+    data = ReportData.load(made.path)
+    rows = [(day.date, r) for day in night.watches for r in day.table().to_pylist()]
+    past = {r["user_id"] for date, r in rows if r["positive"] and date not in night.judged_days}
+    people = {r["user_id"] for date, r in rows if r["positive"] and date in night.judged_days}
+    assert data.potential is not None
+    assert (data.potential.num_judged, data.potential.with_history) == (len(people), len(people & past))
+    assert (data.potential.num_days, data.potential.judge_days) == (len(night.watches), len(night.judged_days))
+    told = sentences(data.potential)
+    assert f"from {night.judged_days[0]}: {len(people)} people like something then" in told[1]
+    assert data.sections[0].id == "quality" and list(data.sections[0].points) == told
+    chapter = page[page.index('<section id="quality">') : page.index("<figure>")]
+    assert all(f"<li>{sentence.replace('`', '')}</li>" in re.sub("</?code>", "", chapter) for sentence in told)
+
+
+def test_a_report_from_before_these_were_told_is_still_read(made: Artifact, tmp_path: Path):
+    said = json.loads((made.path / "report.json").read_text())
+    del said["potential"]
+    for section in said["sections"]:
+        del section["points"]
+    (tmp_path / "report.json").write_text(json.dumps(said))
+    assert Page(render_report(Artifact(Ref("report", DATE, "0"), tmp_path), RunFacts())).ids
+
+
 def test_all_chapters_are_there_in_order(made: Artifact):
     sections = [section.id for section in ReportData.load(made.path).sections]
     about_lists = ["quality", "segments", "sources", "ablations", "bias", "people"]
@@ -509,6 +535,7 @@ def test_the_card_says_what_the_report_says_and_brings_its_plots(made: Artifact,
     final = judged.estimate("final", "ndcg")
     assert final is not None
     assert f"| final | {final.value:.3f} | {final.low:.3f} to {final.high:.3f} |" in card
+    assert data.potential and all(f"- {sentence}" in card for sentence in sentences(data.potential))
     assert "k: 20" in card and "- coverage: passed, 0.5" in card
     assert card.count("data:image/svg+xml;base64,") == sum(
         len(s.figures) for s in data.sections if s.id in ("quality", "segments")

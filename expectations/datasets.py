@@ -160,6 +160,8 @@ WATCHES = Dataset(
     per="day",
 )
 
+ACTION_KINDS = ("browse", "pause", "rate", "like", "share", "complete")
+
 ACTIONS = Dataset(
     "actions",
     "what else people did with items",
@@ -168,7 +170,7 @@ ACTIONS = Dataset(
         _USER,
         _maybe("item_id", pa.int32(), "dense item id; null when the action concerns none"),
         _TIME,
-        Column("action", pa.string(), "browse, pause, rate, like, share, complete"),
+        Column("action", pa.string(), ", ".join(ACTION_KINDS)),
         _maybe("value", pa.float32(), "rating given, 1 to 5, for rate"),
         _DEVICE,
     ),

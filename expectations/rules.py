@@ -10,7 +10,7 @@ from functools import cache
 
 import pyarrow as pa
 
-from expectations.datasets import DATASETS, Column, Dataset
+from expectations.datasets import ACTION_KINDS, DATASETS, Column, Dataset
 from expectations.rule import (
     LARGEST,
     NOT_NULL,
@@ -157,7 +157,7 @@ OWN: dict[str, tuple[Rule, ...]] = {
     "actions": (
         known("user_id", "user_id"),
         known("item_id", "item_id"),
-        one_of("action", "browse", "pause", "rate", "like", "share", "complete"),
+        one_of("action", *ACTION_KINDS),
         warn(between("value", 1, 5, "ratings are 1 to 5")),
         warn(one_of("device_type", *DEVICES)),
     ),

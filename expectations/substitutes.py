@@ -8,6 +8,7 @@ SENTENCES = {
     "no_impressions": (
         "No impressions: the ranker learns from positives and sampled negatives, and exposures are empty."
     ),
+    "no_propensities": "No propensities: every impression counts as certain (1).",
     "no_bar": "No bar for ratings or completion: every event counts as a positive.",
     "no_watch_time": "No watch time: seconds watched count as 0.",
     "no_completion": "No completion: every watch counts as complete (1).",

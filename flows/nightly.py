@@ -66,7 +66,8 @@ def plan_night(config: NightlyConfig, days: Calendar, source: NightSource) -> Pl
 
     # What happened, and who and what there is.
     catalogue = plan.add_dates(source.catalogue((T, days.day)))
-    log = Log(plan.add_dates(source.events(days.days, catalogue[days.day])))
+    happened = plan.add_dates(source.events(days.days, catalogue[days.day]))
+    log = Log(happened, {step.name: plan.add_dates(step) for step in source.beside(days.days, catalogue[days.day])})
     known, window, typed = catalogue[T], log.watches(days.train), log.searches(days.train)
 
     # What the window says: Spark.

@@ -249,6 +249,11 @@ def test_code_reruns_the_stages_that_reach_it_and_their_descendants(edits: Edits
     assert edits.reruns == edits.made_of("bundle")
 
 
+def test_what_the_days_allow_reruns_the_report_that_says_it(edits: Edits):
+    edits.make(("models/evaluation/potential.py", "NUM_ASKED = 2_000", "NUM_ASKED = 2_001"))
+    assert edits.reruns == edits.made_of("report")
+
+
 def test_a_reader_of_one_format_parses_only_logs_of_that_format_again(edits: Edits):
     edits.make(
         ("tasks/sources/csv_files.py", 'MISSING = ["",', 'MISSING = ["", "NA",'),

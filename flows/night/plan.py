@@ -1,6 +1,6 @@
 """What a plan is: the steps of one night in order, and the days they are about."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -96,21 +96,29 @@ class Plan:
 
 @dataclass(frozen=True)
 class Log:
-    """What happened, by day. A log of somebody's own may have watches alone, and nothing of the rest."""
+    """What happened, by day. A log of somebody's own may have watches alone, and nothing of the rest.
+
+    Attributes:
+        beside: what is told apart from the days, by dataset.
+    """
 
     days: Mapping[str, Watched]
+    beside: Mapping[str, Mapping[str, Artifact]] = field(default_factory=dict)
 
     def watches(self, dates: Iterable[str]) -> tuple[Artifact, ...]:
         return tuple(self.days[date].watches for date in dates)
 
     def impressions(self, dates: Iterable[str]) -> tuple[Artifact, ...]:
-        return tuple(day.impressions for day in self._whole(dates))
+        return self._other("impressions", dates)
 
     def actions(self, dates: Iterable[str]) -> tuple[Artifact, ...]:
-        return tuple(day.actions for day in self._whole(dates))
+        return self._other("actions", dates)
 
     def searches(self, dates: Iterable[str]) -> tuple[Artifact, ...]:
-        return tuple(day.searches for day in self._whole(dates))
+        return self._other("searches", dates)
 
-    def _whole(self, dates: Iterable[str]) -> Iterator[Events]:
-        return (day for day in map(self.days.__getitem__, dates) if isinstance(day, Events))
+    def _other(self, dataset: str, dates: Iterable[str]) -> tuple[Artifact, ...]:
+        if dataset in self.beside:
+            return tuple(self.beside[dataset][date] for date in dates)
+        whole = (day for day in map(self.days.__getitem__, dates) if isinstance(day, Events))
+        return tuple(getattr(day, dataset) for day in whole)

@@ -14,7 +14,7 @@ from tasks.engine.lake import Artifact
 from tasks.engine.stage import Step, merged
 from tasks.sources.scan import scan
 from tasks.sources.state import Scan
-from tasks.stages import generation, ingestion
+from tasks.stages import generation, ingestion, logs_beside
 from tasks.stages.groups import Events, Known, Watched
 
 
@@ -44,6 +44,9 @@ class NightSource(Protocol):
 
     def events(self, days: Sequence[str], known: Known) -> Step[Watched]:
         """What happened on each day, audited against the ids of `known`."""
+
+    def beside(self, days: Sequence[str], known: Known) -> list[Step[Artifact]]:
+        """What was shown, done and searched for on each day, where it is told apart from the events."""
 
     def oracle(self, days: Calendar, window: tuple[Artifact, ...], known: Known) -> list[Step[Artifact]]:
         """The planted best lists, where tastes were planted."""
@@ -92,6 +95,9 @@ class MadeData:
 
     def events(self, days: Sequence[str], known: Known) -> Step[Events]:
         return merged((generation.events(day, self.world) for day in days), _ids(known))
+
+    def beside(self, days: Sequence[str], known: Known) -> list[Step[Artifact]]:
+        return []
 
     def oracle(self, days: Calendar, window: tuple[Artifact, ...], known: Known) -> list[Step[Artifact]]:
         return [
@@ -163,7 +169,11 @@ class LogData:
         return ingestion.catalogue_step(self.log, dates)
 
     def events(self, days: Sequence[str], known: Known) -> Step[Watched]:
-        return ingestion.events_step(self.log, days, _ids(known))
+        made = logs_beside if self.config.source.impressions.is_named else ingestion
+        return made.events_step(self.log, days, _ids(known))
+
+    def beside(self, days: Sequence[str], known: Known) -> list[Step[Artifact]]:
+        return logs_beside.beside_steps(self.log, days, _ids(known))
 
     def oracle(self, days: Calendar, window: tuple[Artifact, ...], known: Known) -> list[Step[Artifact]]:
         return []

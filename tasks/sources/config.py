@@ -1,10 +1,12 @@
 """Settings of the source: where events come from, and which of its columns mean what."""
 
 import re
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from expectations.datasets import ACTION_KINDS
 from expectations.passwords import redacted
 from expectations.settings import settings
 
@@ -20,6 +22,11 @@ def _without_password(url: str) -> str:
             "it has a password in it, which would be recorded; write ${NAME} for it, and set that variable"
         )
     return url
+
+
+def _pairs(value: Any) -> Any:
+    """A mapping as what can be hashed."""
+    return tuple(value.items()) if isinstance(value, Mapping) else value
 
 
 TimeUnit = Literal["auto", "s", "ms", "us", "ns", "iso"]
@@ -81,8 +88,8 @@ class TextFile:
 
 
 @settings
-class UsersFile(TextFile):
-    """A file, folder or table with one row a user; an empty name means that it has no such column."""
+class FileBeside(TextFile):
+    """A file, folder or table beside the log of plays."""
 
     encoding: str = ""
     """Encoding; empty: that of the log."""
@@ -98,6 +105,16 @@ class UsersFile(TextFile):
 
     query: str = ""
     """In place of a path: a query to that database."""
+
+    @property
+    def is_named(self) -> bool:
+        """Whether there is one."""
+        return bool(self.path or self.table or self.query)
+
+
+@settings
+class UsersFile(FileBeside):
+    """A file, folder or table with one row a user; an empty name means that it has no such column."""
 
     id: str = "user"
     """User id, as in the log."""
@@ -131,23 +148,8 @@ class UsersFile(TextFile):
 
 
 @settings
-class ItemsFile(TextFile):
+class ItemsFile(FileBeside):
     """A file, folder or table with one row an item; an empty name means that it has no such column."""
-
-    encoding: str = ""
-    """Encoding; empty: that of the log."""
-
-    path: str = ""
-    """File or folder, absolute or beside the log; empty: there is none."""
-
-    snapshot: Snapshot = ""
-    """State of a Delta or Iceberg table, as `source.snapshot`."""
-
-    table: str = ""
-    """In place of a path: a table or view of the database of `source.url`."""
-
-    query: str = ""
-    """In place of a path: a query to that database."""
 
     id: str = "item"
     """Item id, as in the log."""
@@ -210,6 +212,118 @@ class ItemsFile(TextFile):
 
 
 @settings
+class LogFile(FileBeside):
+    """A log beside that of the plays; an empty name means that it has no such column."""
+
+    user: str = "user"
+    """User id, as in the log."""
+
+    time: str = "time"
+    """When it happened."""
+
+    @property
+    def names(self) -> list[str]:
+        """Columns that are read, each once."""
+        return list(dict.fromkeys(name for name in (self.user, self.time, *self._others) if name))
+
+    @property
+    def _others(self) -> tuple[str, ...]:
+        raise NotImplementedError
+
+
+@settings
+class ImpressionsFile(LogFile):
+    """What was shown: a row an item (`item`), or a row a list (`shown`); an empty name means that there is no such
+    column."""
+
+    item: str = "item"
+    """Item id, as in the log, where a row is one item."""
+
+    shown: str = ""
+    """In place of `item`: the items of a list, in order from the first place. A list column, a list as JSON or Python
+    write it, or text with separators."""
+
+    mark: Annotated[str, Field(max_length=8)] = ""
+    """In `shown`, between an item and the 1 or 0 that says whether it was clicked, such as `-` in `N1-0 N2-1`."""
+
+    clicked: str = ""
+    """Whether it was clicked, 1 or 0; beside `shown` the list of those that were. Empty, without a `mark`: the plays
+    say it."""
+
+    separator: str = ""
+    """Stands between the items of `shown` and of `clicked` in text; empty: spaces, commas, semicolons or bars."""
+
+    request: str = ""
+    """Id of the page or rail that it was shown on; empty: a list is one, or all that a user was shown at once."""
+
+    position: str = ""
+    """Place on it, from 1; empty: by the order of the rows."""
+
+    propensity: str = ""
+    """Probability with which it was shown there, above 0."""
+
+    surface: str = ""
+    """home, browse, search, next_up."""
+
+    @property
+    def _others(self) -> tuple[str, ...]:
+        what = self.shown or self.item
+        return what, self.clicked, self.request, self.position, self.propensity, self.surface
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.shown and self.position:
+            raise ValueError("shown and position are both set; places follow from the order in a list: leave one out")
+        if self.shown and self.propensity:
+            raise ValueError(
+                "shown and propensity are both set; a list has no column of what is of one item: leave it out"
+            )
+        if self.mark and (self.clicked or not self.shown):
+            raise ValueError("mark is for lists (shown) that say themselves what was clicked; leave it or clicked out")
+
+
+@settings
+class ActionsFile(LogFile):
+    """What else people did with items, a row an action; an empty name means that there is no such column."""
+
+    item: str = "item"
+    """Item id, as in the log; actions that concern none have none."""
+
+    action: str = "action"
+    """What was done: browse, pause, rate, like, share, complete, or words that `kinds` translates."""
+
+    kinds: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_pairs)] = ()
+    """The log's word -> browse, pause, rate, like, share or complete; empty: such rows are none, and passed over."""
+
+    value: str = ""
+    """Rating given, 1 to 5, for rate."""
+
+    @property
+    def _others(self) -> tuple[str, ...]:
+        return self.item, self.action, self.value
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if wrong := [kind for _, kind in self.kinds if kind not in ("", *ACTION_KINDS)]:
+            raise ValueError(f"kinds: {wrong[0]!r} is none of {', '.join(ACTION_KINDS)}")
+
+
+@settings
+class SearchesFile(LogFile):
+    """What people searched for, a row a search; an empty name means that there is no such column."""
+
+    text: str = "query"
+    """What was typed."""
+
+    clicked_item: str = ""
+    """Item id of the result that was opened, as in the log."""
+
+    @property
+    def _others(self) -> tuple[str, ...]:
+        return self.text, self.clicked_item
+
+
+@settings
 class SourceConfig(TextFile):
     """Where events, users and items come from."""
 
@@ -243,6 +357,15 @@ class SourceConfig(TextFile):
     items: ItemsFile = ItemsFile()
     """Items of a table."""
 
+    impressions: ImpressionsFile = ImpressionsFile()
+    """What was shown, of a table. Where `source.path`, `.table` and `.query` are empty, its clicks are the plays."""
+
+    actions: ActionsFile = ActionsFile()
+    """What else was done, of a table."""
+
+    searches: SearchesFile = SearchesFile()
+    """What was searched for, of a table."""
+
     time_unit: TimeUnit = "auto"
     """Unit of times that are numbers, or `iso` for ISO 8601 text; `auto` tells them apart by their size, and finds
     common formats (`20210703`, `7/3/2021 4:05:06 AM`). Found once a file: what is of another unit there is refused."""
@@ -260,7 +383,29 @@ class SourceConfig(TextFile):
     """Stop at rows that cannot be used and at days of nothing but new ids; if false, such rows are left out and
     counted, such days are kept and named."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        beside = {name: getattr(self, name).is_named for name in ("impressions", "actions", "searches")}
+        if self.kind in ("world", "movielens") and any(beside.values()):
+            name = next(name for name, named in beside.items() if named)
+            raise ValueError(f"{name} are of sources of the kind table or sql; set source.kind, or leave them out")
+        if self.clicks_are_plays and self.columns != EventColumns():
+            raise ValueError(
+                "columns are of the log of plays, and there is none (path, table or query): set one of both"
+            )
+        if self.clicks_are_plays and not (self.impressions.clicked or self.impressions.mark):
+            raise ValueError(
+                "there is no log of plays (path, table or query), and impressions do not say what was clicked "
+                "(impressions.clicked, or impressions.mark): set one of both"
+            )
+
     @property
     def setting(self) -> str:
         """The setting that names the events, for messages."""
-        return f"source.{'path' if self.kind != 'sql' else 'table' if self.table else 'query'}"
+        section, of = ("source", self) if not self.clicks_are_plays else ("source.impressions", self.impressions)
+        return f"{section}.{'path' if self.kind != 'sql' or of.path else 'table' if of.table else 'query'}"
+
+    @property
+    def clicks_are_plays(self) -> bool:
+        """Whether what was clicked stands for the plays, which no log of their own says."""
+        return self.impressions.is_named and not (self.path or self.table or self.query)

@@ -36,7 +36,7 @@ from expectations.errors import Failure, UserError
 from expectations.files import place
 from expectations.passwords import redacted
 from tasks.machine.scratch import aside, sweep
-from tasks.sources.config import ItemsFile, SourceConfig, TextFile, UsersFile
+from tasks.sources.config import FileBeside, ItemsFile, LogFile, SourceConfig, UsersFile
 from tasks.sources.database_values import as_array
 from tasks.sources.days import iso_day
 from tasks.sources.discovery import Source
@@ -44,7 +44,7 @@ from tasks.sources.finding import Found
 from tasks.sources.formats import PARQUET
 from tasks.sources.parts import EPOCH
 from tasks.sources.reading import DataFile
-from tasks.sources.tables import beside, listed_files, listed_source
+from tasks.sources.tables import BESIDE, beside, files_beside, listed_source
 from tasks.sources.times import as_micros, time_form
 from tasks.sources.values import MICROS_PER_DAY
 
@@ -78,23 +78,36 @@ def find_sql(config: SourceConfig, home: Path) -> Source:
     named = _named(url)
     columns = config.columns
     names = list(dict.fromkeys(name for name in vars(columns).values() if name))
+    of_items = config.impressions.table or config.impressions.query
+    if of_items and not (config.impressions.shown or config.impressions.position):
+        raise UserError(
+            "source.impressions: a database keeps no order of rows; name the column of the place (position), or of a "
+            "list (shown)"
+        )
     with _transaction(url, named) as connection:
         fetching = _Fetching(connection, named, home / "scratch" / "databases", config.time_format or config.time_unit)
-        logs = Found(fetching.fetch("source", config, names, [columns.time, columns.user, columns.item]))
-        found = {key: _listed(fetching, f"source.{key}", getattr(config, key), config) for key in ("users", "items")}
+        logs = Found(())
+        if not config.clicks_are_plays:
+            logs = Found(fetching.fetch("source", config, names, [columns.time, columns.user, columns.item]))
+        found = {key: _beside(fetching, f"source.{key}", getattr(config, key), config) for key in BESIDE}
     return listed_source(named, logs, found, config)
 
 
-def _listed(fetching: "_Fetching", key: str, listing: UsersFile | ItemsFile, config: SourceConfig) -> Found:
-    if listing.table or listing.query:
-        if listing.path:
-            named = f"{key}.{'table' if listing.table else 'query'}"
+def _beside(fetching: "_Fetching", key: str, of: UsersFile | ItemsFile | LogFile, config: SourceConfig) -> Found:
+    if of.table or of.query:
+        if of.path:
+            named = f"{key}.{'table' if of.table else 'query'}"
             raise UserError(f"{key}.path and {named} are both set; keep the one where its rows are")
-        own = {"path", "snapshot", "table", "query", "separator", "date_format", *(f.name for f in fields(TextFile))}
-        names = [value for name, value in vars(listing).items() if value and name not in own]
-        return Found(fetching.fetch(key, listing, list(dict.fromkeys(names)), [listing.id]))
-    path = beside(Path.cwd(), f"{key}.path", listing.path)
-    return listed_files(path, listing, config, key) if path else Found(())
+        names, order = (of.names, [of.time, of.user]) if isinstance(of, LogFile) else (_listed(of), [of.id])
+        return Found(fetching.fetch(key, of, names, order))
+    path = beside(Path.cwd(), f"{key}.path", of.path)
+    return files_beside(path, of, config, key) if path else Found(())
+
+
+def _listed(of: UsersFile | ItemsFile) -> list[str]:
+    """Columns of users or items that are read, each once."""
+    own = {"separator", "date_format", *(f.name for f in fields(FileBeside))}
+    return list(dict.fromkeys(value for name, value in vars(of).items() if value and name not in own))
 
 
 # --- the URL -------------------------------------------------------------------------------------------------------
@@ -201,7 +214,7 @@ class _Fetching:
         self.connection, self.named, self.scratch, self.unit = connection, named, scratch, unit
 
     def fetch(
-        self, key: str, of: SourceConfig | UsersFile | ItemsFile, wanted: list[str], order: list[str]
+        self, key: str, of: SourceConfig | UsersFile | ItemsFile | LogFile, wanted: list[str], order: list[str]
     ) -> tuple[DataFile, ...]:
         """Fetch some columns of a table or query, in order of others.
 
@@ -219,7 +232,7 @@ class _Fetching:
         selected, by = (", ".join(map(self._quoted, names)) for names in (wanted, order))
         folder = self.scratch / hashlib.sha256(f"{self.named} {relation} {wanted}".encode()).hexdigest()[:16]
         folder.mkdir(parents=True, exist_ok=True)
-        time = order[0] if key == "source" else ""
+        time = "" if isinstance(of, UsersFile | ItemsFile) else order[0]
         with self._refusals(f"{key}.{'table' if of.table else 'query'}"):
             rows = self._ask(
                 f"SELECT {selected} FROM {relation} ORDER BY {by}", stream_results=True, max_row_buffer=FETCH_ROWS

@@ -1,7 +1,7 @@
 """What a source consists of: its log files, its users, its items, and what stands in for what it lacks."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
@@ -52,6 +52,7 @@ class Source:
         members: identities of those that belong to tables which say more of them.
         readers: `module:function` of all that reads those files; read by other code, they are read again.
         notes: what is to be said of the place itself, such as which state of a table it is; in no key.
+        logs_beside: files of what was shown, done and searched for, by dataset.
     """
 
     place: str
@@ -64,6 +65,7 @@ class Source:
     substitutes: tuple[Substitute, ...]
     members: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    logs_beside: Mapping[str, tuple[DataFile, ...]] = field(default_factory=dict)
 
 
 def find_source(config: SourceConfig, home: Path) -> Source:
@@ -83,26 +85,30 @@ def find_source(config: SourceConfig, home: Path) -> Source:
 
 
 def find_root(config: SourceConfig) -> Path:
-    """The file or folder of a source, by its one name.
+    """The file or folder of a source, by its one name: that of the plays, or of what was clicked in their place.
 
     Raises:
         UserError: there is none.
     """
-    if not config.path:
+    key, given = "source.path", config.path
+    if config.clicks_are_plays:
+        key, given = "source.impressions.path", config.impressions.path
+    if not given:
         raise UserError("source.path is not set; say where the data is: --set source.path=DIR")
-    if "://" in config.path:
-        raise UserError(f"source.path: {config.path} is a URL; give a folder of this machine, copied or mounted")
-    path = Path(config.path).expanduser().absolute()
-    check_link(path, "source.path")
+    if "://" in given:
+        raise UserError(f"{key}: {given} is a URL; give a folder of this machine, copied or mounted")
+    path = Path(given).expanduser().absolute()
+    check_link(path, key)
     if not path.exists():
-        raise UserError(f"source.path: {path} does not exist; say where the data is: --set source.path=DIR")
+        raise UserError(f"{key}: {path} does not exist; say where the data is: --set {key}=DIR")
     return real(path)
 
 
 def event_substitutes(config: SourceConfig, columns: EventColumns) -> list[Substitute]:
     """What stands in for what an event log lacks."""
     lacks = {
-        "no_impressions": True,
+        "no_impressions": not config.impressions.is_named,
+        "no_propensities": config.impressions.is_named and not config.impressions.propensity,
         "no_bar": config.positive_min_rating is None and config.positive_min_completion is None,
         "no_watch_time": not columns.watch_s,
         "no_completion": not columns.completion and not (columns.watch_s and columns.duration_s),

@@ -30,6 +30,7 @@ from tasks.sources.discovery import find_root
 from tasks.sources.finding import find_files
 from tasks.sources.formats import CSV, JSON, NETFLIX
 from tasks.sources.json_files import names_in
+from tasks.sources.mind import mind_source
 from tasks.sources.movielens import is_movielens
 from tasks.sources.netflix_files import NAMES
 from tasks.sources.reading import DataFile, read_batches, told_in_words
@@ -100,6 +101,10 @@ def inspect(path: str, given: Mapping[str, str] | None = None, encoding: str = "
             (f"{root}: a MovieLens set as GroupLens packs it", "positives: ratings of 4 and more, of 5"),
             (),
         )
+    if source := mind_source(root):
+        news = "; its news beside it are the items" if "items" in source else ""
+        line = f"{source['impressions']['path']}: lists of what was shown and clicked, as MIND has them{news}"
+        return Inspection(source, (line, "plays: what was clicked"), ())
     found, known = _Findings(root), dict(given or {})
     if encoding:
         found.source["encoding"] = encoding

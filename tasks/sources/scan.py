@@ -11,8 +11,8 @@ deleted at any time and is made again.
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,18 @@ from expectations.progress import OnProgress
 from expectations.records import read_record
 from tasks.engine.code_digest import Reached, edited_since, joined, reached
 from tasks.machine.scratch import aside, sweep
+from tasks.sources.actions import ActionsReading
+from tasks.sources.beside import LogBeside
 from tasks.sources.config import SourceConfig
 from tasks.sources.discovery import Source, find_source
-from tasks.sources.parts import Reading, parse
+from tasks.sources.parts import PlaysReading, Reading, parse
 from tasks.sources.reading import DataFile
 from tasks.sources.refusals import Refusals, num_rows, sentences
+from tasks.sources.searches import SearchesReading
+from tasks.sources.shown import CLICKS, ShownReading
 from tasks.sources.state import STATE, LogReader, Scan, load_scan, save_state
 from tasks.sources.survey import Survey, give_ids, open_log, positive_bars, refuse_strange_ids
+from tasks.sources.tables import BESIDE
 
 
 def scan(config: SourceConfig, home: Path, today: str, progress: OnProgress = lambda done, total, what: None) -> Scan:
@@ -44,20 +49,26 @@ def scan(config: SourceConfig, home: Path, today: str, progress: OnProgress = la
     """
     source = find_source(config, home)
     scratch = home / "scratch" / "sources" / _digest(source.place, _content(config))[:16]
-    reading = Reading(source.columns, config.time_format or config.time_unit, today)
-    bars = positive_bars(config, reading)
-    parts = _parts(source, reading, scratch / "parts", progress)
-    _account(source, parts)
+    plays = PlaysReading(config.time_format or config.time_unit, today, source.columns)
+    bars = positive_bars(config, plays)
+    logs = _logs(config, source, plays)
+    for log in logs.values():
+        log.parts = _parts(log, scratch / "parts", progress)
+        _account(log)
+    parts = [name for log in logs.values() for name in log.parts]
     beside = [*(_stamp(path) for path in source.beside), *source.members]
     code = _code("tasks.sources.scan:_survey", "tasks.sources.survey:open_log", *source.readers)
     lacking = [s.to_list() for s in source.substitutes]
-    state = scratch / "states" / _digest(code.digests, _content(config), list(parts), beside, lacking)[:16]
+    state = scratch / "states" / _digest(code.digests, _content(config), parts, beside, lacking)[:16]
     known = load_scan(state, today)
     if known is None:
-        runs = _runs(config, source, parts)
+        runs = {name: _runs(log, config.strict) for name, log in logs.items()}
+        clicks = [(f"{part}/{CLICKS}", number) for part, number in runs.get("impressions", ())]
+        told = [note for log in logs.values() for note in _told(log)]
         with aside(state.parent) as folder:
-            log = open_log(scratch / "parts", runs, bars)
-            _survey(config, source, log, _told(parts, reading), folder, progress)
+            reader = open_log(scratch / "parts", runs.pop("watches", clicks), bars)
+            others = {name: LogBeside(name, open_log(scratch / "parts", its, {})) for name, its in runs.items()}
+            _survey(config, source, reader, others, told, folder, progress)
             _refuse_edited(code)
             _keep(folder, state, STATE)
         known = load_scan(state, today)
@@ -70,13 +81,23 @@ def scan(config: SourceConfig, home: Path, today: str, progress: OnProgress = la
 
 
 def _survey(
-    config: SourceConfig, source: Source, log: LogReader, told: list[str], folder: Path, progress: OnProgress
+    config: SourceConfig,
+    source: Source,
+    log: LogReader,
+    others: dict[str, LogBeside],
+    told: list[str],
+    folder: Path,
+    progress: OnProgress,
 ) -> None:
     """Look at every day, and write the state."""
+    if not len(log.slices):
+        raise UserError(f"{config.setting}: nothing in {source.place} was clicked, so there is no play to learn from")
     listed = {"user": source.users(), "item": source.items()}
     listings = {kind: one.table for kind, one in listed.items()}
-    ids = {kind: give_ids(log, kind, listing) for kind, listing in listings.items()}
-    survey = Survey(log, ids)
+    ids = {kind: give_ids(log, kind, listing, others) for kind, listing in listings.items()}
+    for one in others.values():
+        one.number_texts()
+    survey = Survey(log, ids, others)
     survey.look(progress)
     survey.account()
     if config.strict:
@@ -85,15 +106,17 @@ def _survey(
         **survey.facts(),
         "notes": [*told, *(note for one in listed.values() for note in one.notes), *survey.notes()],
         "substitutes": [s.to_list() for s in source.substitutes],
+        "beside": {name: one.save(folder) for name, one in others.items()},
     }
     save_state(folder, facts, log, ids, listings)
 
 
 def _content(config: SourceConfig) -> dict[str, Any]:
     """All that decides content: everything but where the source lies, and which state of it is read."""
-    users = replace(config.users, path="", snapshot="")
-    items = replace(config.items, path="", snapshot="")
-    return asdict(replace(config, path="", url="", snapshot="", users=users, items=items))
+    content = asdict(config)
+    for of in (content, *(content[section] for section in BESIDE)):
+        of |= dict.fromkeys(("path", "url", "snapshot"))
+    return {**content, "clicks_are_plays": config.clicks_are_plays}
 
 
 def _digest(*values: Any) -> str:
@@ -143,18 +166,49 @@ class Part:
     num_replayed: int
 
 
-def _parts(source: Source, reading: Reading, folder: Path, progress: OnProgress) -> dict[str, Part]:
-    """Bring every log file into scratch."""
+@dataclass
+class _Log:
+    """A log of a source, that of the plays or one beside it.
+
+    Attributes:
+        setting: that names it, for messages.
+        parts: its files in scratch, in their order.
+    """
+
+    setting: str
+    place: str
+    files: tuple[DataFile, ...]
+    reading: Reading
+    parts: dict[str, Part] = field(default_factory=dict)
+
+
+def _logs(config: SourceConfig, source: Source, plays: PlaysReading) -> dict[str, _Log]:
+    """All logs of a source by dataset; without the plays where clicks stand for them."""
+    when = plays.time_form, plays.today
+    readings: dict[str, Reading] = {
+        "impressions": ShownReading(*when, config.impressions, config.clicks_are_plays),
+        "actions": ActionsReading(*when, config.actions),
+        "searches": SearchesReading(*when, config.searches),
+    }
+    logs = {} if config.clicks_are_plays else {"watches": _Log(config.setting, source.place, source.logs, plays)}
+    for name, files in source.logs_beside.items():
+        place = files[0].path if len(files) == 1 else files[0].path.parent
+        logs[name] = _Log(f"source.{name}", str(place), files, readings[name])
+    return logs
+
+
+def _parts(log: _Log, folder: Path, progress: OnProgress) -> dict[str, Part]:
+    """Bring every file of a log into scratch."""
     folder.mkdir(parents=True, exist_ok=True)
-    sizes = [file.path.stat().st_size for file in source.logs]
+    sizes = [file.path.stat().st_size for file in log.files]
     parts = {}
-    for number, file in enumerate(source.logs):
+    for number, file in enumerate(log.files):
         done, total = sum(sizes[:number]), sum(sizes)
 
         def tell(rows: int, file: DataFile = file, done: int = done, total: int = total) -> None:
             progress(done, total, f"{file.name}: {rows:,} rows")
 
-        part = _part(file, reading, folder, _part_name(file, reading), tell)
+        part = _part(file, log.reading, folder, _part_name(file, log.reading), tell)
         parts[part.name] = part
     return parts
 
@@ -163,11 +217,11 @@ def _part_name(file: DataFile, reading: Reading) -> str:
     """Stands for the file as it is, and all that decides how it is understood."""
     member = file.member.identity if file.member else ""
     dialect = file.name, file.entry, asdict(file.text), file.partition, member
-    return _digest(_parser(file).digests, asdict(reading.columns), reading.time_form, dialect, _stamp(file.path))[:16]
+    return _digest(_parser(file, reading).digests, reading.identity, dialect, _stamp(file.path))[:16]
 
 
-def _parser(file: DataFile) -> Reached:
-    return _code("tasks.sources.parts:parse", file.format.read_at)
+def _parser(file: DataFile, reading: Reading) -> Reached:
+    return _code("tasks.sources.parts:parse", reading.code_at, file.format.read_at)
 
 
 def _part(file: DataFile, reading: Reading, folder: Path, name: str, progress: Callable[[int], None]) -> Part:
@@ -181,7 +235,7 @@ def _part(file: DataFile, reading: Reading, folder: Path, name: str, progress: C
         parsed = parse(file, reading, parsing, progress)
         if _stamp(file.path) != before:
             raise Failure(f"{file.path} changed while it was read; run again when it is complete")
-        _refuse_edited(_parser(file))
+        _refuse_edited(_parser(file, reading))
         facts = {
             "num_runs": parsed.num_runs,
             "num_rows": parsed.num_rows,
@@ -226,13 +280,13 @@ def _keep(folder: Path, target: Path, mark: str) -> None:
     place(folder, target, mark)
 
 
-def _account(source: Source, parts: Mapping[str, Part]) -> None:
+def _account(log: _Log) -> None:
     """Rows that are used and rows that are left out are all that a file has.
 
     Raises:
         Failure: they are not.
     """
-    for file, part in zip(source.logs, parts.values(), strict=True):
+    for file, part in zip(log.files, log.parts.values(), strict=True):
         if part.num_records not in (None, part.num_rows + part.refusals.num_rows):
             raise Failure(
                 f"{file.where}: {part.num_rows:,} rows are used and {part.refusals.num_rows:,} left out, but there are "
@@ -240,8 +294,9 @@ def _account(source: Source, parts: Mapping[str, Part]) -> None:
             )
 
 
-def _told(parts: Mapping[str, Part], reading: Reading) -> list[str]:
+def _told(log: _Log) -> list[str]:
     """What people should know of how the files were read, one sentence for all that are alike."""
+    parts, reading = log.parts, log.reading
     alike: dict[str, list[str]] = {}
     for part in parts.values():
         for note in part.notes:
@@ -262,18 +317,19 @@ def _told(parts: Mapping[str, Part], reading: Reading) -> list[str]:
     return told
 
 
-def _runs(config: SourceConfig, source: Source, parts: Mapping[str, Part]) -> list[tuple[str, int]]:
-    """Part and number of every run, if the source can be used."""
+def _runs(log: _Log, strict: bool) -> list[tuple[str, int]]:
+    """Part and number of every run, if the log can be used."""
+    parts = log.parts
     refused = [s for part in parts.values() for s in sentences(part.refusals)]
-    if config.strict and refused:
+    if strict and refused:
         shown = "\n".join(f"  {s}" for s in refused[:10])
         more = f"\n  and {len(refused) - 10} more of the kind" if len(refused) > 10 else ""
         total = sum(part.refusals.num_rows for part in parts.values())
         raise UserError(
-            f"{config.setting}: {num_rows(total)} of {source.place} cannot be used:\n{shown}{more}\n"
+            f"{log.setting}: {num_rows(total)} of {log.place} cannot be used:\n{shown}{more}\n"
             "Correct them, or set source.strict=false to leave such rows out and count them."
         )
     runs = [(name, number) for name, part in parts.items() for number in range(part.num_runs)]
     if not runs:
-        raise UserError(f"{config.setting}: {source.place} has no usable event; give a log with at least one")
+        raise UserError(f"{log.setting}: {log.place} has no usable event; give a log with at least one")
     return runs

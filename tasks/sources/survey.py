@@ -12,11 +12,12 @@ import pyarrow.compute as pc
 from expectations.datasets import ITEMS, USERS
 from expectations.errors import Failure, UserError
 from expectations.progress import OnProgress
+from tasks.sources.beside import LogBeside, day_tables, with_none
 from tasks.sources.config import SourceConfig
 from tasks.sources.days import iso_day, last_whole_day
 from tasks.sources.ids import ALWAYS, NEVER, Ids, assign_ids, first_times
-from tasks.sources.parts import Reading, load_ids
-from tasks.sources.state import SLICE_TYPE, LogReader, read_day
+from tasks.sources.parts import PlaysReading, load_ids
+from tasks.sources.state import SLICE_TYPE, LogReader
 from tasks.sources.values import MICROS_PER_DAY
 
 NUM_SUSPICIOUS = 10
@@ -32,7 +33,7 @@ NUM_SPREAD = 8
 _DATED = {"user": (USERS, "signup_date"), "item": (ITEMS, "uploaded_at")}
 
 
-def positive_bars(config: SourceConfig, reading: Reading) -> dict[str, float]:
+def positive_bars(config: SourceConfig, reading: PlaysReading) -> dict[str, float]:
     """Column -> value from which on an event is a positive.
 
     Raises:
@@ -63,10 +64,16 @@ def open_log(parts: Path, runs: list[tuple[str, int]], bars: Mapping[str, float]
     return reader
 
 
-def give_ids(reader: LogReader, kind: str, listing: pa.Table) -> Ids:
-    """Give users or items their dense ids, and the reader the way to them."""
-    in_runs = [load_ids(reader.parts / part, number, kind) for part, number in reader.runs]
-    times = [first_times(reader.run(r), kind, len(in_run)) for r, in_run in enumerate(in_runs)]
+def give_ids(reader: LogReader, kind: str, listing: pa.Table, beside: Mapping[str, LogBeside]) -> Ids:
+    """Give users or items their dense ids, and the readers of the plays and of the logs beside the way to them."""
+    others = [log.reader for log in beside.values() if kind in log.fields]
+    in_runs, times = [], []
+    for one in (reader, *others):
+        for run, (part, number) in enumerate(one.runs):
+            rows = one.run(run)
+            in_runs.append(load_ids(one.parts / part, number, kind))
+            known = rows if one is reader else rows[rows[kind] >= 0]
+            times.append(first_times(known, kind, len(in_runs[-1])))
     dated = listing[_DATED[kind][1]].combine_chunks()
     days = dated.cast(pa.timestamp("us")) if pa.types.is_date(dated.type) else dated
     micros = pc.fill_null(days.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
@@ -75,7 +82,9 @@ def give_ids(reader: LogReader, kind: str, listing: pa.Table) -> Ids:
     ids, dense = assign_ids(
         in_runs, times, listed, listed_day.astype(np.int32), f"{kind} ids of the log and its {kind}s"
     )
-    reader.dense[kind] = dense
+    reader.dense[kind], dense = dense[: len(reader.runs)], dense[len(reader.runs) :]
+    for one in others:
+        one.dense[kind], dense = with_none(dense[: len(one.runs)]), dense[len(one.runs) :]
     return ids
 
 
@@ -85,6 +94,7 @@ class Survey:
 
     reader: LogReader
     ids: Mapping[str, Ids]
+    beside: Mapping[str, LogBeside] = field(default_factory=dict)
     days: dict[str, str] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
     last_times: dict[int, int] = field(default_factory=dict)
@@ -102,8 +112,12 @@ class Survey:
             progress(day - first + 1, last - first + 1, iso_day(day))
 
     def _look_at(self, day: int) -> None:
-        found = read_day(self.reader, day)
+        tables = day_tables(self.reader, self.beside, day)
+        found = tables["watches"]
         date = iso_day(day)
+        for name, log in self.beside.items():
+            log.days[date], log.rows[date] = tables[name].digest, tables[name].table.num_rows
+            log.num_repeated += tables[name].num_repeated
         self.days[date], self.rows[date] = found.digest, found.table.num_rows
         self.num_repeated += found.num_repeated
         self.positives[date] = pc.sum(found.table["positive"]).as_py() or 0
@@ -164,6 +178,13 @@ class Survey:
             raise Failure(
                 f"{in_files:,} rows are in the files of the log and {in_days:,} in its days; none may be lost"
             )
+        first, last = self.reader.slices["day"][[0, -1]]
+        for name, log in self.beside.items():
+            slices, sizes = log.reader.slices, log.reader.slices["stop"] - log.reader.slices["start"]
+            log.num_outside = int(sizes[(slices["day"] < first) | (slices["day"] > last)].sum())
+            in_days = sum(log.rows.values()) + log.num_repeated + log.num_outside
+            if in_days != sizes.sum():
+                raise Failure(f"{sizes.sum():,} {name} are in the files and {in_days:,} in the days; none may be lost")
 
     def notes(self) -> list[str]:
         """What was left out or looks odd."""
@@ -175,10 +196,30 @@ class Survey:
             told.append(
                 f"{self.num_repeated:,} rows repeat a user, item and time of another row; one of each was kept."
             )
+        for name, log in self.beside.items():
+            if log.num_repeated:
+                told.append(f"{name} that repeat others: {log.num_repeated:,}; one of each was kept.")
+            if log.num_outside:
+                told.append(
+                    f"{name} of days before the first play or after the last: {log.num_outside:,}; they are not used."
+                )
+            told += self._only_beside(name, log)
         empty = [date for date, rows in self.rows.items() if not rows]
         if empty:
             word = "day has" if len(empty) == 1 else "days have"
             told.append(f"{len(empty)} {word} no events: {', '.join(empty[:5])}{' ...' if len(empty) > 5 else ''}.")
+        return told
+
+    def _only_beside(self, name: str, log: LogBeside) -> list[str]:
+        """How many users and items have no play, but are in a log beside: they are known from there."""
+        told = []
+        for kind, ids in self.ids.items():
+            if kind in log.fields:
+                there, played = (np.zeros(len(ids.external), dtype=bool) for _ in range(2))
+                there[np.concatenate([run[:-1] for run in log.reader.dense[kind]])] = True
+                played[np.concatenate(self.reader.dense[kind])] = True
+                if count := int((there & ~played).sum()):
+                    told.append(f"{kind}s of the {name} without a play: {count:,}; they are known from there.")
         return told
 
     def facts(self) -> dict[str, Any]:

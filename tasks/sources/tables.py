@@ -6,11 +6,14 @@ from pathlib import Path
 from expectations.datasets import ITEMS, USERS
 from expectations.errors import UserError
 from expectations.substitutes import Substitute
-from tasks.sources.config import ItemsFile, SourceConfig, TextFile, UsersFile
+from tasks.sources.config import FileBeside, SourceConfig, TextFile
 from tasks.sources.discovery import Source, event_substitutes, find_root
 from tasks.sources.finding import Found, find_files
 from tasks.sources.folders import check_link, real
 from tasks.sources.listings import empty_listing, read_listing
+
+BESIDE = ("users", "items", "impressions", "actions", "searches")
+"""Sections of the settings of what is beside the log of plays."""
 
 _LISTINGS = "tasks.sources.listings:read_listing", "tasks.sources.listings:empty_listing"
 
@@ -21,17 +24,21 @@ def find_table(config: SourceConfig, home: Path) -> Source:
     Raises:
         UserError: something is missing, empty or of no known form.
     """
+    for key in ("", *BESIDE):
+        of = getattr(config, key) if key else config
+        _refuse_relation(f"source.{key}" if key else "source", of.table, of.query)
     root = find_root(config)
-    _refuse_relation("source", config.table, config.query)
-    _refuse_relation("source.users", config.users.table, config.users.query)
-    _refuse_relation("source.items", config.items.table, config.items.query)
     folder = root if root.is_dir() else root.parent
-    listed = {key: beside(folder, f"source.{key}.path", getattr(config, key).path) for key in ("users", "items")}
-    taken = tuple(p for p in listed.values() if p)
-    logs = find_files(root, text_of(config, config), "source", config.snapshot, without=taken, strict=config.strict)
+    paths = {key: beside(folder, f"source.{key}.path", getattr(config, key).path) for key in BESIDE}
+    if config.clicks_are_plays:
+        paths["impressions"] = root
+    taken = tuple(p for p in paths.values() if p and p != root)
+    logs = Found(())
+    if not config.clicks_are_plays:
+        logs = find_files(root, text_of(config, config), "source", config.snapshot, without=taken, strict=config.strict)
     found = {
-        key: listed_files(path, getattr(config, key), config, f"source.{key}") if path else Found(())
-        for key, path in listed.items()
+        key: files_beside(path, getattr(config, key), config, f"source.{key}", taken) if path else Found(())
+        for key, path in paths.items()
     }
     return listed_source(str(root), logs, found, config)
 
@@ -42,7 +49,7 @@ def _refuse_relation(key: str, table: str, query: str) -> None:
 
 
 def listed_source(place: str, logs: Found, found: dict[str, Found], config: SourceConfig) -> Source:
-    """A source of log files, and of those of its `users` and `items`, which may be none."""
+    """A source of log files, and of those of what is `BESIDE` it, which may be none."""
     users, items = config.users, config.items
     of_users, of_items = found["users"].files, found["items"].files
     return Source(
@@ -56,6 +63,7 @@ def listed_source(place: str, logs: Found, found: dict[str, Found], config: Sour
         readers=(*_LISTINGS, *sorted({f.format.read_at for f in (*of_users, *of_items)})),
         substitutes=(*event_substitutes(config, config.columns), *_listing_substitutes(config)),
         notes=(*logs.notes, *(note for one in found.values() for note in one.notes)),
+        logs_beside={key: one.files for key, one in found.items() if key not in ("users", "items") and one.files},
     )
 
 
@@ -74,9 +82,10 @@ def beside(folder: Path, key: str, path: str) -> Path | None:
     return real(found)
 
 
-def listed_files(path: Path, own: UsersFile | ItemsFile, config: SourceConfig, key: str) -> Found:
-    """The files of users or items at a path."""
-    return find_files(path, text_of(own, config), key, own.snapshot, strict=config.strict)
+def files_beside(path: Path, own: FileBeside, config: SourceConfig, key: str, taken: tuple[Path, ...] = ()) -> Found:
+    """The files at a path beside the log, but for those at paths of others."""
+    others = tuple(other for other in taken if other != path)
+    return find_files(path, text_of(own, config), key, own.snapshot, without=others, strict=config.strict)
 
 
 def text_of(of: TextFile, config: SourceConfig) -> TextFile:
@@ -87,7 +96,7 @@ def text_of(of: TextFile, config: SourceConfig) -> TextFile:
 
 def _listing_substitutes(config: SourceConfig) -> list[Substitute]:
     """What stands in for what the users and items of a table lack."""
-    users, items = (bool(one.path or one.table or one.query) for one in (config.users, config.items))
+    users, items = config.users.is_named, config.items.is_named
     lacks = {
         "no_users": not users,
         "no_signup_dates": users and not config.users.signup_date,

@@ -20,8 +20,8 @@ _NO_WORD = {"", "null", "none", "nan", "n/a", "\\n", "unknown", "(no genres list
 _NAMES = ("name", "title", "label", "genre", "tag", "description", "value")
 """Fields of a struct that say what it is called, the likeliest first."""
 
-_QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
-_AS_NUMPY_PRINTS = re.compile(r"\[\s*(?:'[^']*'|\"[^\"]*\")(?:\s+(?:'[^']*'|\"[^\"]*\"))+\s*\]")
+QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
+AS_NUMPY_PRINTS = re.compile(r"\[\s*(?:'[^']*'|\"[^\"]*\")(?:\s+(?:'[^']*'|\"[^\"]*\"))+\s*\]")
 
 
 def as_word_lists(values: pa.Array, separator: str, where: str) -> pa.Array:
@@ -76,8 +76,8 @@ def _words_of_text(text: str | None, separator: str) -> Iterator[str] | None:
         return None
     if not _is_written_list(text):
         return iter(text.split(separator))
-    if _AS_NUMPY_PRINTS.fullmatch(text):  # Python would take such words for one
-        return (one or other for one, other in _QUOTED.findall(text))
+    if AS_NUMPY_PRINTS.fullmatch(text):  # Python would take such words for one
+        return (one or other for one, other in QUOTED.findall(text))
     for read in (json.loads, ast.literal_eval):
         try:
             return _words_in(read(text))

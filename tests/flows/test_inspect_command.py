@@ -141,6 +141,19 @@ def test_lists_of_objects_are_rows_only_where_they_make_the_log(ask, tmp_path):
     assert code == 0 and "item: 'events.aid'" in out, err
 
 
+def test_minds_lists_are_known_with_the_news_beside_them(ask, tmp_path):
+    lines = [f"{n}\tU{n % 9}\t11/{14 + n % 4}/2019 9:05:58 AM\tN90\tN{n % 7}-1 N{n % 5}-0\n" for n in range(60)]
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "behaviors.tsv").write_text("".join(lines))
+    news = "".join(f"N{n}\tnews\tworld\tT\tA\thttps://x\t[]\t[]\n" for n in range(7))
+    (tmp_path / "set" / "news.tsv").write_text(news)
+    code, out, err = ask(str(tmp_path / "set"))
+    assert code == 0, err
+    assert "as MIND has them" in out and "60 events of 9 users and 7 items" in out and "stops a night" not in out
+    check_config(yaml.safe_load(out[out.index("\nsource:") : out.index("--to FILE.yaml")]), "printed")
+    assert "MIND" in ask(str(tmp_path / "set" / "behaviors.tsv"), "--quick")[1]
+
+
 def test_text_of_another_encoding_is_read_by_it(ask, tmp_path):
     text = "user,item,time\n" + "".join(f"Zoë{u},{i},{t}\n" for u, i, t, _ in plain(events()))
     (tmp_path / "log.csv").write_bytes(text.encode("latin-1"))

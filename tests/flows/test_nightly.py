@@ -230,3 +230,21 @@ def test_no_two_steps_have_one_name():
     plan = _plan()
     with pytest.raises(ValueError, match="two stages are called 'bundle'"):
         plan.add(plan.step("bundle"))
+
+
+def test_what_a_log_tells_beside_the_plays_is_read_by_those_who_read_it_of_made_data(tmp_path):
+    days = [f"2020-03-{day:02}" for day in range(1, 9)]
+    (tmp_path / "lists.csv").write_text("user,time,shown\n" + "".join(f"u,{day},a-1 b-0\n" for day in days))
+    for name, column in (("actions", "action"), ("searches", "query")):
+        rows = "".join(f"u,a,{day},like\n" for day in days)
+        (tmp_path / f"{name}.csv").write_text(f"user,item,time,{column}\n{rows}")
+    beside = ("impressions.shown=shown", "impressions.mark='-'", "actions.path=actions.csv")
+    settings = ("kind=table", f"impressions.path={tmp_path / 'lists.csv'}", *beside, "searches.path=searches.csv")
+    window = ("window.train_days=6", "window.rank_days=2", "window.judge_days=1", "system=hybrid")
+    config = load_config(None, [f"source.{setting}" for setting in settings] + [*window])
+    graph = _graph(plan_request(NightRequest(config, None, str(tmp_path / "lake")), tmp_path / "home"))
+    read_by = {n: {name for name, needs in graph.items() if n in needs} for n in ("impressions", "actions", "searches")}
+    assert read_by["impressions"] == {"features", "ranker", "report"}
+    assert read_by["actions"] == {"sentences", "report"}
+    assert read_by["searches"] == {"features", "sentences", "towers", "report"}
+    assert all(graph[name] == {"catalogue"} for name in read_by)

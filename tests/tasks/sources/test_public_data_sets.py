@@ -180,6 +180,14 @@ FILES: dict[str, dict[str, str]] = {
             row=lambda u, i, t, s: f"{u}\t{t:%Y-%m-%dT%H:%M:%SZ}\t30.23\t-97.79\t{i}"
         )
     },
+    "MIND": {
+        "MINDsmall_train/behaviors.tsv": lines(
+            row=lambda u, i, t, s: f"1\tU{u}\t{t:%m/%d/%Y %I:%M:%S %p}\tN90\tN{(i + 1) % ITEMS}-0 N{i}-1"
+        ),
+        "MINDsmall_train/news.tsv": "".join(
+            f'N{i}\tnews\tworld\t"Up" {i}\tText\thttps://x\t[]\t[]\n' for i in range(ITEMS)
+        ),
+    },
     "Diginetica": {
         "train-item-views.csv": lines(
             "sessionId;userId;itemId;timeframe;eventdate", row=lambda u, i, t, s: f"{u};NA;{i};526309;{t:%Y-%m-%d}"
@@ -199,6 +207,8 @@ def test_the_config_of_a_public_data_set_reads_it(name, tmp_path, look):
         path = tmp_path / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(gzip.compress(text.encode()) if file.endswith(".gz") else text.encode())
-    scan = look(SourceConfig(**{**given, "path": str(tmp_path / given["path"])}))
+    log = given if "path" in given else given["impressions"]
+    placed = {**log, "path": str(tmp_path / log["path"])}
+    scan = look(SourceConfig(**(placed if log is given else {**given, "impressions": placed})))
     assert (scan.num_users, scan.num_items, len(scan.days)) == (USERS, ITEMS, 4)
     assert sum(scan.rows.values()) == len(TIMES)

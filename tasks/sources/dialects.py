@@ -363,7 +363,9 @@ class _Quotes:
             # Spark escapes within quotes only; Python's csv module and databases everywhere, so that none stands alone.
             everywhere = replace(best, escape=ord("\\") if auto else best.escape, everywhere=True)
             fit = self._walk(everywhere)
-            if fit.paired and not (fit.lone or fit.misfits or self._faults(fit)):
+            # Where doubled quotes fit as well, pairs of backslashes may be just that.
+            meant = fit.paired if best.escape != NEVER else fit.paired_quotes
+            if meant and not (fit.lone or fit.misfits or self._faults(fit)):
                 why.setdefault("escape", "there is one before each of its quotes")
                 return self._taken(everywhere, fit)
         return self._taken(best, fits[best])

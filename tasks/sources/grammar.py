@@ -22,7 +22,6 @@ LONGEST_LINE = 1 << 16
 
 NEVER = -1
 _START, _PLAIN, _QUOTED, _CLOSED = 0, 1, 2, 3
-_END = b"\n\n"
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,8 @@ class Fit:
         broken: closing quotes followed by ordinary text.
         lone, paired: escapes outside of quotes before ordinary characters (any, where escapes do not count there), and
             before those that need one.
-        unended: line on which a quoted field begins that never ends, or after the last one, when its end is escaped
-            and nothing follows; 0 for none.
+        paired_quotes: quotes among the latter, which no writer that doubles quotes leaves outside of quotes.
+        unended: line on which a quoted field begins that never ends; 0 for none.
         inner: lines inside of quoted fields that have the expected number of delimiters, by line number.
     """
 
@@ -66,6 +65,7 @@ class Fit:
     broken: int = 0
     lone: int = 0
     paired: int = 0
+    paired_quotes: int = 0
     unended: int = 0
     misfit_lines: list[int] = field(default_factory=list)
     broken_lines: list[int] = field(default_factory=list)
@@ -80,13 +80,12 @@ def walk(chunks: Iterable[bytes], grammar: Grammar, expected: int) -> Fit:
         expected: number of fields of a record.
     """
     state = np.array([_START, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0], np.int64)
-    counts = np.zeros(8, np.int64)
+    counts = np.zeros(9, np.int64)
     rule = (*astuple(grammar), expected)
     fit, before, offset = Fit(), b"", 0
-    cut_short = False
     step: Any = None
     # As if the last line had an end; a blank line is no record.
-    for chunk in chain(chunks, (_END,)):
+    for chunk in chain(chunks, (b"\n\n",)):
         if not step:
             step = _walk if len(chunk) < SMALL_BYTES else _compiled()
         lines = np.zeros((2, NUM_LINES), np.int64)
@@ -98,13 +97,21 @@ def walk(chunks: Iterable[bytes], grammar: Grammar, expected: int) -> Fit:
             fit.inner[line] = window[begin - start : end - start] if begin >= start else b""
         for kept, new in ((fit.misfit_lines, lines[0]), (fit.broken_lines, lines[1])):
             kept.extend(new[new > 0].tolist()[: NUM_LINES - len(kept)])
-        if chunk and chunk is not _END:
-            cut_short = bool(state[0] == _PLAIN) and chunk[-1:] in (b"\n", b"\r")
         before, offset = window[-LONGEST_LINE:], offset + len(chunk)
-    names = ("records", "misfits", "quoted_misfits", "trailing", "multiline", "broken", "lone", "paired")
+    names = (
+        "records",
+        "misfits",
+        "quoted_misfits",
+        "trailing",
+        "multiline",
+        "broken",
+        "lone",
+        "paired",
+        "paired_quotes",
+    )
     for name, count in zip(names, counts.tolist(), strict=True):
         setattr(fit, name, count)
-    fit.unended = int(state[4]) if state[0] == _QUOTED else int(state[3]) if cut_short else 0
+    fit.unended = int(state[4]) if state[0] == _QUOTED else 0
     return fit
 
 
@@ -163,6 +170,7 @@ def _walk(  # type: ignore[no-untyped-def]
             begun = 1
             if c == delimiter or c == quote or c == escape or is_break:  # noqa: SIM109
                 counts[7] += 1
+                counts[8] += c == quote
             else:
                 counts[6] += 1
         elif is_break:

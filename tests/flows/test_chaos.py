@@ -232,12 +232,12 @@ def test_two_homes_while_everything_around_them_fails(
     with Faulty(int(moto)).running() as store, _small_disk(second.path / "home") as disk:
         url = s3_url.replace(moto, str(store.port)).replace("/night", f"/{tmp_path.name}")
         registry_port = free_port()
-        for home, name, registry in ((first, "first", "mlflow"), (second, "second", "unused")):
+        for home, name, versions_in in ((first, "first", "mlflow"), (second, "second", "unused")):
             home.environment.update(S3)
             assert home.run("home", "--lake", url).returncode == 0
             port = registry_port if home is first else free_port()
             servers = (f"--prefect-port={free_port()}", f"--mlflow-port={port}")
-            stores = f"--prefect-database={postgres}/chaos_{name}", f"--mlflow-database={postgres}/chaos_{registry}"
+            stores = f"--prefect-database={postgres}/chaos_{name}", f"--mlflow-database={postgres}/chaos_{versions_in}"
             up = home.run("up", "--config", str(home.config), *servers, *stores)
             assert up.returncode == 0, up.stderr
         address = f"http://127.0.0.1:{registry_port}"

@@ -74,7 +74,8 @@ def test_what_the_csv_module_writes_is_read_back_in_a_dialect_that_is_named(name
 @pytest.mark.parametrize("sep", [",", "\t", ";", "|"])
 @given(titles=st.lists(AWKWARD, min_size=2, max_size=8))
 @example(titles=['\\\\"', "\\"])
-@example(titles=[",\\\\", "\\"])
+@example(titles=["\\\\", '\\\\"'])
+@example(titles=["\\\\", ",;|\t\\\\"])
 def test_what_pandas_writes_is_found_by_itself(sep, titles, tmp_path_factory):
     path = tmp_path_factory.mktemp("table") / "log.csv"
     rows = plain_rows(len(titles), lambda n: titles[n])

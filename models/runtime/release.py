@@ -320,7 +320,7 @@ class Bundle:
         """Number of items that a search is asked for: up to the whole catalogue."""
         return whole_number("k", k, 1, max(MOST_K, self.features.items.size))
 
-    def _known_items(self, item_ids: Sequence[int]) -> list[int]:
+    def _known_items(self, item_ids: Sequence[int] | np.ndarray) -> list[int]:
         watched: list[int] = dense_ids("item_ids", item_ids).tolist()
         self.features.items.check(watched)
         return watched
@@ -389,7 +389,7 @@ class Bundle:
             for row, item_ids in zip(rows, told, strict=True):
                 self._watch(row, item_ids)
 
-    def retrieve(self, source: str, user_ids: Sequence[int], k: int, filtered: bool = True) -> Found:
+    def retrieve(self, source: str, user_ids: Sequence[int] | np.ndarray, k: int, filtered: bool = True) -> Found:
         """Items and scores `[U, k]` of one source alone, for users in the order given; -1 where it has no more.
 
         Args:

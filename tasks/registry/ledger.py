@@ -76,7 +76,8 @@ class Ledger:
         return [sequence for sequence, entry in self._read().items() if not entry]
 
     def _read(self) -> dict[int, Entry | None]:
-        client, token, found = self.registry.client, None, {}
+        client, token = self.registry.client, None
+        found: dict[int, Entry | None] = {}
         while True:
             page = client.search_model_versions(f"name = '{LEDGER}'", page_token=token)
             found |= {int(v.version): _entry(int(v.version), v.tags) for v in page}
@@ -278,9 +279,12 @@ def champion_before(
     Args:
         at_hand: see `Ledger.at_hand`.
     """
-    *earlier, now = [entry for entry in entries if entry.moves and entry.alias == alias] or [None]
+    moves = [entry for entry in entries if entry.moves and entry.alias == alias]
+    if not moves:
+        return Before()
+    *earlier, now = moves
     gone: dict[int, None] = {}
-    for entry in reversed(earlier) if now else ():
+    for entry in reversed(earlier):
         number = at_hand(entry)
         if number not in (0, at_hand(now)):
             return Before(number, tuple(gone))

@@ -4,6 +4,7 @@ import copy
 import inspect
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from models.runtime import settings as checks
 from models.serving.config import PipelineConfig
 from tests.models.conftest import NUM_ITEMS, NUM_USERS, changed
 
-GOOD = {
+GOOD: dict[str, Any] = {
     "user_id": 3, "user_ids": [3, 5], "item_id": 7, "item_ids": [7, 8], "k": 5, "trace": True, "filtered": False,
     "attributes": {"age": 30}, "source": "als", "vectors": np.zeros((2, 16)), "allowed": [1, 2], "kind": "user",
     "external_ids": ["u1"], "ids": [3, 5], "strict": False,
@@ -28,12 +29,29 @@ GOOD = {
 OWN = {"items", "pipeline", "watched"}
 """Arguments whose good value is a matter of the release."""
 
-NUMBER = [None, True, "17", 17.9, np.float64(17), float("nan"), [17], -1, 10**9, 10**500, np.int64(-3), b"1", {}, 3j]
-LIST = [None, 17, "17", b"17", {"a": 1}, ["17"], [17.9], [True], [3, True], [None], [float("nan")], [-1], [10**30],
-        [[3]], np.array([[3]]), np.array([3.0]), np.array([True]), np.array(3), pa.array([3, None])]  # fmt: skip
+NUMBER: list[Any] = [
+    None,
+    True,
+    "17",
+    17.9,
+    np.float64(17),
+    float("nan"),
+    [17],
+    -1,
+    10**9,
+    10**500,
+    np.int64(-3),
+    b"1",
+    {},
+    3j,
+]
+LIST: list[Any] = [
+    None, 17, "17", b"17", {"a": 1}, ["17"], [17.9], [True], [3, True], [None], [float("nan")], [-1], [10**30], [[3]],
+    np.array([[3]]), np.array([3.0]), np.array([True]), np.array(3), pa.array([3, None]),
+]  # fmt: skip
 WORD = [None, 3, "nonsense", ["als"], True, b"als"]
 FLAG = [None, 0, 1, "yes", float("nan"), [True]]
-BAD = {
+BAD: dict[str, list[Any]] = {
     "user_id": [*NUMBER, NUM_USERS], "item_id": [*NUMBER, NUM_ITEMS], "k": [n for n in NUMBER if n is not None] + [0],
     "user_ids": [*LIST, [NUM_USERS]], "item_ids": [*LIST, [NUM_ITEMS]], "trace": FLAG, "filtered": FLAG,
     "source": WORD, "kind": WORD, "ids": LIST, "strict": FLAG,
@@ -53,6 +71,12 @@ BAD = {
                 *(pa.table({"external_user_id": ["u3", user], "external_item_ids": [["i7"], items]})
                   for user, items in (("u99", ["i7"]), ("u4", ["i999"]), (None, ["i7"]), ("u4", ["i7", None])))],
 }  # fmt: skip
+OPENING: dict[str, list[Any]] = {
+    "threads": [0, -1, 10**6, 1.0, "2", True], "verify": [None, 1, "no"], "pipeline": [{}, [], 3],
+    "path": [None, 3, ["x"]],
+}  # fmt: skip
+"""The same of what a bundle is opened with."""
+
 NAMED = {"user_id": "user", "user_ids": "user", "item_id": "item", "item_ids": "item", "attributes": "attribute",
          "source": "source", "external_ids": "external_ids",
          "watched": "watched|u99|i999|external_ids"}  # fmt: skip
@@ -97,9 +121,8 @@ def test_of_a_stream_too_before_it_is_read(bundle):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("threads", v) for v in (0, -1, 10**6, 1.0, "2", True)] + [("verify", v) for v in (None, 1, "no")]
-    + [("pipeline", v) for v in ({}, [], 3)] + [("path", v) for v in (None, 3, ["x"])],
-)  # fmt: skip
+    [(name, value) for name, values in OPENING.items() for value in values],
+)
 def test_of_opening_too(name, value, path):
     with pytest.raises(BundleError, match=name):
         Bundle(**{"path": path, name: value})

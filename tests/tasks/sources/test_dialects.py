@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from expectations.errors import UserError
@@ -77,6 +77,8 @@ def test_what_the_csv_module_writes_is_read_back_in_a_dialect_that_is_named(name
 @example(titles=["\\\\", '\\\\"'])
 @example(titles=["\\\\", ",;|\t\\\\"])
 def test_what_pandas_writes_is_found_by_itself(sep, titles, tmp_path_factory):
+    # Where most are in single quotes, these are taken for a writer's, not the titles'.
+    assume(2 * sum(title.count("'") > 1 for title in titles) < len(titles))
     path = tmp_path_factory.mktemp("table") / "log.csv"
     rows = plain_rows(len(titles), lambda n: titles[n])
     pd.DataFrame(rows, columns=NAMES).to_csv(path, sep=sep, index=False)

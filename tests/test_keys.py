@@ -266,7 +266,7 @@ def test_a_reader_of_one_format_parses_only_logs_of_that_format_again(edits: Edi
     edits.make(("tasks/sources/times.py", "if size < 1e11", "if size < 1e12"))
     assert edits.new == {"parts": 2, "states": 2}
     edits.make(
-        ("tasks/sources/finding.py", "_HEAD_BYTES = 1 << 12", "_HEAD_BYTES = 2 << 11"),  # it finds the same files
+        ("tasks/sources/data_files.py", "_HEAD_BYTES = 1 << 12", "_HEAD_BYTES = 2 << 11"),  # it finds the same files
         ("tasks/sources/ids.py", "ALWAYS = ", "ALWAYS = 0 + "),
     )
     assert edits.new == {"parts": 0, "states": 2}

@@ -14,7 +14,7 @@ from tasks.engine.lake import Artifact
 from tasks.engine.stage import Step, merged
 from tasks.sources.scan import scan
 from tasks.sources.state import Scan
-from tasks.stages import generation, ingestion, logs_beside
+from tasks.stages import generation, ingestion, other_logs
 from tasks.stages.groups import Events, Known, Watched
 
 
@@ -169,11 +169,11 @@ class LogData:
         return ingestion.catalogue_step(self.log, dates)
 
     def events(self, days: Sequence[str], known: Known) -> Step[Watched]:
-        made = logs_beside if self.config.source.impressions.is_named else ingestion
+        made = other_logs if self.config.source.impressions.is_named else ingestion
         return made.events_step(self.log, days, _ids(known))
 
     def beside(self, days: Sequence[str], known: Known) -> list[Step[Artifact]]:
-        return logs_beside.beside_steps(self.log, days, _ids(known))
+        return other_logs.beside_steps(self.log, days, _ids(known))
 
     def oracle(self, days: Calendar, window: tuple[Artifact, ...], known: Known) -> list[Step[Artifact]]:
         return []

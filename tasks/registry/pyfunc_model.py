@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 
@@ -42,7 +41,7 @@ class Recommender(PythonModel):
             try:
                 answers.append(self._answer(row).assign(request=number))
             except self.refusal as error:
-                raise MlflowException(f"request {number}: {error}", INVALID_PARAMETER_VALUE) from error
+                raise MlflowException.invalid_parameter_value(f"request {number}: {error}") from error
         titles = self.bundle.items.select(["item_id", "title"]).to_pandas()
         table = pd.concat(answers).merge(titles, on="item_id", how="left").sort_values(["request", "rank"])
         table["item_id"] = table["item_id"].map(self.names)

@@ -13,7 +13,7 @@ from expectations.datasets import DATASETS
 from expectations.substitutes import Substitute
 from tasks.engine.content_digest import table_digest
 from tasks.sources.ids import Ids
-from tasks.sources.parts import EPOCH
+from tasks.sources.parsed_files import EPOCH
 from tasks.sources.state import Scan
 from tasks.sources.values import MICROS_PER_DAY
 

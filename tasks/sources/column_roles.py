@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.errors import UserError
-from tasks.sources.parts import EARLIEST, EPOCH
+from tasks.sources.parsed_files import EARLIEST, EPOCH
 from tasks.sources.times import AmbiguousTimes, as_micros, time_form
 from tasks.sources.values import MICROS_PER_DAY, as_number
 

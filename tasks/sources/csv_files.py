@@ -20,7 +20,7 @@ from tasks.sources.dialects import (
     reasons,
     text_of,
 )
-from tasks.sources.grammar import Grammar, without_escapes
+from tasks.sources.quote_grammar import Grammar, without_escapes
 from tasks.sources.reading import BATCH_ROWS, Batch, DataFile, Malformed, check_columns
 from tasks.sources.streams import Pieces
 

@@ -37,12 +37,12 @@ from expectations.files import place
 from expectations.passwords import redacted
 from tasks.machine.scratch import aside, sweep
 from tasks.sources.config import FileBeside, ItemsFile, LogFile, SourceConfig, UsersFile
+from tasks.sources.data_files import Found
 from tasks.sources.database_values import as_array
 from tasks.sources.days import iso_day
 from tasks.sources.discovery import Source
-from tasks.sources.finding import Found
 from tasks.sources.formats import PARQUET
-from tasks.sources.parts import EPOCH
+from tasks.sources.parsed_files import EPOCH
 from tasks.sources.reading import DataFile
 from tasks.sources.tables import BESIDE, beside, files_beside, listed_source
 from tasks.sources.times import as_micros, time_form

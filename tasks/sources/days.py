@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from expectations.datasets import WATCHES
 from tasks.engine.content_digest import table_digest
-from tasks.sources.parts import EPOCH
+from tasks.sources.parsed_files import EPOCH
 from tasks.sources.values import MICROS_PER_DAY
 
 IDS_PER_DAY = 1 << 32

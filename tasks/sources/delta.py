@@ -1,7 +1,7 @@
 """Delta tables: which files a version has, under which names their columns stand, and which of their rows are deleted.
 
 `deltalake` replays the log; it reads neither column mapping nor every type that was widened, so the rows are read by
-`tasks.sources.members`. Protocol: https://github.com/delta-io/delta/blob/master/PROTOCOL.md
+`tasks.sources.table_files`. Protocol: https://github.com/delta-io/delta/blob/master/PROTOCOL.md
 """
 
 import shutil
@@ -19,8 +19,8 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from expectations.errors import UserError
-from tasks.sources.members import DELTA, Column, Member
 from tasks.sources.reading import DataFile
+from tasks.sources.table_files import DELTA, Column, Member
 
 LOG = "_delta_log"
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from expectations.errors import UserError
-from tasks.sources import grammar, streams
-from tasks.sources.grammar import NEVER, Fit, Grammar
-from tasks.sources.lookalikes import USUAL, Lookalikes
+from tasks.sources import quote_grammar, streams
+from tasks.sources.quote_grammar import NEVER, Fit, Grammar
 from tasks.sources.reading import DataFile
+from tasks.sources.row_shapes import USUAL, RowShape
 
 DELIMITERS = (",", "\t", ";", "|", "::", "^", "\x01", "~", " ")
 SAMPLE_LINES = 200
@@ -281,7 +281,7 @@ class _Quotes:
         if text.escape not in ("auto", "none"):
             one = Grammar(self._byte, escape=ord(text.escape), everywhere=True)
             return self._taken(one, self._walk(one))
-        return _Found(Grammar(self._byte), grammar.count_lines(self._chunks()), False, self._all_trail())
+        return _Found(Grammar(self._byte), quote_grammar.count_lines(self._chunks()), False, self._all_trail())
 
     @property
     def _byte(self) -> int:
@@ -300,7 +300,7 @@ class _Quotes:
         return bool(rows) and all(len(row) == len(self.names) + 1 and not row[-1] for row in rows)
 
     def _walk(self, one: Grammar) -> Fit:
-        return grammar.walk(self._chunks(), one, len(self.names))
+        return quote_grammar.walk(self._chunks(), one, len(self.names))
 
     def _taken(self, one: Grammar, fit: Fit) -> _Found:
         trailing = bool(fit.trailing) and fit.trailing == fit.records - self.named
@@ -390,10 +390,10 @@ class _Quotes:
         return f"line {_listed(alike[:3])}{more} looks like a row, but is within quotes" if alike else ""
 
     @cached_property
-    def _usual(self) -> Lookalikes:
+    def _usual(self) -> RowShape:
         """What the first rows have in common, read in the grammar that gives more of them."""
         head = next(self._chunks(), b"").decode(errors="replace")
-        return Lookalikes(max((self._rows(head, escape) for escape in (None, "\\")), key=len))
+        return RowShape(max((self._rows(head, escape) for escape in (None, "\\")), key=len))
 
     def _rows(self, head: str, escape: str | None) -> list[list[str]]:
         lines = io.StringIO(head, newline="")

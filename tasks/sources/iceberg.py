@@ -1,6 +1,6 @@
 """Iceberg tables: which files a snapshot has, by which ids their columns are found, which of their rows are deleted.
 
-`pyiceberg` reads the metadata and plans the scan; the rows are read by `tasks.sources.members`. The metadata names
+`pyiceberg` reads the metadata and plans the scan; the rows are read by `tasks.sources.table_files`. The metadata names
 files by whole paths: those below the table's own location are looked for where the table lies now, so it may have been
 moved, or copied from an object store. Specification: https://iceberg.apache.org/spec/
 """
@@ -28,8 +28,8 @@ from pyiceberg.transforms import IdentityTransform
 
 from expectations.errors import UserError
 from tasks.sources.delta import time_asked_for
-from tasks.sources.members import ICEBERG, Column, Member
 from tasks.sources.reading import DataFile
+from tasks.sources.table_files import ICEBERG, Column, Member
 from tasks.sources.table_formats import METADATA
 
 

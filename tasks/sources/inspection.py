@@ -25,9 +25,9 @@ from tasks.sources.column_roles import (
     that_fit,
 )
 from tasks.sources.config import SourceConfig, TextFile
+from tasks.sources.data_files import find_files
 from tasks.sources.dialects import Dialect, find_dialect, in_words, looks_like_data, reasons
 from tasks.sources.discovery import find_root
-from tasks.sources.finding import find_files
 from tasks.sources.formats import CSV, JSON, NETFLIX
 from tasks.sources.json_files import names_in
 from tasks.sources.mind import mind_source

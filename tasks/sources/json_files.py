@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from expectations.errors import UserError
 from tasks.sources import streams
-from tasks.sources.grammar import count_lines
+from tasks.sources.quote_grammar import count_lines
 from tasks.sources.reading import Batch, DataFile, Malformed, check_columns
 
 JSON_ROWS = 200_000

@@ -18,7 +18,7 @@ from expectations.datasets import Dataset
 from expectations.errors import UserError
 from tasks.sources.config import ItemsFile, UsersFile
 from tasks.sources.discovery import Listed
-from tasks.sources.parts import EARLIEST, EPOCH
+from tasks.sources.parsed_files import EARLIEST, EPOCH
 from tasks.sources.reading import Batch, DataFile, read_whole
 from tasks.sources.times import as_micros, time_form
 from tasks.sources.values import MICROS_PER_DAY, as_ids, as_number, as_text, plain, without_point_zero, youngest_ages

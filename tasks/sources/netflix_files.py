@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.sources import streams
-from tasks.sources.grammar import count_lines
+from tasks.sources.quote_grammar import count_lines
 from tasks.sources.reading import Batch, DataFile, Malformed, check_columns
 
 NAMES = ("item", "user", "rating", "time")

@@ -24,7 +24,7 @@ from tasks.sources.refusals import NUM_EXAMPLES
 if TYPE_CHECKING:
     from pyarrow.csv import InvalidRow
 
-    from tasks.sources.members import Member
+    from tasks.sources.table_files import Member
 
 BATCH_ROWS = 1_000_000
 
@@ -39,7 +39,7 @@ class DataFile:
         key: the section of the settings that says so, for messages.
         entry: name of the file within a zip archive; empty for a file by itself.
         partition: values of hive-partitioned folders above it (`day=2026-03-01`), by name.
-        member: what the table that it belongs to says of it (`tasks.sources.members`).
+        member: what the table that it belongs to says of it (`tasks.sources.table_files`).
     """
 
     path: Path

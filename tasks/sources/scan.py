@@ -24,14 +24,14 @@ from expectations.records import read_record
 from tasks.engine.code_digest import Reached, edited_since, joined, reached
 from tasks.machine.scratch import aside, sweep
 from tasks.sources.actions import ActionsReading
-from tasks.sources.beside import LogBeside
 from tasks.sources.config import SourceConfig
 from tasks.sources.discovery import Source, find_source
-from tasks.sources.parts import PlaysReading, Reading, parse
+from tasks.sources.impressions import CLICKS, ShownReading
+from tasks.sources.other_logs import LogBeside
+from tasks.sources.parsed_files import PlaysReading, Reading, parse
 from tasks.sources.reading import DataFile
 from tasks.sources.refusals import Refusals, num_rows, sentences
 from tasks.sources.searches import SearchesReading
-from tasks.sources.shown import CLICKS, ShownReading
 from tasks.sources.state import STATE, LogReader, Scan, load_scan, save_state
 from tasks.sources.survey import Survey, give_ids, open_log, positive_bars, refuse_strange_ids
 from tasks.sources.tables import BESIDE
@@ -221,7 +221,7 @@ def _part_name(file: DataFile, reading: Reading) -> str:
 
 
 def _parser(file: DataFile, reading: Reading) -> Reached:
-    return _code("tasks.sources.parts:parse", reading.code_at, file.format.read_at)
+    return _code("tasks.sources.parsed_files:parse", reading.code_at, file.format.read_at)
 
 
 def _part(file: DataFile, reading: Reading, folder: Path, name: str, progress: Callable[[int], None]) -> Part:

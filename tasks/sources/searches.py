@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 
 from expectations.datasets import SEARCHES
 from tasks.sources.config import SearchesFile
+from tasks.sources.day_tables import day_table
 from tasks.sources.days import Day
-from tasks.sources.moments import day_table
-from tasks.sources.parts import Checked, Forms, Piece, Reading, run_of
+from tasks.sources.parsed_files import Checked, Forms, Piece, Reading, run_of
 from tasks.sources.reading import Batch, DataFile
 from tasks.sources.values import as_text
 

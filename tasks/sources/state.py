@@ -18,7 +18,7 @@ from expectations.records import read_record
 from expectations.substitutes import Substitute
 from tasks.sources.days import Day, iso_day, make_day
 from tasks.sources.ids import Ids
-from tasks.sources.parts import EPOCH, load_run
+from tasks.sources.parsed_files import EPOCH, load_run
 
 STATE = "scan.json"
 SLICE_TYPE = np.dtype([("day", "<i4"), ("run", "<i4"), ("start", "<i8"), ("stop", "<i8")])

@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 from expectations.datasets import ITEMS, USERS
 from expectations.errors import Failure, UserError
 from expectations.progress import OnProgress
-from tasks.sources.beside import LogBeside, day_tables, with_none
 from tasks.sources.config import SourceConfig
 from tasks.sources.days import iso_day, last_whole_day
 from tasks.sources.ids import ALWAYS, NEVER, Ids, assign_ids, first_times
-from tasks.sources.parts import PlaysReading, load_ids
+from tasks.sources.other_logs import LogBeside, day_tables, with_none
+from tasks.sources.parsed_files import PlaysReading, load_ids
 from tasks.sources.state import SLICE_TYPE, LogReader
 from tasks.sources.values import MICROS_PER_DAY
 

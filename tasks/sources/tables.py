@@ -7,8 +7,8 @@ from expectations.datasets import ITEMS, USERS
 from expectations.errors import UserError
 from expectations.substitutes import Substitute
 from tasks.sources.config import FileBeside, SourceConfig, TextFile
+from tasks.sources.data_files import Found, find_files
 from tasks.sources.discovery import Source, event_substitutes, find_root
-from tasks.sources.finding import Found, find_files
 from tasks.sources.folders import check_link, real
 from tasks.sources.listings import empty_listing, read_listing
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from expectations.errors import Failure
-from tasks.sources import csv_files, parts
+from tasks.sources import csv_files, parsed_files
 
 TEXT = "user,item,time\n" + "".join(f"u{n},i{n},{1_500_000_000 + n}\n" for n in range(50))
 
@@ -31,12 +31,12 @@ def test_a_reader_that_loses_rows_is_found_out(table_source, look, monkeypatch):
 
 
 def test_a_parser_that_loses_rows_is_found_out(table_source, look, monkeypatch):
-    run_of = parts.run_of
+    run_of = parsed_files.run_of
 
     def losing(*arguments):
         whole = run_of(*arguments)
         return replace(whole, rows=whole.rows[:7])
 
-    monkeypatch.setattr(parts, "run_of", losing)
+    monkeypatch.setattr(parsed_files, "run_of", losing)
     with pytest.raises(Failure, match=r"log.csv: 7 rows are used and 0 left out, but there are 50 in the file"):
         look(table_source(TEXT))

@@ -23,7 +23,7 @@ from flows.config import load_config
 from tasks.sources.catalogue import known_by
 from tasks.sources.config import EventColumns, ItemsFile, SourceConfig, UsersFile
 from tasks.sources.database_values import as_array
-from tasks.sources.parts import parse
+from tasks.sources.parsed_files import parse
 from tasks.sources.values import as_text
 from tests.tasks.sources.conftest import COLUMNS, write_parquet
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from expectations.errors import UserError
 from tasks.sources.config import EventColumns, ItemsFile, SourceConfig, UsersFile
-from tasks.sources.parts import parse
+from tasks.sources.parsed_files import parse
 from tasks.sources.reading import read_whole
 from tasks.sources.scan import scan
 from tasks.sources.state import watches_of
@@ -208,7 +208,7 @@ PLAIN = pa.table({"user": pa.array([1, 2, 3, 4], pa.int32()), "item": list("abcd
 
 
 def test_rows_that_deletion_vectors_delete_stay_deleted(tmp_path, monkeypatch):
-    monkeypatch.setattr("tasks.sources.members.BATCH_ROWS", 2)
+    monkeypatch.setattr("tasks.sources.table_files.BATCH_ROWS", 2)
     said = {"deletionVector": deletion_vector([1, 2])}
     columns = [column("user", "integer"), column("item", "string")]
     write_log(tmp_path / "t", PLAIN, columns, ("deletionVectors",), **said)

@@ -11,11 +11,11 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from expectations.errors import UserError
-from tasks.sources import grammar
+from tasks.sources import quote_grammar
 from tasks.sources.config import TextFile
 from tasks.sources.dialects import find_dialect, in_words, reasons
 from tasks.sources.formats import CSV, JSON
-from tasks.sources.grammar import Grammar, walk
+from tasks.sources.quote_grammar import Grammar, walk
 from tasks.sources.reading import DataFile, read_batches
 
 NAMES = ["user", "item", "time", "title"]
@@ -101,7 +101,7 @@ def slow_records(text: str, grammar_: Grammar) -> int:
 
 @given(st.text(st.sampled_from('a,"\n\r'), max_size=40), st.integers(1, 7), st.booleans())
 def test_records_are_counted_as_by_the_csv_module_wherever_chunks_end(text, size, quoted):
-    one = Grammar(ord(","), ord('"') if quoted else grammar.NEVER)
+    one = Grammar(ord(","), ord('"') if quoted else quote_grammar.NEVER)
     raw = text.encode()
     chunks = [raw[i : i + size] for i in range(0, len(raw), size)]
     whole, cut = walk([raw], one, 2), walk(chunks, one, 2)
@@ -109,19 +109,19 @@ def test_records_are_counted_as_by_the_csv_module_wherever_chunks_end(text, size
     if not whole.unended:
         assert whole.records == slow_records(text, one)
     if not quoted:
-        assert grammar.count_lines(chunks) == whole.records
+        assert quote_grammar.count_lines(chunks) == whole.records
 
 
 def test_machine_code_walks_as_python_does(monkeypatch):
     rows = "".join(f'{n},"a ""b"" \n{n},c",x\n{n},"open {n}" y,z\n' for n in range(300)).encode()
     one = Grammar(ord(","), ord('"'), ord("\\"))
     plain = walk([rows], one, 3)
-    monkeypatch.setattr(grammar, "SMALL_BYTES", 1)
+    monkeypatch.setattr(quote_grammar, "SMALL_BYTES", 1)
     assert walk([rows], one, 3) == plain
     escaped = rows.replace(b'""', b'\\"')
-    compiled = b"".join(grammar.without_escapes([escaped[:1000], escaped[1000:]], one))
+    compiled = b"".join(quote_grammar.without_escapes([escaped[:1000], escaped[1000:]], one))
     monkeypatch.undo()
-    assert compiled == b"".join(grammar.without_escapes([escaped], one)) == rows
+    assert compiled == b"".join(quote_grammar.without_escapes([escaped], one)) == rows
 
 
 def test_a_title_that_begins_with_a_quote_means_no_quoting(tmp_path):

@@ -135,7 +135,7 @@ def test_columns_are_found_by_their_ids_and_widened(make, look):
 
 
 def test_position_deletes_are_deleted(make, monkeypatch, tmp_path):
-    monkeypatch.setattr("tasks.sources.members.BATCH_ROWS", 2)
+    monkeypatch.setattr("tasks.sources.table_files.BATCH_ROWS", 2)
     table, folder = make(events(range(6)))
     (task,) = table.scan().plan_files()
     deletes = tmp_path / "deletes.parquet"

@@ -17,7 +17,7 @@ _TRAITS: tuple[Callable[[str], bool], ...] = (
 _NO_SPACE, _DIGITS = 1, 3
 
 
-class Lookalikes:
+class RowShape:
     """What the fields of some rows have in common, column by column."""
 
     def __init__(self, rows: Sequence[Sequence[str]]) -> None:

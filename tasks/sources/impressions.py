@@ -17,7 +17,7 @@ from expectations.errors import UserError
 from tasks.sources.config import ImpressionsFile
 from tasks.sources.days import IDS_PER_DAY, Day, iso_day
 from tasks.sources.id_lists import as_id_lists, without_marks
-from tasks.sources.parts import Checked, Forms, Piece, Reading, Texts, run_of
+from tasks.sources.parsed_files import Checked, Forms, Piece, Reading, Texts, run_of
 from tasks.sources.reading import Batch, DataFile
 from tasks.sources.values import as_ids
 
@@ -44,7 +44,7 @@ class ShownReading(Reading):
     columns: ImpressionsFile
     clicks_are_plays: bool
 
-    code_at = "tasks.sources.shown:ShownReading"
+    code_at = "tasks.sources.impressions:ShownReading"
 
     @property
     def time(self) -> str:

@@ -22,9 +22,9 @@ from expectations.errors import Failure
 from expectations.records import read_record
 from tasks.sources.actions import actions_of
 from tasks.sources.days import Day
-from tasks.sources.parts import load_ids
+from tasks.sources.impressions import Shown, impressions_of, linked
+from tasks.sources.parsed_files import load_ids
 from tasks.sources.searches import searches_of
-from tasks.sources.shown import Shown, impressions_of, linked
 from tasks.sources.state import STATE, LogReader, Scan, read_day
 
 _LOST = "the next night looks through its source again"

@@ -10,8 +10,8 @@ from expectations.errors import Failure
 from tasks.engine.lake import Artifact
 from tasks.engine.outputs import Outputs
 from tasks.engine.stage import Step, merged, stage
-from tasks.sources.beside import find_beside, linked_watches, logs_beside
-from tasks.sources.parts import EPOCH
+from tasks.sources.other_logs import find_beside, linked_watches, logs_beside
+from tasks.sources.parsed_files import EPOCH
 from tasks.sources.state import Scan, find_scan
 from tasks.stages.groups import Watched
 

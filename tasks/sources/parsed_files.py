@@ -5,7 +5,7 @@ bisection and nothing else is touched. Its `user` and `item` are places in `run-
 Memory is bounded by one batch of the file, whatever its size.
 
 What the rows of a log mean is a `Reading`: that of plays is here, those of what was shown, done and searched for are in
-`tasks.sources.shown`, `.actions` and `.searches`.
+`tasks.sources.impressions`, `.actions` and `.searches`.
 """
 
 from abc import ABC, abstractmethod
@@ -253,7 +253,7 @@ class PlaysReading(Reading):
 
     columns: EventColumns
 
-    code_at = "tasks.sources.parts:PlaysReading"
+    code_at = "tasks.sources.parsed_files:PlaysReading"
 
     @property
     def time(self) -> str:

@@ -101,5 +101,5 @@ def _standing(deleted: np.ndarray, place: int, count: int) -> pa.Array:
     return pa.array(standing)
 
 
-DELTA = Format("delta", "a file of a Delta table", (), False, "tasks.sources.members:read_member")
-ICEBERG = Format("iceberg", "a file of an Iceberg table", (), False, "tasks.sources.members:read_member")
+DELTA = Format("delta", "a file of a Delta table", (), False, "tasks.sources.table_files:read_member")
+ICEBERG = Format("iceberg", "a file of an Iceberg table", (), False, "tasks.sources.table_files:read_member")

@@ -14,7 +14,7 @@ from models.ranking.labels import IMPRESSION_COLUMNS, WATCH_COLUMNS, WatchLog, l
 from tasks.sources.config import ActionsFile, ImpressionsFile, SearchesFile, SourceConfig
 from tasks.sources.scan import scan
 from tasks.stages.ingestion import catalogue_step
-from tasks.stages.logs_beside import STAGES, beside_steps, events, events_step
+from tasks.stages.other_logs import STAGES, beside_steps, events, events_step
 
 TODAY = "2026-01-01"
 DAYS = ("2020-05-01", "2020-05-02", "2020-05-03")

@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expectations.errors import UserError
-from tasks.sources.beside import linked_watches, logs_beside
 from tasks.sources.catalogue import known_by
 from tasks.sources.config import ActionsFile, ImpressionsFile, SearchesFile, SourceConfig
-from tasks.sources.parts import EPOCH
+from tasks.sources.other_logs import linked_watches, logs_beside
+from tasks.sources.parsed_files import EPOCH
 from tasks.sources.scan import scan
 from tasks.sources.searches import words_of
 from tasks.sources.state import Scan

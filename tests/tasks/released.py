@@ -101,8 +101,22 @@ class Faulty:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def body(self) -> bytes:
+                """What came with the request, also where it comes in chunks, as from an AWS SDK."""
+                if self.headers.get("Transfer-Encoding", "") != "chunked":
+                    return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                chunks = []
+                while size := int(self.rfile.readline().partition(b";")[0] or b"0", 16):
+                    chunks.append(self.rfile.read(size))
+                    self.rfile.readline()
+                while self.rfile.readline().strip():
+                    pass
+                del self.headers["Transfer-Encoding"]
+                self.headers["Content-Length"] = str(sum(map(len, chunks)))
+                return b"".join(chunks)
+
             def answer(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                body = self.body()
                 always = proxy.always
                 if always.isdecimal():
                     self.send_response(int(always))

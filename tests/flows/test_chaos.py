@@ -29,7 +29,7 @@ from flows.service.http import call
 from tasks.engine.lake import Lake
 from tasks.registry.ledger import Ledger
 from tasks.registry.registry import Registry
-from tests.homes import ROOT, TINY, Home
+from tests.homes import RELEASED, ROOT, TINY, Home
 from tests.postgres import Postgres
 from tests.servers import free_port
 from tests.tasks.released import Faulty
@@ -270,11 +270,12 @@ def test_two_homes_while_everything_around_them_fails(
         registry = Registry(first.path / "home", address)
         versions = registry.versions()
         assert sorted(v.tags["nightjar.date"] for v in versions) == DAYS
-        entries = Ledger(registry).entries()
-        assert registry.aliases().get("champion", 0) == (entries[-1].to if entries else 0)
+        assert registry.aliases().get("champion", 0) == Ledger(registry).champion()
         lake = Lake(url, tmp_path / "scratch")
         made = _digests(lake)
-        assert {name: made.get(name) for name in calm.digests()} == calm.digests()
+        # Releases and reports tell of versions and champions, which came in another order.
+        wanted = {name: digest for name, digest in calm.digests().items() if not name.startswith(RELEASED)}
+        assert {name: made.get(name) for name in wanted} == wanted
         refs = [ref for dataset in DATASETS for ref in lake.refs(dataset)]
         assert {ref.folder: c for ref in refs if (c := lake.condition(ref)) != "present"} == {}
         for home in (first, second):

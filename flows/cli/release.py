@@ -61,7 +61,7 @@ def rollback(version: str | None, days_ago: int | None, why: str, url: str) -> N
         if not number:
             raise UserError(
                 "there is no champion before this one in the registry"
-                + (f" (version {gone} is gone from it)" if gone else "")
+                + (f" (gone from it: version {gone})" if gone else "")
                 + "; name a version with --to, see nightjar history"
             )
         if gone:
@@ -78,8 +78,7 @@ def history(day: str | None, as_json: bool, url: str) -> None:
     from dataclasses import asdict
 
     from flows.cli.options import parse_date
-    from models.gates import GateVerdict
-    from tasks.registry.ledger import champion_at
+    from tasks.registry.ledger import champion_at, verdicts_of
 
     ledger = _ledger(url)
     entries = ledger.entries()
@@ -95,9 +94,8 @@ def history(day: str | None, as_json: bool, url: str) -> None:
         return echo(json.dumps([asdict(e) | {"now": at_hand(e)} for e in reversed(entries)], indent=2))
     for entry in reversed(entries):
         echo(_line(entry, at_hand(entry)))
-        for verdict in entry.gates.values():
-            mark = "passed" if verdict["passed"] else "failed"
-            echo(f"      {mark} {GateVerdict(**verdict)}")
+        for verdict in verdicts_of(entry.gates.values()):
+            echo(f"      {'passed' if verdict.passed else 'failed'} {verdict}")
     for sequence in ledger.unreadable():
         echo(f"{sequence:>4}  is no entry: made or edited by hand in MLflow; it counts for nothing")
     if not entries:

@@ -77,13 +77,17 @@ def down(home: Path, say: Say) -> None:
             say(f"ended {under_way} run(s) under way; what was published stands")
         prefect = load(home, "prefect")
         if prefect and prefect.process() and answers(prefect.health_url):
+            api = Api(f"{prefect.url}/api", known_settings(home).auth)
             try:
-                api = Api(f"{prefect.url}/api", known_settings(home).auth)
                 _mend_runs(home, api, say)
-                if not await_posted(api):
-                    say("a run that ended badly just now may not have been notified of; Prefect took too long")
             except Failure as error:  # no reason to let the servers run
                 say(f"runs that have lost their process are told by the next `nightjar up` only: {error}")
+            try:
+                why = "" if await_posted(api) else "Prefect took too long"
+            except Failure as error:
+                why = str(error)
+            if why:
+                say(f"of a run that ended badly just now perhaps nobody was notified: {why}")
         for record in reversed(servers):
             _end(record, home, say)
         end(strays(home), END_WITHIN_S)

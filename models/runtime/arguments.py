@@ -176,6 +176,7 @@ def _attribute(column: str, given: Any, kind: pa.DataType, words: Sequence[str])
             raise BundleError(told(name, given, "None, as this release knows nothing of it of any user"))
         return one_word(name, given, words)
     if pa.types.is_date(kind):
+        given = given.astype("datetime64[D]").item() if isinstance(given, np.datetime64) else given
         if not isinstance(given, datetime.date):
             raise BundleError(told(name, given, "a datetime.date"))
         return given
@@ -185,8 +186,8 @@ def _attribute(column: str, given: Any, kind: pa.DataType, words: Sequence[str])
 
 
 def is_missing(value: Any) -> bool:
-    """None, or the NaN that a frame has in its place."""
-    return value is None or (isinstance(value, float | np.floating) and math.isnan(value))
+    """None, or what a frame has in its place: NaN, NaT."""
+    return value is None or (isinstance(value, float | np.floating | np.datetime64 | datetime.date) and value != value)
 
 
 def _is_whole(value: Any) -> bool:

@@ -11,11 +11,14 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from expectations.errors import Failure, UserError
+from expectations.records import checked
+from models.gates import GateVerdict
 from tasks.engine import fault_points
 from tasks.registry.registry import MODEL, Registry
 from tasks.registry.signing import DATE_TAG
@@ -229,6 +232,15 @@ def _entry(sequence: int, tags: Mapping[str, str]) -> Entry | None:
     except (KeyError, ValueError):
         return None
     return made if action in get_args(Action) and moment.tzinfo else None
+
+
+def verdicts_of(rows: Iterable[Any]) -> tuple[GateVerdict, ...]:
+    """Verdicts of gates as they were noted; what somebody has edited into something else is none."""
+    found = []
+    for row in rows:
+        with suppress(ValueError):
+            found.append(checked(GateVerdict, row))
+    return tuple(found)
 
 
 def judged(entries: Iterable[Entry]) -> list[Entry]:

@@ -8,7 +8,6 @@ Output, one row a recommendation: `request`, `rank`, `item_id`, `title`, `score`
 
 import importlib.util
 import json
-import math
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,9 +27,11 @@ class Recommender(PythonModel):
         folder = Path(context.artifacts["bundle"])
         runtime = _runtime(folder)
         self.bundle, self.refusal = runtime.Bundle(folder), runtime.BundleError
+        # By what runtimes of every age have: a release that was only added to keeps its own.
         ids = self.bundle.id_map.to_pandas()
-        self.users, items = (ids[ids["kind"] == kind] for kind in ("user", "item"))
-        self.users = dict(zip(self.users["external_id"], self.users["id"], strict=True))
+        users, items = (ids[ids["kind"] == kind] for kind in ("user", "item"))
+        users = users[users["id"].isin(self.bundle.user_ids)]
+        self.users = dict(zip(users["external_id"], users["id"], strict=True))
         self.names = dict(zip(items["id"], items["external_id"], strict=True))
 
     def predict(
@@ -69,9 +70,9 @@ class Recommender(PythonModel):
 def _as_told(value: Any) -> Any:
     """What a request said: a frame has NaN where it said nothing, and whole numbers as floats beside that."""
     value = value.item() if isinstance(value, np.generic) else value
-    if isinstance(value, float):
-        return None if math.isnan(value) else int(value) if value.is_integer() else value
-    return value
+    if value is pd.NA or value is pd.NaT or value != value:
+        return None
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _runtime(folder: Path) -> Any:

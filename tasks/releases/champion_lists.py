@@ -45,7 +45,7 @@ def champion_lists(
         lists[:, : len(nobody)] = nobody
         if asked:
             lists[list(asked.values())] = -1
-            table = champion.recommend(asked, length).table
+            table = champion.recommend(list(asked), length).table
             rows = [asked[user] for user in table["user_id"].to_pylist()]
             lists[rows, table["rank"].to_numpy() - 1] = told(table["item_id"].to_pylist())
         lists[:, beside:] = -1

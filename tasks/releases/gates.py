@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from expectations.errors import Failure
 from models.evaluation.config import EvaluationConfig
 from models.gates import Figure, GatesConfig, GateVerdict, judge_release
 from tasks.engine import fault_points
 from tasks.engine.lake import Artifact
-from tasks.registry.ledger import Entry, Ledger, head
+from tasks.registry.ledger import Entry, Ledger, head, verdicts_of
 from tasks.registry.registry import Registry, Version
 from tasks.registry.release_layout import FOLDER
 from tasks.releases.champion_lists import champion_lists
@@ -93,17 +93,13 @@ def _decided(ledger: Ledger, version: Version) -> Decision | None:
     version of the same release that somebody has deleted."""
     if TAG in version.tags:
         facts = json.loads(version.tags[TAG])
-        return Decision(facts["outcome"], _verdicts(facts["verdicts"]), facts["champion"], facts["why"])
+        return Decision(facts["outcome"], verdicts_of(facts["verdicts"]), facts["champion"], facts["why"])
     at_hand = ledger.at_hand()
     entry = next((e for e in ledger.entries() if at_hand(e) == version.number and e.gates and e.valid), None)
     if entry is None:
         return None
     champion = version.number if entry.moves else entry.before
-    return Decision("champion" if entry.moves else "refused", _verdicts(entry.gates.values()), champion, entry.why)
-
-
-def _verdicts(rows: Iterable[dict[str, Any]]) -> tuple[GateVerdict, ...]:
-    return tuple(GateVerdict(**row) for row in rows)
+    return Decision("champion" if entry.moves else "refused", verdicts_of(entry.gates.values()), champion, entry.why)
 
 
 def _act(

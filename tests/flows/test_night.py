@@ -66,7 +66,7 @@ def test_mlflow_alone_serves_the_release(golden, tmp_path):
     two = model.predict(pd.DataFrame({"history": [expected[:2], []], "k": [5, 3]}))
     assert two["request"].tolist() == [0] * 5 + [1] * 3 and not set(two["item_id"][:5]) & set(expected[:2])
     mixed = model.predict(pd.DataFrame([{"user_id": outside["user", user], "k": 10}, {"history": expected[:2]}]))
-    assert mixed["item_id"].tolist()[:10] == expected and (mixed["request"] == 1).sum() == 20
+    assert mixed["item_id"].tolist()[:10] == expected and (mixed["request"] == 1).sum() == 10, "as long as its own"
     nobody = model.predict(pd.DataFrame({"user_id": ["nobody"], "k": [3]}))
     assert nobody["item_id"].tolist() == two["item_id"].tolist()[5:]
 

@@ -283,13 +283,14 @@ def delete_run(ledger: Ledger, version: int, for_good: bool) -> str:
         (lambda ledger: ledger.registry.client.set_model_version_tag(LEDGER, "2", "to", "two"), 4, 3, ""),
         (lambda ledger: ledger.registry.client.set_model_version_tag(LEDGER, "2", "when", "noon"), 4, 3, ""),
         (lambda ledger: ledger.registry.client.delete_model_version_tag(LEDGER, "2", "who"), 4, 3, ""),
+        (lambda ledger: ledger.registry.client.set_model_version_tag(LEDGER, "2", "gate.ndcg", "5"), 4, 3, ""),
         (lambda ledger: ledger.registry.client.delete_registered_model(LEDGER), 0, 0, ""),
         (lambda ledger: ledger.registry.client.delete_registered_model(MODEL), 0, 0, ""),
     ],
     ids=[
         "the champion", "the one before", "the last three", "the candidate", "the alias", "the alias, moved", "its run",
         "its run, for good", "an entry", "the last entry", "an entry by hand", "an entry's version", "an entry's time",
-        "an entry's writer", "the ledger", "the model",
+        "an entry's writer", "an entry's gate", "the ledger", "the model",
     ],
 )  # fmt: skip
 def test_whatever_is_tidied_away_there_is_a_champion_and_a_way_on(tidied, tidy, champion, before, passed_over):

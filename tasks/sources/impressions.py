@@ -14,12 +14,13 @@ import pyarrow.compute as pc
 
 from expectations.datasets import IMPRESSIONS, WATCHES
 from expectations.errors import UserError
+from models.compressed_rows import offsets_of
 from tasks.sources.config import ImpressionsFile
 from tasks.sources.days import IDS_PER_DAY, Day, iso_day
 from tasks.sources.id_lists import as_id_lists, without_marks
 from tasks.sources.parsed_files import Checked, Forms, Piece, Reading, Texts, run_of
 from tasks.sources.reading import Batch, DataFile
-from tasks.sources.values import as_ids
+from tasks.sources.values import as_ids, without_point_zero
 
 MOST_PLACES = 2**15 - 1
 """Of one request, as the dataset has room for."""
@@ -120,7 +121,7 @@ class ShownReading(Reading):
         if c.clicked:
             clicked, missing = self._clicked(checked, items.dictionary, places, row)
             checked.refuse(missing, "a click on what was not shown", c.clicked)
-        request = _requests(checked, c.request) if c.request else _hashed(self._contents(checked, time, shown))
+        request = _requests(checked, c.request) if c.request else _hashed(self._contents(checked, time, each, sizes))
         numbers = {"time": time[row], "request": request[row], "position": _place_in_list(sizes)}
         if clicked is not None:
             numbers["clicked"] = clicked
@@ -135,17 +136,20 @@ class ShownReading(Reading):
         lists = as_id_lists(checked.batch.columns[column], self.columns.separator, checked.where(column))
         sizes = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
         of_row = np.repeat(np.arange(len(sizes)), sizes)
-        codes = pc.index_in(as_ids(lists.flatten(), checked.where(column)), value_set=items).fill_null(-1)
-        clicks = of_row << 32 | codes.to_numpy(zero_copy_only=False).astype(np.uint32)
-        shown = row << 32 | places.astype(np.uint32)
+        where = checked.where(column)
+        # Floats in one of the columns only: the ids are the same.
+        both = without_point_zero(pa.concat_arrays([items, as_ids(lists.flatten(), where)]), where).dictionary_encode()
+        codes = both.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        shown = row << 32 | np.append(codes[: len(items)], -1)[places].astype(np.uint32)
+        clicks = of_row << 32 | codes[len(items) :].astype(np.uint32)
         return np.isin(shown, clicks), _any(~np.isin(clicks, shown), of_row, len(sizes))
 
-    def _contents(self, checked: Checked, time: np.ndarray, shown: pa.Array) -> pa.Array:
-        """What tells lists of one user apart; one that was delivered twice is the same."""
+    def _contents(self, checked: Checked, time: np.ndarray, items: pa.Array, sizes: np.ndarray) -> pa.Array:
+        """What tells lists of one user apart: when, where and what; not what was clicked, which may be told later."""
+        shown = pa.ListArray.from_arrays(offsets_of(sizes).astype(np.int32), items)
         parts = [pa.array(time).cast(pa.string()), pc.binary_join(shown, "\x1f")]
-        if clicked := self.columns.clicked:
-            lists = as_id_lists(checked.batch.columns[clicked], self.columns.separator, checked.where(clicked))
-            parts.append(pc.binary_join(lists, "\x1f"))
+        if surface := self.columns.surface:
+            parts.append(as_ids(checked.batch.columns[surface], checked.where(surface)))
         return pc.binary_join_element_wise(*parts, "\x1e", null_handling="replace")
 
     def _piece(self, checked: Checked, texts: dict[str, Texts], numbers: dict[str, Any], row: np.ndarray) -> Piece:
@@ -209,7 +213,8 @@ class Shown(Day):
 def impressions_of(rows: np.ndarray, day: int, surfaces: pa.Array | None) -> Shown:
     """Make the impressions of a day.
 
-    What is there several times, as logs are often delivered at least once, is kept once, clicked if it ever was.
+    What is there several times, as logs are often delivered at least once or write a click as a row of its own, is kept
+    once: where and when it was shown first, clicked if it ever was.
     Requests are numbered by time; a place that is taken moves what comes after it on.
 
     Args:
@@ -223,10 +228,11 @@ def impressions_of(rows: np.ndarray, day: int, surfaces: pa.Array | None) -> Sho
     names = rows.dtype.names or ()
     clicked = rows["clicked"] if "clicked" in names else np.zeros(len(rows), np.int8)
     given = np.arange(len(rows))
-    order = np.lexsort((given, rows["time"], -clicked, rows["item"], rows["position"], rows["request"], rows["user"]))
+    order = np.lexsort((given, rows["time"], rows["item"], rows["position"], rows["request"], rows["user"]))
     same = _equal_neighbours(rows[order], ("user", "request", "position", "item"))
-    kept = np.sort(order[~same])
-    rows, clicked = rows[kept], clicked[kept]
+    firsts, clicked = order[~same], _largest_each(clicked[order], ~same)
+    in_order = np.argsort(firsts)
+    rows, clicked = rows[firsts[in_order]], clicked[in_order]
     rest = np.lexsort((np.arange(len(rows)), rows["time"], rows["position"], rows["request"], rows["user"]))
     rows, clicked = rows[rest], clicked[rest]
     starts = np.flatnonzero(~_equal_neighbours(rows, ("user", "request")))
@@ -265,6 +271,11 @@ def _equal_neighbours(rows: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
     for name in names:
         same[1:] &= rows[name][1:] == rows[name][:-1]
     return same
+
+
+def _largest_each(values: np.ndarray, is_first: np.ndarray) -> np.ndarray:
+    """The largest value of each group; a mask says which values are the first of one."""
+    return np.asarray(np.maximum.reduceat(values, np.flatnonzero(is_first))) if len(values) else values
 
 
 def _free_places(position: np.ndarray, starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:

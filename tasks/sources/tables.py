@@ -29,9 +29,11 @@ def find_table(config: SourceConfig, home: Path) -> Source:
         _refuse_relation(f"source.{key}" if key else "source", of.table, of.query)
     root = find_root(config)
     folder = root if root.is_dir() else root.parent
-    paths = {key: beside(folder, f"source.{key}.path", getattr(config, key).path) for key in BESIDE}
-    if config.clicks_are_plays:
-        paths["impressions"] = root
+    of_plays = ("impressions",) if config.clicks_are_plays else ()
+    paths = {
+        key: root if key in of_plays else beside(folder, f"source.{key}.path", getattr(config, key).path)
+        for key in BESIDE
+    }
     taken = tuple(p for p in paths.values() if p and p != root)
     logs = Found(())
     if not config.clicks_are_plays:

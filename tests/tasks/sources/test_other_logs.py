@@ -245,6 +245,41 @@ def test_what_is_delivered_twice_counts_once(tmp_path):
         assert "impressions that repeat others: 7; one of each was kept." in one.notes
 
 
+def test_a_list_that_is_delivered_again_with_its_click_is_one_request(tmp_path):
+    """In whichever shape, and in whichever order the deliveries come."""
+    before = [Page(p.user, p.time, p.items) for p in TWO_DAYS]
+    for shape in LISTS:
+        for n, told in enumerate(([*before, *TWO_DAYS], [*TWO_DAYS, *before])):
+            folder = tmp_path / f"{shape.__name__}{n}"
+            folder.mkdir()
+            assert in_order(read_back(look(shape(folder, told), folder))) == in_order(TWO_DAYS)
+
+
+@settings(max_examples=15, deadline=None)
+@given(told=pages(repeated_items=False), later=st.integers(0, 20))
+def test_a_click_that_is_a_row_of_its_own_moves_nothing(told, later):
+    """It tells the click of what was shown before it, whose place and time stay."""
+    rows = [(k, p.user, p.time, item, 0) for k, p in enumerate(told) for item in p.items]
+    clicks = [(k, p.user, min(p.time + later, p.time // DAY_S * DAY_S + DAY_S - 1), item, 1)
+              for k, p in enumerate(told) for item in p.clicks]  # fmt: skip
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        write(folder / "rows.csv", ["page", "user", "time", "item", "hit"], rows + clicks)
+        shown = ImpressionsFile(path=str(folder / "rows.csv"), clicked="hit", request="page")
+        log = look(shown, folder)
+        found = sorted((p.user, p.time, p.items) for p in read_back(log))
+        assert found == sorted((p.user, p.time, p.items) for p in told)
+        linked_to = [request for _, _, request in linked(log)]
+        assert None not in linked_to and len(linked_to) == len({click[1:] for click in clicks})
+
+
+@pytest.mark.parametrize(("shown", "clicked"), [("1 2 3", "2.0"), ("1.0 2.0 3.0", "2"), ("[1, 2, 3]", "[2.0]")])
+def test_clicks_that_were_floats_on_their_way_are_of_what_was_shown(shown, clicked, tmp_path):
+    write(tmp_path / "lists.csv", ["user", "time", "shown", "hit"], [("u1", START, shown, clicked)])
+    log = look(ImpressionsFile(path=str(tmp_path / "lists.csv"), shown="shown", clicked="hit"), tmp_path)
+    assert read_back(log) == [Page("u1", START, ("1", "2", "3"), frozenset([1]))]
+
+
 def test_a_place_that_is_taken_moves_others_on(tmp_path):
     write(tmp_path / "rows.csv", ["user", "time", "item", "hit", "place"], [
         ("u1", START, "a", 0, 1), ("u1", START, "b", 1, 1), ("u1", START, "c", 0, 2), ("u1", START, "d", 0, 9),

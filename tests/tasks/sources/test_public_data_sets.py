@@ -20,6 +20,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         r"^### (.+?)\n\n```yaml\n(.+?)```", PAGE.read_text().partition("## Public data sets")[2], re.M | re.S
     )
 }
+EXAMPLES = [b for b in re.findall(r"```yaml\n(.+?)```", PAGE.read_text(), re.S) if "source:" in b]
 
 TIMES = [datetime(2019, 10, 1 + day, hour, 5, 58, tzinfo=UTC) for day in range(4) for hour in (3, 9, 15, 21)]
 USERS, ITEMS = 5, 7
@@ -201,14 +202,17 @@ def test_every_config_of_the_page_has_a_made_file():
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_the_config_of_a_public_data_set_reads_it(name, tmp_path, look):
-    given = CONFIGS[name]
+def test_the_config_of_a_public_data_set_reads_it(name, tmp_path, monkeypatch, look):
     for file, text in FILES[name].items():
         path = tmp_path / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(gzip.compress(text.encode()) if file.endswith(".gz") else text.encode())
-    log = given if "path" in given else given["impressions"]
-    placed = {**log, "path": str(tmp_path / log["path"])}
-    scan = look(SourceConfig(**(placed if log is given else {**given, "impressions": placed})))
+    monkeypatch.chdir(tmp_path)
+    scan = look(SourceConfig(**CONFIGS[name]))
     assert (scan.num_users, scan.num_items, len(scan.days)) == (USERS, ITEMS, 4)
     assert sum(scan.rows.values()) == len(TIMES)
+
+
+@pytest.mark.parametrize("block", EXAMPLES)
+def test_every_example_of_the_page_is_a_source(block):
+    SourceConfig(**yaml.safe_load(block)["source"])

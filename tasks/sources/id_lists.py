@@ -10,7 +10,7 @@ import pyarrow.types as pt
 
 from models.compressed_rows import offsets_of
 from tasks.sources.values import as_text, plain
-from tasks.sources.word_lists import AS_NUMPY_PRINTS, QUOTED
+from tasks.sources.word_lists import AS_NUMPY_PRINTS, QUOTED, of_postgresql
 
 _BETWEEN = r"[\s,;|]+"
 
@@ -61,6 +61,8 @@ def _elements(text: str, separator: str) -> list[str | None]:
     if text[:1] not in ("[", "(", "{") or AS_NUMPY_PRINTS.fullmatch(text):
         quoted = [one or other for one, other in QUOTED.findall(text)] if text[:1] == "[" else None
         return quoted or _split(pa.array([text]), separator, "")[0].as_py()
+    if text[0] == "{" and not _is_parted_otherwise(text[1:-1], separator):
+        return [one or None for one in of_postgresql(text)]
     for read in (json.loads, ast.literal_eval):
         try:
             found = read(text)
@@ -69,6 +71,11 @@ def _elements(text: str, separator: str) -> list[str | None]:
         if isinstance(found, list | tuple):
             return [str(one).strip() if isinstance(one, str | int | float) else None for one in found]
     return _split(pa.array([text[1:-1].strip()]), separator, "")[0].as_py()
+
+
+def _is_parted_otherwise(inner: str, separator: str) -> bool:
+    """Whether what stands in braces is no array of PostgreSQL, which has spaces in quotes only."""
+    return not set(inner) & {",", '"'} and (separator in inner if separator else len(inner.split()) > 1)
 
 
 def without_marks(each: pa.Array, mark: str) -> tuple[pa.Array, np.ndarray, np.ndarray]:

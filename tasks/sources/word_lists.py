@@ -22,6 +22,7 @@ _NAMES = ("name", "title", "label", "genre", "tag", "description", "value")
 
 QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 AS_NUMPY_PRINTS = re.compile(r"\[\s*(?:'[^']*'|\"[^\"]*\")(?:\s+(?:'[^']*'|\"[^\"]*\"))+\s*\]")
+_OF_POSTGRESQL = re.compile(r'(?:^|,)(?:\s*"((?:[^"\\]|\\.)*)"\s*(?=,|\Z)|([^,]*))', re.DOTALL)
 
 
 def as_word_lists(values: pa.Array, separator: str, where: str) -> pa.Array:
@@ -87,7 +88,17 @@ def _words_of_text(text: str | None, separator: str) -> Iterator[str] | None:
         return iter(text.split(separator))
     inner = text[1:-1].strip()
     between = separator if separator in inner else "," if "," in inner else None
+    if text[0] == "{" and between == ",":
+        return iter(of_postgresql(text))
     return iter(_cut(inner, between) if between else inner.split())
+
+
+def of_postgresql(text: str) -> list[str]:
+    """The elements of an array as PostgreSQL writes it: `{a,"b c"}`, with backslashes in quotes before what is meant as
+    it is."""
+    inner = text.removeprefix("{").removesuffix("}")
+    found = _OF_POSTGRESQL.findall(inner) if inner.strip() else []
+    return [(re.sub(r"(?s)\\(.)", r"\1", quoted) or bare).strip() for quoted, bare in found]
 
 
 def _cut(inner: str, between: str) -> list[str]:

@@ -23,6 +23,7 @@ WRITTEN = {
     "numpy": "['Drama' 'Sci-Fi']",
     "bare words": "[Drama, Sci-Fi]",
     "PostgreSQL": '{Drama,"Sci-Fi"}',
+    "PostgreSQL, with quotes": r'{"\D\rama",Sci-Fi}',
 }
 STORED = {
     "list": pa.array([["Drama", "Sci-Fi"]]),

@@ -46,7 +46,7 @@ def entries(cls: Any, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
             yield f"{prefix}{name}", "", "", meaning
             yield from entries(type(default), f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", _plain(default), _allowed(info), meaning
+            yield f"{prefix}{name}", _plain(default, info.annotation), _allowed(info), meaning
 
 
 def _rows(cls: Any) -> Iterator[str]:
@@ -55,7 +55,9 @@ def _rows(cls: Any) -> Iterator[str]:
         yield f"| `{key}` | `{default}` | {allowed} | {meaning} |" if default else f"| **{key}** | | | {meaning} |"
 
 
-def _plain(value: Any) -> str:
+def _plain(value: Any, annotation: Any) -> str:
+    if annotation == tuple[tuple[str, str], ...]:  # a mapping, as what can be hashed
+        return str(dict(value))
     if isinstance(value, tuple):
         return str(list(value))
     return "empty" if value in ("", None) else str(value).lower() if isinstance(value, bool) else str(value)

@@ -144,7 +144,7 @@ class LogData:
         if self.log.num_items < 2:
             raise UserError(
                 f"{self.config.source.setting}: the log and its items have one item, so there is nothing to choose "
-                "among; is source.columns.item the right column?"
+                f"among; is {self._item_setting} the right column?"
             )
         if self.log.unreached:
             raise UserError(self.log.unreached)
@@ -159,6 +159,12 @@ class LogData:
                     f"window: none of the {events:,} events from {some[0]} to {some[-1]} is a positive, so {so}; take "
                     f"{remedy}{self._lower_bars()}"
                 )
+
+    @property
+    def _item_setting(self) -> str:
+        source = self.config.source
+        is_list = source.clicks_are_plays and source.impressions.shown
+        return f"{source.columns_setting}.{'shown' if is_list else 'item'}"
 
     def _lower_bars(self) -> str:
         source = self.config.source

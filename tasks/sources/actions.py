@@ -44,20 +44,21 @@ class ActionsReading(Reading):
     def pieces(self, file: DataFile, batch: Batch, forms: Forms) -> Iterator[Piece]:
         """All rows of the batch as one; those that the settings pass over are used up."""
         c, checked = self.columns, Checked(file, batch, self, forms)
-        texts = {"user": checked.ids("user", c.user)}
-        numbers = {"time": checked.time(c.time)}
         translated = {**{kind: kind for kind in ACTION_KINDS}, **dict(c.kinds)}
         words = as_text(batch.columns[c.action], checked.where(c.action))
         known = pc.index_in(words, value_set=pa.array(list(translated)))
         kinds = np.array([*(ACTION_KINDS.index(k) if k else -1 for k in translated.values()), -2])
-        numbers["kind"] = kind = kinds[known.fill_null(len(translated)).to_numpy(zero_copy_only=False)]
+        kind = kinds[known.fill_null(len(translated)).to_numpy(zero_copy_only=False)]
         unknown = f"an action that is none of {_KNOWN}; say in source.actions.kinds which it is"
+        checked.pass_over(kind == -1)
         checked.refuse(kind == -2, unknown, c.action)
+        texts = {"user": checked.ids("user", c.user)}
+        numbers = {"time": checked.time(c.time), "kind": kind}
         if c.item:
             texts["item"] = checked.ids("item", c.item, required=False)
         if c.value:
-            numbers["value"] = checked.number("value", c.value)
-        run = run_of(self.run_type, texts, numbers, checked.ok & (kind >= 0))
+            numbers["value"] = checked.number("value", c.value, kind == ACTION_KINDS.index("rate"))
+        run = run_of(self.run_type, texts, numbers, checked.ok & checked.counts)
         yield Piece({"": run}, int(checked.ok.sum()), checked.refusals, checked.num_future)
 
 

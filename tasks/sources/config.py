@@ -24,9 +24,23 @@ def _without_password(url: str) -> str:
     return url
 
 
-def _pairs(value: Any) -> Any:
-    """A mapping as what can be hashed."""
-    return tuple(value.items()) if isinstance(value, Mapping) else value
+def _kinds(value: Any) -> Any:
+    """A mapping of words to kinds of actions as what can be hashed; YAML makes numbers and nothing of some words."""
+    pairs = list(value.items()) if isinstance(value, Mapping) else value
+    if not isinstance(pairs, list | tuple) or not all(isinstance(p, list | tuple) and len(p) == 2 for p in pairs):
+        raise ValueError('give words of the log and what they are, such as {heart: like, view: ""}')
+    made = tuple((str(word), "" if kind is None else kind) for word, kind in pairs)
+    for word, kind in made:
+        if kind not in ("", *ACTION_KINDS):
+            raise ValueError(f"{word!r} is {kind!r}, which is none of {', '.join(ACTION_KINDS)} and not empty")
+    return made
+
+
+def _refuse_empty(of: Any, *names: str) -> None:
+    """Refuse columns without a name that every row needs."""
+    for name in names:
+        if not getattr(of, name).strip():
+            raise ValueError(f"{name} is empty, and every row needs one: name its column, or leave the setting out")
 
 
 TimeUnit = Literal["auto", "s", "ms", "us", "ns", "iso"]
@@ -59,6 +73,9 @@ class EventColumns:
 
     duration_s: str = ""
     """Length of the item in seconds; with `watch_s` it gives the completion where that is not there."""
+
+    def __post_init__(self) -> None:
+        _refuse_empty(self, "user", "item", "time")
 
 
 @settings
@@ -146,6 +163,10 @@ class UsersFile(FileBeside):
     date_format: str = ""
     """How its dates are written, such as `%d/%m/%Y`; empty: found out."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _refuse_empty(self, "id")
+
 
 @settings
 class ItemsFile(FileBeside):
@@ -210,6 +231,10 @@ class ItemsFile(FileBeside):
     date_format: str = ""
     """How its dates are written, such as `%d/%m/%Y`; empty: found out."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _refuse_empty(self, "id")
+
 
 @settings
 class LogFile(FileBeside):
@@ -221,6 +246,10 @@ class LogFile(FileBeside):
     time: str = "time"
     """When it happened."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _refuse_empty(self, *self._needed)
+
     @property
     def names(self) -> list[str]:
         """Columns that are read, each once."""
@@ -228,7 +257,13 @@ class LogFile(FileBeside):
 
     @property
     def _others(self) -> tuple[str, ...]:
+        """Columns besides these two."""
         raise NotImplementedError
+
+    @property
+    def _needed(self) -> tuple[str, ...]:
+        """Settings whose columns every row needs."""
+        return "user", "time"
 
 
 @settings
@@ -270,6 +305,10 @@ class ImpressionsFile(LogFile):
         what = self.shown or self.item
         return what, self.clicked, self.request, self.position, self.propensity, self.surface
 
+    @property
+    def _needed(self) -> tuple[str, ...]:
+        return (*super()._needed, *(() if self.shown else ("item",)))
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.shown and self.position:
@@ -292,7 +331,7 @@ class ActionsFile(LogFile):
     action: str = "action"
     """What was done: browse, pause, rate, like, share, complete, or words that `kinds` translates."""
 
-    kinds: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_pairs)] = ()
+    kinds: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_kinds)] = ()
     """The log's word -> browse, pause, rate, like, share or complete; empty: such rows are none, and passed over."""
 
     value: str = ""
@@ -302,10 +341,9 @@ class ActionsFile(LogFile):
     def _others(self) -> tuple[str, ...]:
         return self.item, self.action, self.value
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if wrong := [kind for _, kind in self.kinds if kind not in ("", *ACTION_KINDS)]:
-            raise ValueError(f"kinds: {wrong[0]!r} is none of {', '.join(ACTION_KINDS)}")
+    @property
+    def _needed(self) -> tuple[str, ...]:
+        return *super()._needed, "action"
 
 
 @settings
@@ -321,6 +359,10 @@ class SearchesFile(LogFile):
     @property
     def _others(self) -> tuple[str, ...]:
         return self.text, self.clicked_item
+
+    @property
+    def _needed(self) -> tuple[str, ...]:
+        return *super()._needed, "text"
 
 
 @settings
@@ -404,6 +446,11 @@ class SourceConfig(TextFile):
         """The setting that names the events, for messages."""
         section, of = ("source", self) if not self.clicks_are_plays else ("source.impressions", self.impressions)
         return f"{section}.{'path' if self.kind != 'sql' or of.path else 'table' if of.table else 'query'}"
+
+    @property
+    def columns_setting(self) -> str:
+        """The section that names the columns of the plays, for messages."""
+        return "source.impressions" if self.clicks_are_plays else "source.columns"
 
     @property
     def clicks_are_plays(self) -> bool:

@@ -35,7 +35,7 @@ class Kind:
     """A kind of log beside the plays.
 
     Attributes:
-        word: what its rows are called.
+        word: what a row of it is called.
         texts: fields of its runs that are places in texts, but for ids.
         day_of: makes the table of a day of its rows, given by name the texts that fields number.
     """
@@ -46,9 +46,9 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
-    "impressions": Kind("impressions", ("surface",), lambda rows, day, t: impressions_of(rows, day, t.get("surface"))),
-    "actions": Kind("actions", (), lambda rows, day, t: actions_of(rows, day)),
-    "searches": Kind("searches", ("query",), lambda rows, day, t: searches_of(rows, day, t["query"])),
+    "impressions": Kind("impression", ("surface",), lambda rows, day, t: impressions_of(rows, day, t.get("surface"))),
+    "actions": Kind("action", (), lambda rows, day, t: actions_of(rows, day)),
+    "searches": Kind("search", ("query",), lambda rows, day, t: searches_of(rows, day, t["query"])),
 }
 """Dataset -> what is to be known of such logs."""
 

@@ -177,10 +177,15 @@ class Checked:
 
     def __post_init__(self) -> None:
         self.ok = np.ones(self.batch.rows, dtype=bool)
+        self.counts = np.ones(self.batch.rows, dtype=bool)
+
+    def pass_over(self, rows: np.ndarray) -> None:
+        """Rows that are of no interest: they are used up, whatever is in them."""
+        self.counts &= ~rows
 
     def refuse(self, bad: np.ndarray, reason: str, column: str) -> None:
         """Leave rows out, with the values of a column as examples."""
-        bad = bad & self.ok
+        bad = bad & self.ok & self.counts
         if not bad.any():
             return
         raw, word = self.batch.columns[column], self.batch.row_word(self.file.format)
@@ -208,15 +213,15 @@ class Checked:
             other = _of_another_unit(micros, earliest, tomorrow)
             self.refuse(other, f"a time of another unit than {form}, in which the file begins", column)
         self.refuse(micros < earliest, f"a time before {EARLIEST}, missing or of another source.time_unit", column)
-        self.num_future = int((self.ok & (micros >= tomorrow)).sum())
+        self.num_future = int((self.ok & self.counts & (micros >= tomorrow)).sum())
         self.refuse(micros >= tomorrow, f"a time in the future, after {self.reading.today}", column)
         return micros
 
-    def number(self, name: str, column: str) -> np.ndarray:
-        """Numbers as float64, NaN where missing."""
+    def number(self, name: str, column: str, required: np.ndarray | None = None) -> np.ndarray:
+        """Numbers as float64, NaN where missing; a mask may say in which rows what is no number is refused."""
         numbers, bad = as_number(self.batch.columns[column], self.where(column), self.batch.decimal_comma)
-        self.refuse(bad, f"a {name} that is no number", column)
-        return numbers
+        self.refuse(bad if required is None else bad & required, f"a {name} that is no number", column)
+        return np.where(bad, np.nan, numbers)
 
     def where(self, column: str) -> str:
         """A column of the file, for messages."""

@@ -11,7 +11,7 @@ deleted at any time and is made again.
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -21,13 +21,14 @@ from expectations.errors import Failure, UserError
 from expectations.files import place
 from expectations.progress import OnProgress
 from expectations.records import read_record
+from expectations.substitutes import Substitute
 from tasks.engine.code_digest import Reached, edited_since, joined, reached
 from tasks.machine.scratch import aside, sweep
 from tasks.sources.actions import ActionsReading
 from tasks.sources.config import SourceConfig
 from tasks.sources.discovery import Source, find_source
 from tasks.sources.impressions import CLICKS, ShownReading
-from tasks.sources.other_logs import LogBeside
+from tasks.sources.other_logs import KINDS, LogBeside
 from tasks.sources.parsed_files import PlaysReading, Reading, parse
 from tasks.sources.reading import DataFile
 from tasks.sources.refusals import Refusals, num_rows, sentences
@@ -62,13 +63,14 @@ def scan(config: SourceConfig, home: Path, today: str, progress: OnProgress = la
     state = scratch / "states" / _digest(code.digests, _content(config), parts, beside, lacking)[:16]
     known = load_scan(state, today)
     if known is None:
-        runs = {name: _runs(log, config.strict) for name, log in logs.items()}
+        runs = {name: of for name, log in logs.items() if (of := _runs(log, config.strict))}
         clicks = [(f"{part}/{CLICKS}", number) for part, number in runs.get("impressions", ())]
         told = [note for log in logs.values() for note in _told(log)]
+        told += [f"{_nothing_in(log)}: it counts as absent." for name, log in logs.items() if name not in runs]
         with aside(state.parent) as folder:
             reader = open_log(scratch / "parts", runs.pop("watches", clicks), bars)
             others = {name: LogBeside(name, open_log(scratch / "parts", its, {})) for name, its in runs.items()}
-            _survey(config, source, reader, others, told, folder, progress)
+            _survey(config, _without(source, logs.keys() - runs.keys()), reader, others, told, folder, progress)
             _refuse_edited(code)
             _keep(folder, state, STATE)
         known = load_scan(state, today)
@@ -101,7 +103,7 @@ def _survey(
     survey.look(progress)
     survey.account()
     if config.strict:
-        refuse_strange_ids(survey)
+        refuse_strange_ids(survey, config.columns_setting)
     facts = {
         **survey.facts(),
         "notes": [*told, *(note for one in listed.values() for note in one.notes), *survey.notes()],
@@ -172,13 +174,17 @@ class _Log:
 
     Attributes:
         setting: that names it, for messages.
+        row: what a row of it is called.
+        is_plays: whether the plays come from it, so that a source without it is none.
         parts: its files in scratch, in their order.
     """
 
     setting: str
+    row: str
     place: str
     files: tuple[DataFile, ...]
     reading: Reading
+    is_plays: bool
     parts: dict[str, Part] = field(default_factory=dict)
 
 
@@ -190,11 +196,22 @@ def _logs(config: SourceConfig, source: Source, plays: PlaysReading) -> dict[str
         "actions": ActionsReading(*when, config.actions),
         "searches": SearchesReading(*when, config.searches),
     }
-    logs = {} if config.clicks_are_plays else {"watches": _Log(config.setting, source.place, source.logs, plays)}
+    logs = {}
+    if not config.clicks_are_plays:
+        logs["watches"] = _Log(config.setting, "event", source.place, source.logs, plays, is_plays=True)
     for name, files in source.logs_beside.items():
         place = files[0].path if len(files) == 1 else files[0].path.parent
-        logs[name] = _Log(f"source.{name}", str(place), files, readings[name])
+        is_plays = config.clicks_are_plays and name == "impressions"
+        logs[name] = _Log(f"source.{name}", KINDS[name].word, str(place), files, readings[name], is_plays)
     return logs
+
+
+def _without(source: Source, absent: Set[str]) -> Source:
+    """A source without some of the logs beside its plays."""
+    if "impressions" not in absent:
+        return source
+    others = [s for s in source.substitutes if s.name != "no_propensities"]
+    return replace(source, substitutes=(Substitute("no_impressions"), *others))
 
 
 def _parts(log: _Log, folder: Path, progress: OnProgress) -> dict[str, Part]:
@@ -318,7 +335,11 @@ def _told(log: _Log) -> list[str]:
 
 
 def _runs(log: _Log, strict: bool) -> list[tuple[str, int]]:
-    """Part and number of every run, if the log can be used."""
+    """Part and number of every run; none where the log has nothing and the night can do without it.
+
+    Raises:
+        UserError: the log cannot be used.
+    """
     parts = log.parts
     refused = [s for part in parts.values() for s in sentences(part.refusals)]
     if strict and refused:
@@ -330,6 +351,10 @@ def _runs(log: _Log, strict: bool) -> list[tuple[str, int]]:
             "Correct them, or set source.strict=false to leave such rows out and count them."
         )
     runs = [(name, number) for name, part in parts.items() for number in range(part.num_runs)]
-    if not runs:
-        raise UserError(f"{log.setting}: {log.place} has no usable event; give a log with at least one")
+    if not runs and log.is_plays:
+        raise UserError(f"{_nothing_in(log)}; give a log with at least one")
     return runs
+
+
+def _nothing_in(log: _Log) -> str:
+    return f"{log.setting}: {log.place} has no usable {log.row}"

@@ -42,10 +42,10 @@ def positive_bars(config: SourceConfig, reading: PlaysReading) -> dict[str, floa
     bars = {"rating": config.positive_min_rating, "completion": config.positive_min_completion}
     for name, bar in bars.items():
         if bar is not None and name not in reading.values:
-            raise UserError(
-                f"source.positive_min_{name} is set, but the log has no {name}; "
-                f"set source.columns.{name} to its column, or leave the bar out"
-            )
+            remedy = "leave the bar out"
+            if not config.clicks_are_plays:
+                remedy = f"set source.columns.{name} to its column, or {remedy}"
+            raise UserError(f"source.positive_min_{name} is set, but the log has no {name}; {remedy}")
     return {name: bar for name, bar in bars.items() if bar is not None}
 
 
@@ -99,6 +99,7 @@ class Survey:
     rows: dict[str, int] = field(default_factory=dict)
     last_times: dict[int, int] = field(default_factory=dict)
     num_repeated: int = 0
+    num_linked: int = 0
     positives: dict[str, int] = field(default_factory=dict)
     strange: list[str] = field(default_factory=list)
     num_listed: dict[str, int] = field(default_factory=lambda: {"user": 0, "item": 0})
@@ -120,6 +121,8 @@ class Survey:
             log.num_repeated += tables[name].num_repeated
         self.days[date], self.rows[date] = found.digest, found.table.num_rows
         self.num_repeated += found.num_repeated
+        if "request_id" in found.table.column_names:
+            self.num_linked += found.table.num_rows - found.table["request_id"].null_count
         self.positives[date] = pc.sum(found.table["positive"]).as_py() or 0
         if found.table.num_rows:
             self.last_times[day] = pc.max(found.table["time"]).cast(pa.int64()).as_py()
@@ -204,11 +207,26 @@ class Survey:
                     f"{name} of days before the first play or after the last: {log.num_outside:,}; they are not used."
                 )
             told += self._only_beside(name, log)
+        told += self._linked()
         empty = [date for date, rows in self.rows.items() if not rows]
         if empty:
             word = "day has" if len(empty) == 1 else "days have"
             told.append(f"{len(empty)} {word} no events: {', '.join(empty[:5])}{' ...' if len(empty) > 5 else ''}.")
         return told
+
+    def _linked(self) -> list[str]:
+        """How many plays came from what was shown: the ranker learns from these."""
+        if "impressions" not in self.beside:
+            return []
+        plays = sum(self.rows.values())
+        if not self.num_linked:
+            return [
+                f"None of the {plays:,} plays came from an impression of its item to its user before it on its day, "
+                "and the ranker learns from those: are ids and time zones the same in both logs, and does the log of "
+                "impressions reach the last window.rank_days days of training?"
+            ]
+        share = f"{self.num_linked:,} of {plays:,} plays ({self.num_linked / plays:.0%})"
+        return [f"{share} came from an impression before them on their day."]
 
     def _only_beside(self, name: str, log: LogBeside) -> list[str]:
         """How many users and items have no play, but are in a log beside: they are known from there."""
@@ -235,15 +253,18 @@ class Survey:
         }
 
 
-def refuse_strange_ids(survey: Survey) -> None:
+def refuse_strange_ids(survey: Survey, columns: str) -> None:
     """Stop at days of nothing but new ids, and at a log that has hardly an id in common with its users or items.
+
+    Args:
+        columns: the settings that name the columns of the log.
 
     Raises:
         UserError: there is such a day, or such a log.
     """
     remedies = {
         "Correct them, or set source.strict=false if they are right.": survey.strange,
-        "Map the columns of the same ids (source.columns, source.users.id, source.items.id), or set "
+        f"Map the columns of the same ids ({columns}, source.users.id, source.items.id), or set "
         "source.strict=false if they are right.": survey.apart(),
     }
     for remedy, told in remedies.items():

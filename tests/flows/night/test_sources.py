@@ -8,7 +8,7 @@ import pytest
 from expectations.errors import UserError
 from flows.config import NightlyConfig, WindowConfig, calendar
 from flows.night.sources import open_source
-from tasks.sources.config import EventColumns, SourceConfig
+from tasks.sources.config import EventColumns, ImpressionsFile, SourceConfig
 
 
 @pytest.fixture
@@ -58,7 +58,17 @@ def test_nights_without_a_result_are_refused(stars, items, words, source):
 
 def test_a_refusal_names_the_setting_that_the_events_come_from(source):
     log = source(lambda day: 5, 1)
-    for settings, name in (({}, "path"), ({"kind": "sql", "table": "t"}, "table"), ({"kind": "sql"}, "query")):
+    database = {"kind": "sql", "path": ""}
+    for settings, name in (({}, "path"), ({**database, "table": "t"}, "table"), ({**database, "query": "q"}, "query")):
         config = replace(log.config, source=replace(log.config.source, **settings))
         with pytest.raises(UserError, match=rf"^source.{name}: the log and its items have one item"):
             replace(log, config=config).check(DAYS)
+
+
+@pytest.mark.parametrize("name", ["item", "shown"])
+def test_a_refusal_names_a_column_of_the_log_that_the_plays_come_from(name, source):
+    log = source(lambda day: 5, 1)
+    shown = ImpressionsFile(path="shown.csv", clicked="hit", **{name: "what"})
+    config = replace(log.config, source=SourceConfig(kind="table", impressions=shown))
+    with pytest.raises(UserError, match=rf"is source.impressions.{name} the right column"):
+        replace(log, config=config).check(DAYS)

@@ -12,12 +12,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from expectations.errors import UserError
 from tasks.sources.catalogue import known_by
-from tasks.sources.config import ActionsFile, ImpressionsFile, SearchesFile, SourceConfig
+from tasks.sources.config import (
+    ActionsFile,
+    EventColumns,
+    ImpressionsFile,
+    ItemsFile,
+    SearchesFile,
+    SourceConfig,
+    UsersFile,
+)
+from tasks.sources.id_lists import as_id_lists
 from tasks.sources.other_logs import linked_watches, logs_beside
 from tasks.sources.parsed_files import EPOCH
 from tasks.sources.scan import scan
@@ -273,6 +282,25 @@ def test_a_click_that_is_a_row_of_its_own_moves_nothing(told, later):
         assert None not in linked_to and len(linked_to) == len({click[1:] for click in clicks})
 
 
+def as_postgres_writes(items: list[str]) -> str:
+    """https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO"""
+    quoted = [item.replace("\\", "\\\\").replace('"', '\\"') for item in items]
+    needs = [bool(set(item) & set('{},"\\ \n\t')) for item in items]
+    return "{" + ",".join(f'"{q}"' if need else q for q, need in zip(quoted, needs, strict=True)) + "}"
+
+
+@given(st.lists(st.text("ab1{},\"\\ ;|'\n", min_size=1).map(str.strip).filter(bool)))
+@example(["a", "b c"])
+@example([])
+def test_arrays_of_postgresql_are_read_back(items):
+    assert as_id_lists(pa.array([as_postgres_writes(items)]), "", "here").to_pylist() == [items]
+
+
+@pytest.mark.parametrize(("text", "separator"), [("{a b}", ""), ("{a, b}", ""), ("{a|b}", "|"), ("{a,b}", "|")])
+def test_other_lists_in_braces_are_read(text, separator):
+    assert as_id_lists(pa.array([text]), separator, "here").to_pylist() == [["a", "b"]]
+
+
 @pytest.mark.parametrize(("shown", "clicked"), [("1 2 3", "2.0"), ("1.0 2.0 3.0", "2"), ("[1, 2, 3]", "[2.0]")])
 def test_clicks_that_were_floats_on_their_way_are_of_what_was_shown(shown, clicked, tmp_path):
     write(tmp_path / "lists.csv", ["user", "time", "shown", "hit"], [("u1", START, shown, clicked)])
@@ -395,6 +423,26 @@ def test_more_than_there_are_places_is_one_sentence(tmp_path):
         look(ImpressionsFile(path=str(tmp_path / "rows.csv"), clicked="hit"), tmp_path)
 
 
+def test_how_many_plays_came_from_what_was_shown_is_told(tmp_path):
+    shown = rows_in_order(tmp_path, [Page("u1", START, ("a", "b"))])
+    rows = [("u1", "a", START + 9), ("u1", "b", START + 9), ("u2", "a", START + 9), ("u1", "a", START + DAY_S)]
+    log = look(ImpressionsFile(path=shown.path), tmp_path, **plays(tmp_path, *rows))
+    assert "2 of 4 plays (50%) came from an impression before them on their day." in log.notes
+    none = look(ImpressionsFile(path=shown.path), tmp_path, **plays(tmp_path, *rows[2:]))
+    assert any(note.startswith("None of the 2 plays came from an impression") for note in none.notes), none.notes
+
+
+def test_remedies_name_settings_that_are_allowed_where_clicks_are_the_plays(tmp_path):
+    shown = marks(tmp_path, [Page("u1", START + n, ("a", f"N{n}"), frozenset([1])) for n in range(20)])
+    write(tmp_path / "items.csv", ["item"], [[f"film {n}"] for n in range(20)])
+    attempts = ({"positive_min_rating": 4}, {"items": ItemsFile(path="items.csv")})
+    for settings_ in attempts:
+        with pytest.raises(UserError) as told:
+            look(shown, tmp_path, **settings_)
+        assert "source.columns" not in str(told.value)
+    assert "Map the columns of the same ids (source.impressions," in str(told.value)
+
+
 # --- actions and searches ------------------------------------------------------------------------------------------
 
 
@@ -451,6 +499,84 @@ def test_actions_of_other_words_are_told_with_the_remedy(tmp_path):
     config = SourceConfig(kind="table", actions=ActionsFile(path="actions.csv"), **plays(tmp_path, *PLAYED))
     with pytest.raises(UserError, match=r"none of browse, .* say in source.actions.kinds .*action 'adore'"):
         scan(config, tmp_path / "home", TODAY)
+
+
+def test_rows_that_are_passed_over_may_have_anything_in_them(tmp_path):
+    """And so may the values of actions that have none; all else is refused as ever."""
+    rows = [
+        ("", "a", START, "view", "x"), ("u1", "a", "soon", "view", ""), ("u1", "a", START, "share", "by mail"),
+        ("u1", "b", START, "rate", "4"),
+    ]  # fmt: skip
+    actions = ActionsFile(path="actions.csv", value="value", kinds={"view": None})
+    config = SourceConfig(kind="table", actions=actions, **plays(tmp_path, *PLAYED))
+
+    def read(*more):
+        write(tmp_path / "actions.csv", ["user", "item", "time", "action", "value"], [*rows, *more])
+        log = scan(config, tmp_path / "home", TODAY)
+        return [(r["action"], r["item_id"], r["value"]) for r in table_of(log, "actions")]
+
+    assert sorted(read()) == [("rate", "b", 4), ("share", "a", None)]
+    for bad, why in {("", "a", START, "share", ""): "no user", ("u1", "a", START, "rate", "x"): "no number"}.items():
+        with pytest.raises(UserError, match=f"1 row with .*{why}"):
+            read(bad)
+
+
+@pytest.mark.parametrize("kinds", [{1: "like"}, {"view": None}, {"heart": "like", "view": ""}, {}])
+def test_words_of_actions_are_whatever_yaml_makes_of_them(kinds):
+    made = ActionsFile(kinds=kinds)
+    assert dict(made.kinds) == {str(word): kind or "" for word, kind in kinds.items()}
+    assert ActionsFile(kinds=json.loads(json.dumps(made.kinds))) == made, "as they come back from a record"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "words"), [({"heart": "adore"}, "'heart' is 'adore'"), ({"a": 1}, "'a' is 1"), ("like", "heart: like")]
+)
+def test_a_word_that_is_no_kind_is_named(kinds, words):
+    with pytest.raises(ValueError, match=words):
+        ActionsFile(kinds=kinds)
+
+
+NEEDED = [
+    (of, name)
+    for of, names in {
+        EventColumns: ("user", "item", "time"),
+        UsersFile: ("id",),
+        ItemsFile: ("id",),
+        ImpressionsFile: ("user", "item", "time"),
+        ActionsFile: ("user", "time", "action"),
+        SearchesFile: ("user", "time", "text"),
+    }.items()
+    for name in names
+]
+
+
+@pytest.mark.parametrize(("of", "name"), NEEDED)
+def test_a_column_that_every_row_needs_has_a_name(of, name):
+    with pytest.raises(ValueError, match=f"{name} is empty, and every row needs one"):
+        of(**{name: ""})
+
+
+HEADS = {
+    "impressions": ("user,item,time", "u1,a,{time}", ImpressionsFile(path="beside.csv")),
+    "actions": ("user,item,time,action", "u1,a,{time},view", ActionsFile(path="beside.csv", kinds={"view": None})),
+    "searches": ("user,time,query", "u1,{time},x", SearchesFile(path="beside.csv")),
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_log_with_nothing_in_it_beside_the_plays_counts_as_absent(name, tmp_path):
+    head, row, of = HEADS[name]
+    texts = ["", f"{head}\n", f"{head}\n{row.format(time='soon' if name != 'actions' else START)}\n"]
+    for text in texts:
+        (tmp_path / "beside.csv").write_text(text)
+        config = SourceConfig(kind="table", strict=False, **{name: of}, **plays(tmp_path, *PLAYED))
+        log = scan(config, tmp_path / "home", TODAY)
+        assert logs_beside(log) == {} and sum(log.rows.values()) == 2
+        word = {"impressions": "impression", "actions": "action", "searches": "search"}[name]
+        assert any(f"beside.csv has no usable {word}: it counts as absent" in note for note in log.notes), log.notes
+        assert linked(log) == [("u1", "a", None), ("u2", "b", None)]
+        assert "no_impressions" in {s.name for s in log.substitutes}
+        assert "no_propensities" not in {s.name for s in log.substitutes}
 
 
 @settings(max_examples=20, deadline=None)

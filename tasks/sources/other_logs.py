@@ -37,18 +37,16 @@ class Kind:
     Attributes:
         word: what a row of it is called.
         texts: fields of its runs that are places in texts, but for ids.
-        day_of: makes the table of a day of its rows, given by name the texts that fields number.
     """
 
     word: str
     texts: tuple[str, ...]
-    day_of: Callable[[np.ndarray, int, Mapping[str, pa.Array]], Day]
 
 
 KINDS: Mapping[str, Kind] = {
-    "impressions": Kind("impression", ("surface",), lambda rows, day, t: impressions_of(rows, day, t.get("surface"))),
-    "actions": Kind("action", (), lambda rows, day, t: actions_of(rows, day)),
-    "searches": Kind("search", ("query",), lambda rows, day, t: searches_of(rows, day, t["query"])),
+    "impressions": Kind("impression", ("surface",)),
+    "actions": Kind("action", ()),
+    "searches": Kind("search", ("query",)),
 }
 """Dataset -> what is to be known of such logs."""
 
@@ -71,10 +69,6 @@ class LogBeside:
     rows: dict[str, int] = field(default_factory=dict)
     num_repeated: int = 0
     num_outside: int = 0
-
-    def day(self, day: int) -> Day:
-        """Its table of a day, which is counted from 1970."""
-        return KINDS[self.name].day_of(self.reader.rows(day), day, self.texts)
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -131,9 +125,32 @@ def with_none(dense: list[np.ndarray]) -> list[np.ndarray]:
     return [np.append(run, np.int32(-1)) for run in dense]
 
 
+def impressions_on(log: LogBeside, day: int) -> Shown:
+    """Those of a day, which is counted from 1970."""
+    return impressions_of(log.reader.rows(day), day, log.texts.get("surface"))
+
+
+def actions_on(log: LogBeside, day: int) -> Day:
+    """Those of a day, which is counted from 1970."""
+    return actions_of(log.reader.rows(day), day)
+
+
+def searches_on(log: LogBeside, day: int) -> Day:
+    """Those of a day, which is counted from 1970."""
+    return searches_of(log.reader.rows(day), day, log.texts["query"])
+
+
+DAY_OF: Mapping[str, Callable[[LogBeside, int], Day]] = {
+    "impressions": impressions_on,
+    "actions": actions_on,
+    "searches": searches_on,
+}
+"""Dataset -> what makes its table of a day. A stage calls its own by name, so that no edit of another reruns it."""
+
+
 def day_tables(reader: LogReader, beside: Mapping[str, LogBeside], day: int) -> dict[str, Day]:
     """All tables of a day: the plays, linked to what was shown where that is known, and those of the logs beside."""
-    made = {"watches": read_day(reader, day), **{name: log.day(day) for name, log in beside.items()}}
+    made = {"watches": read_day(reader, day), **{name: DAY_OF[name](log, day) for name, log in beside.items()}}
     if isinstance(shown := made.get("impressions"), Shown):
         made["watches"] = linked(made["watches"], shown)
     return made
@@ -141,8 +158,10 @@ def day_tables(reader: LogReader, beside: Mapping[str, LogBeside], day: int) -> 
 
 def linked_watches(scan: Scan, day: int) -> pa.Table:
     """The plays of a day, which is counted from 1970, with all declared columns, linked to what was shown."""
-    shown = {name: log for name, log in logs_beside(scan).items() if name == "impressions"}
-    table = day_tables(scan.reader, shown, day)["watches"].table
+    watches, beside = read_day(scan.reader, day), logs_beside(scan)
+    if "impressions" in beside:
+        watches = linked(watches, impressions_on(beside["impressions"], day))
+    table = watches.table
     there = {name: table[name] for name in table.column_names}
     whole = {f.name: there.get(f.name, pa.nulls(table.num_rows, f.type)) for f in WATCHES.schema}
     return pa.table(whole, schema=WATCHES.schema)

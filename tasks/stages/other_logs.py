@@ -3,14 +3,23 @@
 The stages are told a digest of content, as those of `tasks.stages.ingestion` are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 
 from expectations.errors import Failure
 from tasks.engine.lake import Artifact
 from tasks.engine.outputs import Outputs
 from tasks.engine.stage import Step, merged, stage
-from tasks.sources.other_logs import find_beside, linked_watches, logs_beside
+from tasks.sources.days import Day
+from tasks.sources.other_logs import (
+    LogBeside,
+    actions_on,
+    find_beside,
+    impressions_on,
+    linked_watches,
+    logs_beside,
+    searches_on,
+)
 from tasks.sources.parsed_files import EPOCH
 from tasks.sources.state import Scan, find_scan
 from tasks.stages.groups import Watched
@@ -35,27 +44,27 @@ def events(out: Outputs, digest: str) -> None:
 @stage(produces="impressions")
 def impressions(out: Outputs, digest: str) -> None:
     """What was shown on one day; `digest` is that of the day."""
-    _write(out, "impressions", digest)
+    _write(out, "impressions", digest, impressions_on)
 
 
 @stage(produces="actions")
 def actions(out: Outputs, digest: str) -> None:
     """What else was done on one day; `digest` is that of the day."""
-    _write(out, "actions", digest)
+    _write(out, "actions", digest, actions_on)
 
 
 @stage(produces="searches")
 def searches(out: Outputs, digest: str) -> None:
     """What was searched for on one day; `digest` is that of the day."""
-    _write(out, "searches", digest)
+    _write(out, "searches", digest, searches_on)
 
 
 STAGES = {"impressions": impressions, "actions": actions, "searches": searches}
 
 
-def _write(out: Outputs, name: str, digest: str) -> None:
+def _write(out: Outputs, name: str, digest: str, day_of: Callable[[LogBeside, int], Day]) -> None:
     log = find_beside(out.home, name, out.date, digest)
-    table = log.day(_number(out.date)).table
+    table = day_of(log, _number(out.date)).table
     _check(out, name, table.num_rows, log.rows[out.date])
     out[name].write(table)
 

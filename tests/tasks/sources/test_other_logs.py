@@ -27,7 +27,7 @@ from tasks.sources.config import (
     UsersFile,
 )
 from tasks.sources.id_lists import as_id_lists
-from tasks.sources.other_logs import linked_watches, logs_beside
+from tasks.sources.other_logs import DAY_OF, impressions_on, linked_watches, logs_beside
 from tasks.sources.parsed_files import EPOCH
 from tasks.sources.scan import scan
 from tasks.sources.searches import words_of
@@ -151,7 +151,7 @@ def read_back(log: Scan) -> list[Page]:
     found = []
     for day in log.days:
         number = (date.fromisoformat(day) - EPOCH).days
-        shown = logs_beside(log)["impressions"].day(number).table.to_pylist()
+        shown = impressions_on(logs_beside(log)["impressions"], number).table.to_pylist()
         linked = {(r["request_id"], r["item_id"]) for r in linked_watches(log, number).to_pylist()}
         requests: dict[int, list[dict]] = {}
         for row in shown:
@@ -313,7 +313,7 @@ def test_a_place_that_is_taken_moves_others_on(tmp_path):
         ("u1", START, "a", 0, 1), ("u1", START, "b", 1, 1), ("u1", START, "c", 0, 2), ("u1", START, "d", 0, 9),
     ])  # fmt: skip
     log = look(ImpressionsFile(path=str(tmp_path / "rows.csv"), clicked="hit", position="place"), tmp_path)
-    table = logs_beside(log)["impressions"].day((date(2020, 3, 1) - EPOCH).days).table
+    table = impressions_on(logs_beside(log)["impressions"], (date(2020, 3, 1) - EPOCH).days).table
     assert table["position"].to_pylist() == [1, 2, 3, 9]
 
 
@@ -322,7 +322,7 @@ def test_other_columns_arrive(tmp_path):
     write(tmp_path / "rows.csv", ["user", "time", "item", "hit", "chance", "where"], rows)
     shown = ImpressionsFile(path=str(tmp_path / "rows.csv"), clicked="hit", propensity="chance", surface="where")
     log = look(shown, tmp_path)
-    table = logs_beside(log)["impressions"].day((date(2020, 3, 1) - EPOCH).days).table
+    table = impressions_on(logs_beside(log)["impressions"], (date(2020, 3, 1) - EPOCH).days).table
     assert table["propensity"].to_pylist() == [0.5, 0.25] and table["surface"].to_pylist() == ["home", None]
     assert "no_propensities" not in {s.name for s in log.substitutes}
 
@@ -451,7 +451,7 @@ def table_of(log: Scan, name: str) -> list[dict]:
     outside = {kind: log.ids(kind).external.to_pylist() for kind in ("user", "item")}
     rows = []
     for day in log.days:
-        for row in logs_beside(log)[name].day((date.fromisoformat(day) - EPOCH).days).table.to_pylist():
+        for row in DAY_OF[name](logs_beside(log)[name], (date.fromisoformat(day) - EPOCH).days).table.to_pylist():
             for column, kind in (("user_id", "user"), ("item_id", "item"), ("clicked_item_id", "item")):
                 if row.get(column) is not None:
                     row[column] = outside[kind][row[column]]

@@ -11,6 +11,7 @@ import pytest
 from expectations.errors import Failure
 from models.ranking.config import RankerConfig
 from models.ranking.labels import IMPRESSION_COLUMNS, WATCH_COLUMNS, WatchLog, label_impressions
+from tasks.engine.code_digest import reached
 from tasks.sources.config import ActionsFile, ImpressionsFile, SearchesFile, SourceConfig
 from tasks.sources.scan import scan
 from tasks.stages.ingestion import catalogue_step
@@ -107,3 +108,10 @@ def test_scratch_deleted_between_plan_and_run(night, tmp_path):
 def test_stages_are_named_after_what_they_make():
     assert {name: (stage.name, stage.produces) for name, stage in STAGES.items()} == {n: (n, (n,)) for n in STAGES}
     assert (events.name, events.produces) == ("events", ("watches",))
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_reaches_the_code_of_its_own_log_alone(name):
+    """So that an edit of what reads impressions makes no searches again."""
+    files = {f"tasks/sources/{one}.py" for one in STAGES} & reached("tasks.stages.other_logs", name).digests.keys()
+    assert files == {f"tasks/sources/{name}.py"}

@@ -44,6 +44,7 @@ def _refuse_empty(of: Any, *names: str) -> None:
 
 
 TimeUnit = Literal["auto", "s", "ms", "us", "ns", "iso"]
+TimeFormat = Annotated[str, Field(pattern=r"^$|%")]
 
 
 @settings
@@ -246,6 +247,12 @@ class LogFile(FileBeside):
     time: str = "time"
     """When it happened."""
 
+    time_unit: TimeUnit | Literal[""] = ""
+    """Unit of its times, as `source.time_unit`; empty, where `time_format` is too: as the times of the source."""
+
+    time_format: TimeFormat = ""
+    """How its times are written, as `source.time_format`; empty: by `time_unit`."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
         _refuse_empty(self, *self._needed)
@@ -412,7 +419,7 @@ class SourceConfig(TextFile):
     """Unit of times that are numbers, or `iso` for ISO 8601 text; `auto` tells them apart by their size, and finds
     common formats (`20210703`, `7/3/2021 4:05:06 AM`). Found once a file: what is of another unit there is refused."""
 
-    time_format: Annotated[str, Field(pattern=r"^$|%")] = ""
+    time_format: TimeFormat = ""
     """How times are written, such as `%m/%d/%Y %I:%M:%S %p`, whatever the machine's language; empty: by `time_unit`."""
 
     positive_min_rating: float | None = None
@@ -446,6 +453,11 @@ class SourceConfig(TextFile):
         """The setting that names the events, for messages."""
         section, of = ("source", self) if not self.clicks_are_plays else ("source.impressions", self.impressions)
         return f"{section}.{'path' if self.kind != 'sql' or of.path else 'table' if of.table else 'query'}"
+
+    def time_form(self, of: LogFile | None = None) -> str:
+        """Format or unit of the times of the plays, or of a log beside them, which may have its own."""
+        own = (of.time_format, of.time_unit) if of else ()
+        return next(form for form in (*own, self.time_format, self.time_unit) if form)
 
     @property
     def columns_setting(self) -> str:

@@ -85,7 +85,7 @@ def find_sql(config: SourceConfig, home: Path) -> Source:
             "list (shown)"
         )
     with _transaction(url, named) as connection:
-        fetching = _Fetching(connection, named, home / "scratch" / "databases", config.time_format or config.time_unit)
+        fetching = _Fetching(connection, named, home / "scratch" / "databases", config)
         logs = Found(())
         if not config.clicks_are_plays:
             logs = Found(fetching.fetch("source", config, names, [columns.time, columns.user, columns.item]))
@@ -210,8 +210,8 @@ def _is_refused(error: DBAPIError) -> bool:
 class _Fetching:
     """What is fetched in one transaction."""
 
-    def __init__(self, connection: sa.Connection, named: str, scratch: Path, unit: str) -> None:
-        self.connection, self.named, self.scratch, self.unit = connection, named, scratch, unit
+    def __init__(self, connection: sa.Connection, named: str, scratch: Path, config: SourceConfig) -> None:
+        self.connection, self.named, self.scratch, self.config = connection, named, scratch, config
 
     def fetch(
         self, key: str, of: SourceConfig | UsersFile | ItemsFile | LogFile, wanted: list[str], order: list[str]
@@ -238,7 +238,8 @@ class _Fetching:
                 f"SELECT {selected} FROM {relation} ORDER BY {by}", stream_results=True, max_row_buffer=FETCH_ROWS
             )
             batches = (_record_batch(wanted, some) for some in rows.partitions(FETCH_ROWS))
-            files = tuple(_staged(folder, what, _by_day(batches, time, self.unit, f"{what}: column {time!r}")))
+            form = self.config.time_form(of if isinstance(of, LogFile) else None)
+            files = tuple(_staged(folder, what, _by_day(batches, time, form, f"{what}: column {time!r}")))
         sweep(folder, {file.path.parent.name for file in files})
         if not files:
             raise UserError(f"{key}: {what} of {self.named} has no rows; give one that has")

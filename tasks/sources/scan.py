@@ -50,7 +50,7 @@ def scan(config: SourceConfig, home: Path, today: str, progress: OnProgress = la
     """
     source = find_source(config, home)
     scratch = home / "scratch" / "sources" / _digest(source.place, _content(config))[:16]
-    plays = PlaysReading(config.time_format or config.time_unit, today, source.columns)
+    plays = PlaysReading(config.time_form(), today, source.columns)
     bars = positive_bars(config, plays)
     logs = _logs(config, source, plays)
     for log in logs.values():
@@ -187,14 +187,19 @@ class _Log:
     is_plays: bool
     parts: dict[str, Part] = field(default_factory=dict)
 
+    @property
+    def section(self) -> str:
+        """Of the settings that say how it is written."""
+        return "source" if isinstance(self.reading, PlaysReading) else self.setting
+
 
 def _logs(config: SourceConfig, source: Source, plays: PlaysReading) -> dict[str, _Log]:
     """All logs of a source by dataset; without the plays where clicks stand for them."""
-    when = plays.time_form, plays.today
+    today, shown, actions, searches = plays.today, config.impressions, config.actions, config.searches
     readings: dict[str, Reading] = {
-        "impressions": ShownReading(*when, config.impressions, config.clicks_are_plays),
-        "actions": ActionsReading(*when, config.actions),
-        "searches": SearchesReading(*when, config.searches),
+        "impressions": ShownReading(config.time_form(shown), today, shown, config.clicks_are_plays),
+        "actions": ActionsReading(config.time_form(actions), today, actions),
+        "searches": SearchesReading(config.time_form(searches), today, searches),
     }
     logs = {}
     if not config.clicks_are_plays:
@@ -328,7 +333,7 @@ def _told(log: _Log) -> list[str]:
         each = ", ".join(f"{form} (such as {name})" for form, name in sorted(first.items()))
         told.append(f"Times are of different forms, in each file of its own: {each}.")
     elif any("%" in form for form in first) and reading.time_form == "auto":
-        told.append(f"Times are read as {next(iter(first))}; source.time_format says otherwise.")
+        told.append(f"Times are read as {next(iter(first))}; {log.section}.time_format says otherwise.")
     if replayed := sum(part.num_replayed for part in parts.values()):
         told.append(f"{replayed:,} completions are above 1, as of what is replayed: they count as 1.")
     return told

@@ -97,7 +97,8 @@ def _text_form(texts: pa.Array, where: str) -> str:
     if len(best) > 1:
         raise AmbiguousTimes(
             f"{where} has times such as {sample[0].as_py()!r}, which may be {' or '.join(best)}; "
-            f'say which: source.time_format="{best[0]}" (of users and items: their date_format)'
+            f'say which: source.time_format="{best[0]}" (of users and items: their '
+            "date_format; of a log beside the plays: its time_format)"
         )
     return best[0] if best else "iso"
 

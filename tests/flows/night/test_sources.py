@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import pytest
 
@@ -68,7 +69,8 @@ def test_a_refusal_names_the_setting_that_the_events_come_from(source):
 @pytest.mark.parametrize("name", ["item", "shown"])
 def test_a_refusal_names_a_column_of_the_log_that_the_plays_come_from(name, source):
     log = source(lambda day: 5, 1)
-    shown = ImpressionsFile(path="shown.csv", clicked="hit", **{name: "what"})
+    columns: dict[str, Any] = {name: "what"}
+    shown = ImpressionsFile(path="shown.csv", clicked="hit", **columns)
     config = replace(log.config, source=SourceConfig(kind="table", impressions=shown))
     with pytest.raises(UserError, match=rf"is source.impressions.{name} the right column"):
         replace(log, config=config).check(DAYS)

@@ -3,10 +3,12 @@
 import csv
 import json
 import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -507,7 +509,7 @@ def test_rows_that_are_passed_over_may_have_anything_in_them(tmp_path):
         ("", "a", START, "view", "x"), ("u1", "a", "soon", "view", ""), ("u1", "a", START, "share", "by mail"),
         ("u1", "b", START, "rate", "4"),
     ]  # fmt: skip
-    actions = ActionsFile(path="actions.csv", value="value", kinds={"view": None})
+    actions = ActionsFile(path="actions.csv", value="value", kinds=(("view", ""),))
     config = SourceConfig(kind="table", actions=actions, **plays(tmp_path, *PLAYED))
 
     def read(*more):
@@ -556,9 +558,9 @@ def test_a_column_that_every_row_needs_has_a_name(of, name):
         of(**{name: ""})
 
 
-HEADS = {
+HEADS: dict[str, tuple[str, str, Any]] = {
     "impressions": ("user,item,time", "u1,a,{time}", ImpressionsFile(path="beside.csv")),
-    "actions": ("user,item,time,action", "u1,a,{time},view", ActionsFile(path="beside.csv", kinds={"view": None})),
+    "actions": ("user,item,time,action", "u1,a,{time},view", ActionsFile(path="beside.csv", kinds=(("view", ""),))),
     "searches": ("user,time,query", "u1,{time},x", SearchesFile(path="beside.csv")),
 }
 
@@ -622,6 +624,34 @@ def test_what_is_beside_the_days_of_the_plays_is_told(tmp_path):
     config = SourceConfig(kind="table", searches=SearchesFile(path="searches.csv"), **plays(tmp_path, *PLAYED))
     log = scan(config, tmp_path / "home", TODAY)
     assert "searches of days before the first play or after the last: 1; they are not used." in log.notes
+
+
+@pytest.mark.parametrize("kind", ["table", "sql"])
+def test_times_of_each_log_may_be_written_in_a_way_of_their_own(kind, tmp_path):
+    """Where it has none, they are as those of the source."""
+    place: dict[str, dict[str, Any]] = {
+        name: {"table": name} if kind == "sql" else {"path": f"{name}.csv"} for name in ("searches", "actions")
+    }
+    of: dict[str, Any] = {
+        "searches": SearchesFile(**place["searches"]),
+        "actions": ActionsFile(**place["actions"], time_unit="s"),
+    }
+    rows: dict[str, tuple[list[str], list[tuple]]] = {
+        "plays": (["user", "item", "time"], [("u1", "a", "01/03/2020 10:00"), ("u1", "b", "02/03/2020 10:00")]),
+        "searches": (["user", "time", "query"], [("u1", "01/03/2020 11:00", "x")]),
+        "actions": (["user", "item", "time", "action"], [("u1", "a", START + 12 * 3600, "like")]),
+    }
+    with closing(sqlite3.connect(tmp_path / "log.db")) as connection, connection:
+        for name, (columns, values) in rows.items():
+            write(tmp_path / f"{name}.csv", columns, values)
+            connection.execute(f"CREATE TABLE {name} ({', '.join(columns)})")
+            connection.executemany(f"INSERT INTO {name} VALUES ({', '.join('?' * len(columns))})", values)
+    log_of: dict[str, Any] = {"path": str(tmp_path / "plays.csv")}
+    if kind == "sql":
+        log_of = {"url": f"sqlite:///{tmp_path}/log.db", "table": "plays"}
+    log = scan(SourceConfig(kind=kind, time_format="%d/%m/%Y %H:%M", **of, **log_of), tmp_path / "home", TODAY)
+    hours = {name: [row["time"].hour for row in table_of(log, name)] for name in of}
+    assert hours == {"searches": [11], "actions": [12]} and list(log.rows.values()) == [1, 1]
 
 
 def test_a_log_without_them_has_none(tmp_path):
